@@ -1,0 +1,216 @@
+//! TOML to checked config. Three steps, three types: raw (spans) → checked (this file) → built (clients, pools).
+//!
+//! Code after startup sees only the checked form. [`load`] reports every problem at once, each with
+//! file:line:column, what was found, what is allowed and the nearest known name.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use secrecy::SecretString;
+
+use crate::model::{EntityId, Field, Flow, FlowId, Mapping, SystemId, TenantId};
+
+/// The checked config.
+#[derive(Debug)]
+pub struct Config {
+    /// `[plumbline]`.
+    pub plumbline: Plumbline,
+    /// `[system.NAME]`.
+    pub systems: BTreeMap<SystemId, System>,
+    /// `[entity.NAME]`.
+    pub entities: BTreeMap<EntityId, Entity>,
+    /// Derived from ownership: one for each entity, owner and other system with at least one compared field.
+    pub flows: Vec<Arc<Flow>>,
+    /// `[[probe]]`.
+    pub probes: Vec<Probe>,
+    /// `[[slo]]`.
+    pub slos: Vec<Slo>,
+    /// Legal but risky combinations, to be logged at startup.
+    pub warnings: Vec<String>,
+}
+
+/// `[plumbline]`: the auditor itself.
+#[derive(Debug)]
+pub struct Plumbline {
+    /// Whose systems these are. Default `default`.
+    pub tenant: TenantId,
+    /// Where the embedded state, ledger, spool and keys live. Default `plumbline-data` beside the config file.
+    pub data_dir: PathBuf,
+    /// State database: `sqlite` file in `data_dir` unless a `postgres://` URL is given.
+    pub state_url: Option<SecretString>,
+    /// ClickHouse server; the embedded engine when absent.
+    pub ledger: Ledger,
+    /// Address for health, readiness and metrics. Default `127.0.0.1:9464`.
+    pub listen: std::net::SocketAddr,
+    /// Bearer token for everything but `/healthz`; required when `listen` is not loopback.
+    pub http_token: Option<SecretString>,
+    /// 32 secret bytes under which keys and values are hashed and state is encrypted; made in `data_dir` when absent.
+    pub secret_key: Option<SecretString>,
+    /// How long a lease lives without renewal. Default 15 s.
+    pub lease: Duration,
+    /// How many keys may be in flight before their probe is slowed. Default 1,000,000.
+    pub max_in_flight: u64,
+    /// How many bytes the spool may hold before probes wait. Default 1 GiB.
+    pub max_spool_bytes: u64,
+    /// Name of this auditor process. Default host name and process id.
+    pub auditor: Option<String>,
+}
+
+/// `[plumbline.ledger]`.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// `http://…` of a ClickHouse server; `None` starts the embedded engine.
+    pub url: Option<String>,
+    /// Database. Default `plumbline`.
+    pub database: String,
+    /// Login.
+    pub user: Option<String>,
+    /// Password.
+    pub password: Option<SecretString>,
+    /// Cluster name for replicated, distributed tables.
+    pub cluster: Option<String>,
+    /// Path of `libchdb.so`; else it is looked for in `data_dir` and the system library path.
+    pub libchdb: Option<PathBuf>,
+}
+
+/// `[system.NAME]`: one external system.
+#[derive(Debug)]
+pub struct System {
+    /// Its name.
+    pub id: SystemId,
+    /// What it is.
+    pub kind: SystemKind,
+    /// Where it is, with the read-only login.
+    pub url: SecretString,
+    /// How TLS is used. Default `require` unless the host is loopback.
+    pub tls: TlsMode,
+    /// Certificate authority to trust, PEM.
+    pub tls_ca: Option<PathBuf>,
+    /// The longest time between a row's stamp and its commit. PostgreSQL finds out by itself (default 0 there,
+    /// 5 s elsewhere); a declared value is added.
+    pub commit_delay: Duration,
+    /// Longest time a statement may take. Default 30 s.
+    pub statement_timeout: Duration,
+    /// What the system allows us.
+    pub budget: BudgetConfig,
+    /// Zone of time stamps that do not name their instant. Default UTC.
+    pub time_zone: Tz,
+}
+
+/// What a system is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemKind {
+    /// PostgreSQL 12 and newer.
+    Postgres,
+    /// MySQL 8 and MariaDB 10.5 and newer.
+    Mysql,
+    /// A SQLite file.
+    Sqlite,
+}
+
+/// How TLS is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// No TLS: loopback only.
+    Off,
+    /// TLS, any certificate.
+    Require,
+    /// TLS, certificate and host name checked.
+    Verify,
+}
+
+/// What a system allows us.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BudgetConfig {
+    /// Statements (or requests) a second. Default 50.
+    pub requests_per_second: f64,
+    /// At once. Default 4.
+    pub concurrency: usize,
+    /// Rows a run. Default 100,000.
+    pub rows_per_run: usize,
+}
+
+/// `[entity.NAME]`: a business thing that lives in several systems.
+#[derive(Debug)]
+pub struct Entity {
+    /// Its name.
+    pub id: EntityId,
+    /// In declared order; mappings and records refer to them by index.
+    pub fields: Vec<Field>,
+    /// Indices of the key fields.
+    pub key: Vec<usize>,
+    /// How each system holds it.
+    pub mappings: BTreeMap<SystemId, Arc<Mapping>>,
+    /// Default deadline class.
+    pub class: Class,
+}
+
+/// Default deadlines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Class {
+    /// Within 30 seconds.
+    Realtime,
+    /// Within 5 minutes.
+    #[default]
+    NearRealtime,
+    /// Within 24 hours.
+    Batch,
+}
+
+impl Class {
+    /// The class's deadline.
+    pub const fn deadline(self) -> Duration {
+        match self {
+            Self::Realtime => Duration::from_secs(30),
+            Self::NearRealtime => Duration::from_secs(300),
+            Self::Batch => Duration::from_secs(86_400),
+        }
+    }
+}
+
+/// `[[probe]]`: a scheduled, read-only look.
+#[derive(Debug)]
+pub struct Probe {
+    /// What it looks at.
+    pub entity: EntityId,
+    /// The owner whose changes it reads.
+    pub owner: SystemId,
+    /// How it looks.
+    pub kind: ProbeKind,
+    /// When.
+    pub schedule: Schedule,
+}
+
+/// How a probe looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// What the owner changed, then the same keys in the targets.
+    Changes,
+}
+
+/// When a probe runs.
+#[derive(Clone, Debug)]
+pub enum Schedule {
+    /// `every 30s`.
+    Every(Duration),
+    /// `cron 0 */5 * * * *` in a time zone. Boxed: a parsed schedule is large.
+    Cron(Box<cron::Schedule>, Tz),
+}
+
+/// `[[slo]]`: a promise that can be measured. Parsed and used for deadlines; not evaluated yet.
+#[derive(Debug)]
+pub struct Slo {
+    /// Its name.
+    pub name: String,
+    /// The flows it speaks of.
+    pub flows: Vec<FlowId>,
+    /// Freshness: good when the lag is at most this.
+    pub within: Option<Duration>,
+    /// Share of good events, within 0.0..1.0.
+    pub objective: f64,
+    /// Rolling window.
+    pub window: Duration,
+}

@@ -1,0 +1,218 @@
+//! Readers of external systems. They read and never write; healing goes through separate traits.
+//!
+//! A [`Reader`] answers with [`Record`]s in the entity's common language, with the time window in which the
+//! answer was true, and says whether the answer is complete. It holds no business rules: scope, projection and
+//! verdicts belong to the pure middle.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Interval, Key, Mapping, Moment, Record, SystemId};
+
+pub mod budget;
+pub mod sql;
+
+pub use budget::Budget;
+
+/// One way of reading an external system. SQL engines and HTTP packs implement it alike.
+///
+/// Every call is bounded by the system's statement timeout and budget and is safe to repeat.
+#[async_trait]
+pub trait Reader: Send + Sync {
+    /// The system read.
+    fn system(&self) -> &SystemId;
+
+    /// Columns (or JSON paths) of the mapping's dataset with their types, for `check`, `doctor` and schema drift.
+    async fn describe(&self, mapping: &Mapping) -> Result<Shape, ReadError>;
+
+    /// The system's clock next to ours, measured at mid-round-trip.
+    async fn clock(&self) -> Result<ClockReading, ReadError>;
+
+    /// Records that changed after `cursor`, oldest first, at most `limit` of them.
+    ///
+    /// Reads everything visible, also beyond the watermark; [`ChangesPage::next`] never passes what could still
+    /// be committed with an older stamp, so the rows between watermark and present come again in the next call.
+    async fn changes(&self, mapping: &Mapping, cursor: &Cursor, limit: usize) -> Result<ChangesPage, ReadError>;
+
+    /// The records with these keys. Keys without a record are absent from the answer; a key with several
+    /// records has them all. A key that the mapping cannot express here (another constant) is absent.
+    async fn by_keys(&self, mapping: &Mapping, keys: &[Key]) -> Result<KeyedRead, ReadError>;
+
+    /// Up to `limit` records in key order with `after < key`, for samples.
+    async fn key_range(&self, mapping: &Mapping, after: Option<&Key>, limit: usize) -> Result<KeyedRead, ReadError>;
+
+    /// All records in key order as a stream, in bounded memory.
+    fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>>;
+
+    /// What the login can do and how the reads would run: grants, plans, clock, missing columns.
+    async fn doctor(&self, mappings: &[&Mapping]) -> Vec<Finding>;
+}
+
+/// The window of our timeline in which a read's snapshot was taken.
+pub type ReadWindow = Interval;
+
+/// The other side's clock next to ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockReading {
+    /// Their clock minus ours, in microseconds.
+    pub offset_micros: i64,
+    /// The offset is known to plus or minus this much: half the round trip and their clock's granularity.
+    pub uncertainty: Duration,
+    /// When it was measured.
+    pub measured_at: Moment,
+}
+
+impl ClockReading {
+    /// Their stamp on our timeline: an interval as wide as what is not known.
+    pub fn on_our_timeline(&self, stamp: Moment) -> Interval {
+        let center = stamp.shifted(self.offset_micros.saturating_neg());
+        Interval::new(center - self.uncertainty, center + self.uncertainty)
+    }
+}
+
+/// Where a changes read goes on. Opaque to everyone but the reader that made it; kept in state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor(pub Vec<u8>);
+
+/// What a changes read gave.
+#[derive(Debug)]
+pub struct ChangesPage {
+    /// Oldest first. May hold the same key twice if it changed between two statements; the later one is newer.
+    pub records: Vec<Record>,
+    /// Where the next read goes on.
+    pub next: Cursor,
+    /// Their clock up to which nothing can appear any more, on our timeline; `None` when nothing is known yet.
+    pub watermark: Option<Moment>,
+    /// Whether everything visible was read. `false` when `limit` cut the read: call again at once.
+    pub complete: bool,
+    /// When the snapshot was taken.
+    pub window: ReadWindow,
+}
+
+/// What a read by key or key range gave. Always complete: an incomplete read is an error.
+#[derive(Debug)]
+pub struct KeyedRead {
+    /// In no promised order for `by_keys`, in key order for `key_range`.
+    pub records: Vec<Record>,
+    /// When the snapshot was taken.
+    pub window: ReadWindow,
+}
+
+/// The columns or paths of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// In the system's order.
+    pub columns: Vec<Column>,
+}
+
+/// One column or path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type in the system's own words.
+    pub type_name: String,
+    /// Whether it may be null; `None` when not known.
+    pub nullable: Option<bool>,
+}
+
+/// Why a read gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The system did not take the connection, or dropped it.
+    #[error("`{system}` cannot be reached: {reason}")]
+    Unreachable {
+        /// Which system.
+        system: SystemId,
+        /// What the driver said, without credentials.
+        reason: String,
+    },
+    /// The login was refused or may not read this.
+    #[error("`{system}` refused access: {reason}")]
+    Refused {
+        /// Which system.
+        system: SystemId,
+        /// What the system said.
+        reason: String,
+    },
+    /// No answer within the limit.
+    #[error("no answer from `{system}` within {limit:?}")]
+    TimedOut {
+        /// Which system.
+        system: SystemId,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A table or column of the mapping does not exist there (any more).
+    #[error("`{system}` does not have what the mapping names: {reason}")]
+    Shape {
+        /// Which system.
+        system: SystemId,
+        /// What is missing.
+        reason: String,
+    },
+    /// The budget of the system is used up.
+    #[error("the budget of `{system}` is used up: {limit}")]
+    Budget {
+        /// Which system.
+        system: SystemId,
+        /// Which limit.
+        limit: String,
+    },
+    /// An answer that cannot be understood or was cut short.
+    #[error("could not read the answer of `{system}`: {reason}")]
+    BadAnswer {
+        /// Which system.
+        system: SystemId,
+        /// What was wrong.
+        reason: String,
+    },
+    /// The stored cursor was made by another mapping or version.
+    #[error("the stored position for `{system}` does not fit its mapping: {reason}")]
+    Cursor {
+        /// Which system.
+        system: SystemId,
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+impl ReadError {
+    /// A word from a closed list, for metrics and the ledger.
+    pub const fn reason_code(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::Refused { .. } => "refused",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Shape { .. } => "shape",
+            Self::Budget { .. } => "budget",
+            Self::BadAnswer { .. } => "bad_answer",
+            Self::Cursor { .. } => "cursor",
+        }
+    }
+}
+
+/// How bad a [`Finding`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// As it should be.
+    Ok,
+    /// Works, with a risk.
+    Warning,
+    /// Does not work, or is not safe.
+    Error,
+}
+
+/// One thing that `doctor` looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// What was looked at: "clock", "grants", "by-key read of order".
+    pub subject: String,
+    /// What was found and, unless ok, what to do.
+    pub message: String,
+}

@@ -1,0 +1,1 @@
+//! Readers for SQL databases: PostgreSQL, MySQL and MariaDB, SQLite.

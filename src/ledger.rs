@@ -1,0 +1,3 @@
+//! The history in ClickHouse: tables, rows, the spool in front of it, and the embedded engine.
+
+pub mod rows;

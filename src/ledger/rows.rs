@@ -1,0 +1,206 @@
+//! Rows of the ledger's tables. Field order and types are those of migrations/clickhouse.
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::model::Verdict;
+
+/// One comparison of one key in one flow at one time.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub struct CheckRow {
+    /// Tenant name.
+    pub tenant: String,
+    /// Entity name.
+    pub entity: String,
+    /// Owner system.
+    pub owner: String,
+    /// Target system.
+    pub target: String,
+    /// When it was judged, microseconds UTC.
+    pub at: i64,
+    /// The probe run that made it.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub run_id: Uuid,
+    /// Fencing token of the run's lease.
+    pub token: u64,
+    /// `changes`, `recheck`, `sample`, `sweep`.
+    pub probe: String,
+    /// Keyed BLAKE3 of the key, 32 hex digits.
+    pub key_hash: String,
+    /// The key as its fields' store rules allow.
+    pub key: String,
+    /// The verdict's word.
+    pub verdict: String,
+    /// Stale against mismatch is likely, not certain.
+    pub likely: bool,
+    /// Lag, lower bound, microseconds.
+    pub lag_low_us: u64,
+    /// Lag, upper bound, microseconds.
+    pub lag_high_us: u64,
+    /// The flow's deadline, microseconds.
+    pub deadline_us: u64,
+    /// Why, for `unknown` and `invalid`; a word from a closed list or empty.
+    pub reason: String,
+    /// Differing fields.
+    pub fields: Vec<String>,
+    /// The owner's values of `fields`, as their store rules allow.
+    pub owner_values: Vec<String>,
+    /// The target's values of `fields`, as their store rules allow.
+    pub target_values: Vec<String>,
+}
+
+/// One freshness event: one per key, flow and divergence, when its outcome is decided.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub struct FreshnessRow {
+    /// Tenant name.
+    pub tenant: String,
+    /// Entity name.
+    pub entity: String,
+    /// Owner system.
+    pub owner: String,
+    /// Target system.
+    pub target: String,
+    /// When it was decided, microseconds UTC.
+    pub decided_at: i64,
+    /// When the owner changed, lower bound, microseconds UTC.
+    pub changed_low: i64,
+    /// When the owner changed, upper bound, microseconds UTC.
+    pub changed_high: i64,
+    /// The run that decided it.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub run_id: Uuid,
+    /// Keyed BLAKE3 of the key, 32 hex digits.
+    pub key_hash: String,
+    /// `good`, `bad` or `undecided`.
+    pub outcome: String,
+    /// Lag, lower bound, microseconds.
+    pub lag_low_us: u64,
+    /// Lag, upper bound, microseconds.
+    pub lag_high_us: u64,
+    /// The deadline it was held against, microseconds.
+    pub deadline_us: u64,
+}
+
+/// One run of one probe.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub struct RunRow {
+    /// Tenant name.
+    pub tenant: String,
+    /// Entity name.
+    pub entity: String,
+    /// Owner system.
+    pub owner: String,
+    /// `changes`, `recheck`, `sample`, `sweep`, `totals`, `queue`, `schema`.
+    pub probe: String,
+    /// The run.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub run_id: Uuid,
+    /// Fencing token of its lease.
+    pub token: u64,
+    /// The auditor process that ran it.
+    pub auditor: String,
+    /// Began, microseconds UTC.
+    pub started_at: i64,
+    /// Ended, microseconds UTC.
+    pub ended_at: i64,
+    /// `ok`, `partial` or `failed`.
+    pub outcome: String,
+    /// Why not `ok`: a word from a closed list, or empty.
+    pub reason: String,
+    /// Records read from the owner.
+    pub owner_records: u64,
+    /// Records read from targets.
+    pub target_records: u64,
+    /// Checks made.
+    pub checks: u64,
+    /// Keys in flight afterwards.
+    pub in_flight: u64,
+}
+
+/// What a run covered of one flow: time under the watermark for changes, planned keys for samples.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub struct CoverageRow {
+    /// Tenant name.
+    pub tenant: String,
+    /// Entity name.
+    pub entity: String,
+    /// Owner system.
+    pub owner: String,
+    /// Target system.
+    pub target: String,
+    /// `changes`, `recheck`, `sample`, `sweep`.
+    pub probe: String,
+    /// The run.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub run_id: Uuid,
+    /// Covered from, microseconds UTC; half-open.
+    pub from: i64,
+    /// Covered to, microseconds UTC.
+    pub to: i64,
+    /// Keys that should have been decided.
+    pub expected: u64,
+    /// Keys that were decided (not `unknown`).
+    pub decided: u64,
+    /// Who was blind: `owner`, `target`, `auditor` or empty.
+    pub blind: String,
+}
+
+/// One step in the life of a discrepancy.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub struct DiscrepancyRow {
+    /// Tenant name.
+    pub tenant: String,
+    /// Entity name.
+    pub entity: String,
+    /// Owner system.
+    pub owner: String,
+    /// Target system.
+    pub target: String,
+    /// When it happened, microseconds UTC.
+    pub at: i64,
+    /// The discrepancy.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub discrepancy_id: Uuid,
+    /// The run that saw it.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub run_id: Uuid,
+    /// `opened`, `changed`, `resolving`, `resolved`, `accepted`.
+    pub event: String,
+    /// Keyed BLAKE3 of the key, 32 hex digits.
+    pub key_hash: String,
+    /// The key as its fields' store rules allow.
+    pub key: String,
+    /// The verdict at that time.
+    pub verdict: String,
+    /// Whether stale against mismatch is only likely.
+    pub likely: bool,
+    /// Since when the sides differ, lower bound, microseconds UTC.
+    pub since_low: i64,
+    /// Since when the sides differ, upper bound, microseconds UTC.
+    pub since_high: i64,
+    /// Differing fields.
+    pub fields: Vec<String>,
+}
+
+/// Everything one run leaves in the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunRows {
+    /// Rows of `checks`.
+    pub checks: Vec<CheckRow>,
+    /// Rows of `freshness`.
+    pub freshness: Vec<FreshnessRow>,
+    /// Rows of `runs`.
+    pub runs: Vec<RunRow>,
+    /// Rows of `coverage`.
+    pub coverage: Vec<CoverageRow>,
+    /// Rows of `discrepancy_events`.
+    pub discrepancies: Vec<DiscrepancyRow>,
+}
+
+impl CheckRow {
+    /// Whether the row's verdict is the given one.
+    pub fn is(&self, verdict: Verdict) -> bool {
+        self.verdict == verdict.as_str()
+    }
+}

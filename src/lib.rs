@@ -1,0 +1,26 @@
+//! Plumbline: an observability-first sync auditor and SLA monitor.
+//!
+//! In reading order, each part above all that it uses:
+//!
+//! - [`model`]: the words of the field as types. Pure.
+//! - [`compare`]: two looks at one key become a verdict. Pure.
+//! - [`config`]: TOML to checked config, all problems at once.
+//! - [`connect`]: readers of external systems; reads only.
+//! - [`state`]: the small mutable part, in SQLite or PostgreSQL.
+//! - [`ledger`]: the history, in ClickHouse; the spool in front of it; the embedded engine.
+//! - [`audit`]: the engine: scheduler, probes, in-flight queue, discrepancies.
+//! - [`server`]: health, readiness, metrics.
+//! - [`sandbox`]: the demo company, its faulty sync job and the list of what was planted.
+//! - [`cli`]: the commands; no logic.
+
+pub mod audit;
+pub mod cli;
+pub mod clock;
+pub mod compare;
+pub mod config;
+pub mod connect;
+pub mod ledger;
+pub mod model;
+pub mod sandbox;
+pub mod server;
+pub mod state;
