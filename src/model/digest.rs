@@ -5,10 +5,14 @@
 
 use std::fmt;
 
-use chrono::Datelike;
+use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::money::Money;
+use super::number::Number;
+use super::time::Moment;
 use super::value::Value;
 
 /// XXH3-128 of encoded values. For telling states apart inside the auditor; not cryptographic.
@@ -60,6 +64,49 @@ fn tagged(tag: u8, body: &[u8], out: &mut Vec<u8>) {
     out.push(tag);
     out.extend((body.len() as u64).to_le_bytes());
     out.extend(body);
+}
+
+/// Reads back what [`encode`] wrote and moves `input` past it; `None` when the bytes are not an encoded value.
+pub fn decode(input: &mut &[u8]) -> Option<Value> {
+    let tag = take(input, 1)?[0];
+    Some(match tag {
+        0 => Value::Null,
+        1 => Value::Bool(take(input, 1)?[0] != 0),
+        2 => Value::Number(Number::from(i64::from_le_bytes(take(input, 8)?.try_into().ok()?))),
+        3 => Value::Number(text(input)?.parse().ok()?),
+        4 => {
+            let currency = std::str::from_utf8(take(input, 3)?).ok()?.parse().ok()?;
+            match decode(input)? {
+                Value::Number(amount) => Value::Money(Money { amount, currency }),
+                _ => return None,
+            }
+        }
+        5 => Value::Text(text(input)?.into()),
+        6 => Value::Time(Moment::from_micros(i64::from_le_bytes(take(input, 8)?.try_into().ok()?))),
+        7 => {
+            let days = i32::from_le_bytes(take(input, 4)?.try_into().ok()?);
+            Value::Date(NaiveDate::from_num_days_from_ce_opt(days)?)
+        }
+        8 => Value::Uuid(Uuid::from_slice(take(input, 16)?).ok()?),
+        9 => Value::Bytes(body(input)?.into()),
+        10 => Value::invalid(text(input)?),
+        _ => return None,
+    })
+}
+
+fn take<'a>(input: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+    let (head, rest) = input.split_at_checked(count)?;
+    *input = rest;
+    Some(head)
+}
+
+fn body<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = u64::from_le_bytes(take(input, 8)?.try_into().ok()?);
+    take(input, usize::try_from(length).ok()?)
+}
+
+fn text<'a>(input: &mut &'a [u8]) -> Option<&'a str> {
+    std::str::from_utf8(body(input)?).ok()
 }
 
 /// Digest of a list of values; the order and the number of values matter.
@@ -122,6 +169,35 @@ mod tests {
         assert_ne!(of(&[Value::Null]), of(&[text("")]));
         assert_ne!(of(&[text("1")]), of(&[Value::from(1)]));
         assert_ne!(of(&[text("a"), text("b")]), of(&[text("b"), text("a")]));
+    }
+
+    #[test]
+    fn encoding_reads_back() {
+        let money = Money { amount: "12.345".parse().unwrap(), currency: "EUR".parse().unwrap() };
+        let values = [
+            Value::Null,
+            Value::Bool(true),
+            Value::from(-5),
+            Value::Number("123456789012345678901234567890.5".parse().unwrap()),
+            Value::Money(money),
+            Value::from("a\0b"),
+            Value::Time(Moment::from_micros(-7)),
+            Value::Date(NaiveDate::from_ymd_opt(2026, 2, 28).unwrap()),
+            Value::Uuid(Uuid::from_u128(7)),
+            Value::Bytes([0, 255].into()),
+            Value::invalid("wanted an integer"),
+        ];
+        let mut bytes = Vec::new();
+        values.iter().for_each(|value| encode(value, &mut bytes));
+        let mut input = bytes.as_slice();
+        for value in &values {
+            assert_eq!(decode(&mut input).as_ref(), Some(value));
+        }
+        assert!(input.is_empty());
+        for cut in 0..bytes.len() {
+            let mut input = &bytes[..cut];
+            while decode(&mut input).is_some() {}
+        }
     }
 
     #[test]
