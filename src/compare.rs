@@ -3,7 +3,11 @@
 //! Follows the design's "What a verdict means". [`judge`] is the whole decision for one key; the engine calls it
 //! with what it read and does what the [`Judgement`] says.
 
+mod state;
+
 use std::time::Duration;
+
+pub use state::{agrees, differing, state_of};
 
 use crate::model::{Digest, Interval, Lag, Moment, Value, Verdict, Version};
 
@@ -118,23 +122,6 @@ pub enum Side {
     Owner,
     /// The system that must follow.
     Target,
-}
-
-/// Reduces what one side holds for a key to a comparable state, projected through the flow.
-/// `records` are all records that the side returned for the key; those out of scope do not count.
-pub fn state_of(flow: &crate::model::Flow, side: Side, records: &[&crate::model::Record]) -> State {
-    todo!("{flow:?} {side:?} {records:?}")
-}
-
-/// Whether two records agree in all fields of the flow, within tolerance. Reads no digests: the fast path.
-/// Both must be in scope; unreadable fields agree with nothing.
-pub fn agrees(flow: &crate::model::Flow, owner: &crate::model::Record, target: &crate::model::Record) -> bool {
-    todo!("{flow:?} {owner:?} {target:?}")
-}
-
-/// Indices into [`crate::model::Flow::fields`] of the fields that differ.
-pub fn differing(flow: &crate::model::Flow, owner: &crate::model::Record, target: &crate::model::Record) -> Vec<usize> {
-    todo!("{flow:?} {owner:?} {target:?}")
 }
 
 /// The whole decision for one key of one flow.

@@ -5,9 +5,19 @@
 //! whole seconds. Reading applies both; a flow applies the lossy steps of each side to the other side's value
 //! as well (the projection), so that a target that can only hold two decimals is not accused for the third.
 
+mod apply;
+mod condition;
+mod json;
+mod parse;
+mod raw_key;
+mod stamp;
+mod steps;
+
 use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
+
+pub use steps::project;
 
 use super::field::FieldType;
 use super::id::{EntityId, SystemId};
@@ -220,22 +230,4 @@ pub enum Literal {
     Number(Number),
     /// Text.
     Text(String),
-}
-
-impl Mapping {
-    /// Translates one row, parallel to [`Self::sources`], into a record of the common language.
-    pub fn record(&self, row: &super::RawRow) -> super::Record {
-        todo!("{row:?}")
-    }
-
-    /// The raw values that select `key` here, as `(index into sources, value)`; `None` when no record of this
-    /// system can have the key (a constant part differs, a prefix is missing, a map does not list it).
-    pub fn raw_key(&self, key: &super::Key) -> Option<Vec<(usize, super::Raw)>> {
-        todo!("{key:?}")
-    }
-}
-
-/// Applies lossy steps to a value that is already in the common language.
-pub fn project(steps: &[Step], value: Value) -> Value {
-    todo!("{steps:?} {value:?}")
 }

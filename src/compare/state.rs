@@ -1,0 +1,116 @@
+//! Records become states, and states and records are compared field by field.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::{Held, Side, State};
+use crate::model::digest::digest;
+use crate::model::mapping::project;
+use crate::model::{Flow, FlowField, Number, Record, Tolerance, Value};
+
+/// Reduces what one side holds for a key to a comparable state, projected through the flow.
+/// `records` are all records that the side returned for the key; those out of scope do not count.
+pub fn state_of(flow: &Flow, side: Side, records: &[&Record]) -> State {
+    let mut in_scope = records.iter().filter(|record| record.in_scope);
+    let Some(record) = in_scope.next() else { return State::Absent };
+    let others = in_scope.count();
+    if others > 0 {
+        return State::Duplicate(u32::try_from(others + 1).unwrap_or(u32::MAX));
+    }
+    let invalid = unreadable(flow, record);
+    if invalid.is_empty() { State::Present(held(flow, side, record)) } else { State::Invalid(invalid) }
+}
+
+fn unreadable(flow: &Flow, record: &Record) -> Vec<usize> {
+    let invalid = |field: &FlowField| value_of(record, field).is_invalid();
+    flow.fields.iter().enumerate().filter(|(_, field)| invalid(field)).map(|(position, _)| position).collect()
+}
+
+fn held(flow: &Flow, side: Side, record: &Record) -> Held {
+    let values: Vec<Cow<'_, Value>> = flow.fields.iter().map(|field| projected(field, side, record)).collect();
+    let of = |wanted: fn(&FlowField) -> bool| {
+        flow.fields.iter().zip(&values).filter(move |(field, _)| wanted(field)).map(|(_, value)| value.as_ref())
+    };
+    Held {
+        digest: digest(of(|field| field.tolerance.is_none())),
+        two_way: flow.is_two_way().then(|| digest(of(|field| field.two_way && field.tolerance.is_none()))),
+        tolerant: of(|field| field.tolerance.is_some()).cloned().collect(),
+    }
+}
+
+/// Whether two records agree in all fields of the flow, within tolerance. Reads no digests: the fast path.
+/// Both must be in scope; unreadable fields agree with nothing.
+pub fn agrees(flow: &Flow, owner: &Record, target: &Record) -> bool {
+    flow.fields.iter().all(|field| field_agrees(field, owner, target))
+}
+
+/// Indices into [`Flow::fields`] of the fields that differ.
+pub fn differing(flow: &Flow, owner: &Record, target: &Record) -> Vec<usize> {
+    let differs = |field: &FlowField| !field_agrees(field, owner, target);
+    flow.fields.iter().enumerate().filter(|(_, field)| differs(field)).map(|(position, _)| position).collect()
+}
+
+fn field_agrees(field: &FlowField, owner: &Record, target: &Record) -> bool {
+    let owner = projected(field, Side::Owner, owner);
+    let target = projected(field, Side::Target, target);
+    match &field.tolerance {
+        _ if owner.is_invalid() || target.is_invalid() => false,
+        None => owner == target,
+        Some(tolerance) => within(tolerance, &owner, &target),
+    }
+}
+
+fn value_of<'a>(record: &'a Record, field: &FlowField) -> &'a Value {
+    record.fields.get(field.index).unwrap_or(&Value::Null)
+}
+
+/// A side's value as far as both systems can hold it. The owner's lossy steps come first, as in the data's own
+/// way, then the target's: a value that took both ways ends the same from either side.
+fn projected<'a>(field: &FlowField, side: Side, record: &'a Record) -> Cow<'a, Value> {
+    let value = value_of(record, field);
+    let (owners_steps, targets_steps) = (&field.target_projection, &field.owner_projection);
+    match (side, owners_steps.is_empty(), targets_steps.is_empty()) {
+        (_, true, true) => Cow::Borrowed(value),
+        // The record was read with its own system's steps; without the other's there is nothing to do.
+        (Side::Owner, _, true) | (Side::Target, true, _) => Cow::Borrowed(value),
+        (Side::Owner, true, _) => Cow::Owned(project(targets_steps, value.clone())),
+        (Side::Target, _, true) => Cow::Owned(project(owners_steps, value.clone())),
+        _ => {
+            let both: Vec<_> = owners_steps.iter().chain(targets_steps).cloned().collect();
+            Cow::Owned(project(&both, value.clone()))
+        }
+    }
+}
+
+/// Whether two values are close enough. Null is close to null only, amounts of two currencies never.
+pub(super) fn within(tolerance: &Tolerance, owner: &Value, target: &Value) -> bool {
+    match (owner, target) {
+        (Value::Number(owner), Value::Number(target)) => numbers_within(tolerance, owner, target),
+        (Value::Money(owner), Value::Money(target)) => {
+            owner.currency == target.currency && numbers_within(tolerance, &owner.amount, &target.amount)
+        }
+        (Value::Time(owner), Value::Time(target)) => {
+            let apart = owner.since(*target).max(target.since(*owner));
+            apart <= time_tolerance(tolerance)
+        }
+        _ => owner == target,
+    }
+}
+
+fn numbers_within(tolerance: &Tolerance, owner: &Number, target: &Number) -> bool {
+    if owner == target {
+        return true;
+    }
+    match tolerance {
+        Tolerance::Absolute(most) => owner.distance(target) <= *most,
+        Tolerance::Relative(share) => owner.distance(target) <= owner.abs().times(share),
+        Tolerance::Time(_) => false,
+    }
+}
+
+const fn time_tolerance(tolerance: &Tolerance) -> Duration {
+    match tolerance {
+        Tolerance::Time(most) => *most,
+        Tolerance::Absolute(_) | Tolerance::Relative(_) => Duration::ZERO,
+    }
+}

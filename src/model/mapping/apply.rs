@@ -1,0 +1,161 @@
+//! One row becomes a record: conditions, origin, text steps, declared type, unit, typed steps.
+
+use super::{CurrencyRule, FieldRule, Mapping, Origin, VersionRule, parse, stamp};
+use crate::model::{Currency, FieldType, Key, Money, Raw, Record, Value, Version};
+
+/// Sources that more than one rule reads, as bits; their values are copied instead of taken.
+struct Shared(u64);
+
+impl Mapping {
+    /// Translates one row, parallel to [`Self::sources`], into a record of the common language.
+    ///
+    /// Texts move out of `row` into the record, so that nothing is copied; the row holds nothing of use afterwards
+    /// and its buffer can be filled again. A key part that is null or unreadable gives a key that is not
+    /// [usable](Key::is_usable).
+    pub fn record(&self, row: &mut [Raw]) -> Record {
+        let in_scope = self.scope.iter().all(|condition| condition.holds(row));
+        let changed_at = self.changed_at.as_ref().and_then(|rule| stamp::stamp_moment(row.get(rule.source)?, rule));
+        let version = self.version(row).or(changed_at.map(Version::Stamp).filter(|_| self.version.is_none()));
+        let native = self.native.and_then(|source| opaque(row.get(source)?));
+        let source_version = self.source_version.and_then(|source| opaque(row.get(source)?));
+        let shared = self.shared_sources();
+        let fields: Box<[Value]> = self
+            .fields
+            .iter()
+            .map(|rule| rule.as_ref().map_or(Value::Null, |rule| rule.value(row, &shared)))
+            .collect();
+        let key = Key::new(self.key.iter().map(|field| fields.get(*field).cloned().unwrap_or(Value::Null)));
+        Record { key, native, version, changed_at, source_version, in_scope, fields }
+    }
+
+    fn version(&self, row: &[Raw]) -> Option<Version> {
+        match self.version? {
+            VersionRule::Sequence(source) => parse::decimal(row.get(source)?).map(Version::Sequence),
+            VersionRule::Tag(source) => tag(row.get(source)?).map(Version::Tag),
+        }
+    }
+
+    fn shared_sources(&self) -> Shared {
+        let (mut seen, mut shared) = (0_u64, 0_u64);
+        for rule in self.fields.iter().flatten() {
+            if let Some(condition) = &rule.when {
+                shared |= bit(condition.source);
+            }
+            if let Some(CurrencyRule::Source(source)) = rule.currency {
+                shared |= bit(source);
+            }
+            if let Origin::Source(source) = rule.origin {
+                shared |= seen & bit(source);
+                seen |= bit(source);
+            }
+        }
+        Shared(shared)
+    }
+}
+
+/// Bit of a source; 0 for sources beyond the 64th.
+fn bit(source: usize) -> u64 {
+    u32::try_from(source).ok().and_then(|source| 1_u64.checked_shl(source)).unwrap_or(0)
+}
+
+impl Shared {
+    fn fetch(&self, row: &mut [Raw], source: usize) -> Raw {
+        let Some(slot) = row.get_mut(source) else { return Raw::Null };
+        // Beyond 64 sources nothing is known about sharing.
+        let only_reader = bit(source) & !self.0 != 0;
+        if only_reader { std::mem::replace(slot, Raw::Null) } else { slot.clone() }
+    }
+}
+
+/// A value that is only handed back or compared for equality: numbers, UUIDs and times keep their type, anything
+/// else is text.
+fn opaque(raw: &Raw) -> Option<Value> {
+    match raw {
+        Raw::Null | Raw::Undecodable(_) => None,
+        Raw::Int(value) => Some(Value::from(*value)),
+        Raw::Number(value) => Some(Value::Number(value.clone())),
+        Raw::Uuid(value) => Some(Value::Uuid(*value)),
+        Raw::Date(value) => Some(Value::Date(*value)),
+        Raw::Instant(value) => Some(Value::Time(*value)),
+        Raw::Naive(value) => Some(Value::Time(value.and_utc().into())),
+        Raw::Bytes(bytes) if std::str::from_utf8(bytes).is_err() => Some(Value::Bytes(bytes.clone())),
+        _ => parse::into_text(raw.clone()).ok().map(Value::Text),
+    }
+}
+
+/// The text of an opaque version.
+fn tag(raw: &Raw) -> Option<Box<str>> {
+    match raw {
+        Raw::Null | Raw::Undecodable(_) => None,
+        Raw::Bytes(bytes) => Some(match std::str::from_utf8(bytes) {
+            Ok(text) => text.into(),
+            Err(_) => bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into(),
+        }),
+        Raw::Instant(value) => Some(value.micros().to_string().into()),
+        Raw::Naive(value) => Some(value.to_string().into()),
+        other => parse::into_text(other.clone()).ok(),
+    }
+}
+
+impl FieldRule {
+    fn value(&self, row: &mut [Raw], shared: &Shared) -> Value {
+        if self.when.as_ref().is_some_and(|condition| !condition.holds(row)) {
+            return Value::Null;
+        }
+        match &self.origin {
+            Origin::Const(value) => value.clone(),
+            Origin::Source(source) => {
+                let raw = shared.fetch(row, *source);
+                self.finish(self.read(raw), row)
+            }
+        }
+    }
+
+    /// Text steps, then the declared type.
+    fn read(&self, raw: Raw) -> Value {
+        if matches!(raw, Raw::Null | Raw::Undecodable(_)) || !self.steps.iter().any(super::Step::is_textual) {
+            return parse::typed(self, raw);
+        }
+        let mut text = match parse::into_text(raw) {
+            Ok(text) => text,
+            Err(invalid) => return invalid,
+        };
+        for step in self.steps.iter().filter(|step| step.is_textual()) {
+            text = match step.on_text(text) {
+                Ok(Some(text)) => text,
+                Ok(None) => return Value::Null,
+                Err(reason) => return Value::invalid(reason),
+            };
+        }
+        parse::typed(self, Raw::Text(text))
+    }
+
+    /// Unit, currency, and the steps that work on typed values.
+    fn finish(&self, value: Value, row: &[Raw]) -> Value {
+        let value = match value {
+            Value::Number(number) => {
+                let number = self.scale.as_ref().map_or_else(|| number.clone(), |scale| number.times(scale));
+                if self.field_type == FieldType::Money { self.money(number, row) } else { Value::Number(number) }
+            }
+            value => value,
+        };
+        self.steps.iter().filter(|step| !step.is_textual()).fold(value, |value, step| step.on_value(value))
+    }
+
+    fn money(&self, amount: crate::model::Number, row: &[Raw]) -> Value {
+        let currency = match &self.currency {
+            Some(CurrencyRule::Const(currency)) => Some(*currency),
+            Some(CurrencyRule::Source(source)) => row.get(*source).and_then(currency),
+            None => None,
+        };
+        match currency {
+            None => Value::invalid("an amount without a known currency"),
+            Some(currency) if self.minor_units => Value::Money(Money::from_minor(&amount, currency)),
+            Some(currency) => Value::Money(Money { amount, currency }),
+        }
+    }
+}
+
+fn currency(raw: &Raw) -> Option<Currency> {
+    parse::as_text(raw)?.parse().ok()
+}
