@@ -9,7 +9,7 @@ use std::time::Duration;
 
 pub use state::{agrees, differing, state_of};
 
-use crate::model::{Digest, Interval, Lag, Moment, Value, Verdict, Version};
+use crate::model::{Digest, Flow, Interval, Lag, Moment, Tolerance, Value, Verdict, Version};
 
 /// What one side held for a key, projected through the flow and reduced to what comparing needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,11 +59,18 @@ pub struct Look {
 
 /// What else a judgement needs.
 #[derive(Clone, Copy, Debug)]
-pub struct Context {
+pub struct Context<'a> {
     /// The deadline D.
     pub deadline: Duration,
     /// For two-way flows: the digest of the two-way fields that both sides last agreed on.
     pub baseline: Option<Digest>,
+    /// Parallel to [`Held::tolerant`]: [`tolerances`] of the flow.
+    pub tolerances: &'a [Tolerance],
+}
+
+/// A flow's tolerances, in flow order, for [`Context::tolerances`].
+pub fn tolerances(flow: &Flow) -> Vec<Tolerance> {
+    flow.fields.iter().filter_map(|field| field.tolerance.clone()).collect()
 }
 
 /// What one check says and what the engine must do next.
@@ -75,10 +82,38 @@ pub struct Judgement {
     pub likely: bool,
     /// How long the change took (match) or has so far taken (everything else).
     pub lag: Lag,
-    /// A bad verdict that still lacks its sandwich: read the owner again and call [`judge`] with `confirm`.
+    /// A bad verdict that still lacks its sandwich: read the owner again and call [`judge`] with the same track,
+    /// the same looks and `confirm`. Until then there is no verdict: record nothing and keep the old track.
     pub needs_confirmation: bool,
+    /// The freshness event that this judgement decides, if any: one for each key, flow and divergence.
+    pub event: Option<FreshnessEvent>,
+    /// Only the target moved, in two-way fields alone: the flow in the other direction owes the change, this one
+    /// owes nothing. The engine records no check.
+    pub owed_elsewhere: bool,
     /// What to keep of the key; `None` when it is settled.
     pub track: Option<Track>,
+}
+
+/// How one divergence counts for the freshness indicator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreshnessEvent {
+    /// When the owner changed.
+    pub changed: Interval,
+    /// How long the change took, or has so far taken.
+    pub lag: Lag,
+    /// Whether that kept the deadline.
+    pub outcome: Outcome,
+}
+
+/// Whether a change kept its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It arrived, certainly within the deadline.
+    Good,
+    /// It is, or was, certainly late.
+    Bad,
+    /// It arrived, but the reads are too far apart to say whether in time.
+    Undecided,
 }
 
 /// What is kept of an unsettled key: the owner's last states and the divergence's clock. Stored (encrypted) in
@@ -128,7 +163,13 @@ pub enum Side {
 ///
 /// `confirm` is the second read of the owner (the sandwich S, T, S). `None` for a first judgement: a bad verdict
 /// then comes back with [`Judgement::needs_confirmation`].
-pub fn judge(track: Option<Track>, owner: &Look, target: &Look, confirm: Option<&Look>, context: Context) -> Judgement {
+pub fn judge(
+    track: Option<Track>,
+    owner: &Look,
+    target: &Look,
+    confirm: Option<&Look>,
+    context: Context<'_>,
+) -> Judgement {
     todo!("{track:?} {owner:?} {target:?} {confirm:?} {context:?}")
 }
 

@@ -19,11 +19,8 @@ impl Mapping {
         let native = self.native.and_then(|source| opaque(row.get(source)?));
         let source_version = self.source_version.and_then(|source| opaque(row.get(source)?));
         let shared = self.shared_sources();
-        let fields: Box<[Value]> = self
-            .fields
-            .iter()
-            .map(|rule| rule.as_ref().map_or(Value::Null, |rule| rule.value(row, &shared)))
-            .collect();
+        let fields: Box<[Value]> =
+            self.fields.iter().map(|rule| rule.as_ref().map_or(Value::Null, |rule| rule.value(row, &shared))).collect();
         let key = Key::new(self.key.iter().map(|field| fields.get(*field).cloned().unwrap_or(Value::Null)));
         Record { key, native, version, changed_at, source_version, in_scope, fields }
     }

@@ -48,7 +48,9 @@ impl Step {
     pub(super) fn on_value(&self, value: Value) -> Value {
         match (self, value) {
             (_, Value::Text(text)) => Value::Text(self.shorten(text)),
-            (Self::Round { digits, rounding }, Value::Number(number)) => Value::Number(number.round(*digits, *rounding)),
+            (Self::Round { digits, rounding }, Value::Number(number)) => {
+                Value::Number(number.round(*digits, *rounding))
+            }
             (Self::Round { digits, rounding }, Value::Money(money)) => {
                 Value::Money(Money { amount: money.amount.round(*digits, *rounding), currency: money.currency })
             }
