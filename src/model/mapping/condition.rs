@@ -63,10 +63,10 @@ mod tests {
 
     #[test]
     fn literals_match_by_meaning() {
-        let three = || Literal::Number(Number::from(3));
+        let three = || Literal::Number(Number::from(3_i64));
         check(Raw::Int(1), Test::Equal(Literal::Bool(true)), true);
         check(Raw::Text("t".into()), Test::Equal(Literal::Bool(true)), true);
-        check(Raw::Bool(true), Test::Equal(Literal::Number(Number::from(1))), true);
+        check(Raw::Bool(true), Test::Equal(Literal::Number(Number::from(1_i64))), true);
         check(Raw::Text("3".into()), Test::Equal(three()), true);
         check(Raw::Int(3), Test::Equal(text("3")), true);
         check(Raw::Text("3.0".into()), Test::Equal(three()), true);
