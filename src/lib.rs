@@ -9,6 +9,7 @@
 //! - [`state`]: the small mutable part, in SQLite or PostgreSQL.
 //! - [`ledger`]: the history, in ClickHouse; the spool in front of it; the embedded engine.
 //! - [`audit`]: the engine: scheduler, probes, in-flight queue, discrepancies.
+//! - [`metrics`]: what the auditor says about itself, for Prometheus.
 //! - [`server`]: health, readiness, metrics.
 //! - [`sandbox`]: the demo company, its faulty sync job and the list of what was planted.
 //! - [`cli`]: the commands; no logic.
@@ -20,6 +21,7 @@ pub mod compare;
 pub mod config;
 pub mod connect;
 pub mod ledger;
+pub mod metrics;
 pub mod model;
 pub mod sandbox;
 pub mod server;

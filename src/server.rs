@@ -1,1 +1,130 @@
-//! server
+//! Health, readiness and metrics over HTTP.
+//!
+//! `/healthz` says that the process answers and needs no login. `/readyz` says whether it can do its work and, if
+//! not, what is missing. `/metrics` is for Prometheus. Whatever else is asked gets 404. Decides nothing: readiness
+//! comes from a [`Status`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+mod routes;
+
+/// How long open requests may take to end after the stop.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+/// Whether the process can do its work.
+#[async_trait]
+pub trait Status: Send + Sync {
+    /// Asked for every `/readyz`; has [`routes::READY_LIMIT`] to answer.
+    async fn readiness(&self) -> Readiness;
+}
+
+/// The parts that the work needs, and which of them are there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// In the order in which they are shown.
+    pub parts: Vec<Part>,
+}
+
+/// One part that the work needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// `state`, `ledger`, `spool`, `leases`.
+    pub name: &'static str,
+    /// Whether it is there.
+    pub ready: bool,
+    /// What was found, for people; never a secret.
+    pub detail: String,
+}
+
+impl Readiness {
+    /// Adds a part.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, ready: bool, detail: impl Into<String>) -> Self {
+        self.parts.push(Part { name, ready, detail: detail.into() });
+        self
+    }
+
+    /// Whether all parts are there.
+    pub fn is_ready(&self) -> bool {
+        self.parts.iter().all(|part| part.ready)
+    }
+}
+
+/// Why the server did not start or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Without a token only this machine may ask.
+    #[error("`{0}` can be reached from other machines: set `http_token`, or listen on a loopback address")]
+    NeedsToken(SocketAddr),
+    /// The address is taken or not ours.
+    #[error("cannot listen on `{address}`")]
+    Bind {
+        /// The address wanted.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The listener broke.
+    #[error("the HTTP server broke off")]
+    Serve(#[source] std::io::Error),
+}
+
+/// A server that holds its address and answers once [`Server::run`] is called.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    app: routes::App,
+}
+
+impl Server {
+    /// Takes the address. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`ServerError::NeedsToken`] and [`ServerError::Bind`].
+    pub async fn bind(
+        listen: SocketAddr,
+        token: Option<&SecretString>,
+        metrics: Arc<Metrics>,
+        status: Arc<dyn Status>,
+    ) -> Result<Self, ServerError> {
+        if token.is_none() && !listen.ip().is_loopback() {
+            return Err(ServerError::NeedsToken(listen));
+        }
+        let bind_error = |source| ServerError::Bind { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(bind_error)?;
+        let address = listener.local_addr().map_err(bind_error)?;
+        Ok(Self { listener, address, app: routes::App::new(token, metrics, status) })
+    }
+
+    /// The address that it holds.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop`, then lets open requests end for up to [`GRACE`].
+    ///
+    /// # Errors
+    /// [`ServerError::Serve`].
+    pub async fn run(self, stop: CancellationToken) -> Result<(), ServerError> {
+        let stopped = stop.clone();
+        let serving = axum::serve(self.listener, self.app.router()).with_graceful_shutdown(stopped.cancelled_owned());
+        let too_long = async {
+            stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            ended = serving => ended.map_err(ServerError::Serve),
+            () = too_long => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! What the auditor says about itself, for Prometheus. The one place that knows metric names.
+//!
+//! Labels come from closed lists (enums) and from names that the config has checked; never from keys, values or
+//! messages. A series exists with 0 from the moment its flow, probe or system is watched, so that "no data" and
+//! "no problem" look different. docs/metrics.md lists every name; a test compares both ways.
+
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::model::{EntityId, FlowId, Lag, SystemId, Verdict};
+
+pub mod definition;
+pub mod label;
+
+use definition::{self as name, Definition};
+pub use label::{Outcome, Reason, RunKind, Skip, Store};
+
+/// Everything that is counted and measured. Shared as `Arc<Metrics>`; every function takes `&self`.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    checks: IntCounterVec,
+    lag: HistogramVec,
+    overdue_keys: IntGaugeVec,
+    overdue_oldest: GaugeVec,
+    coverage: GaugeVec,
+    in_flight: IntGaugeVec,
+    in_flight_limit: Gauge,
+    discrepancies: IntGaugeVec,
+    runs: IntCounterVec,
+    run_seconds: HistogramVec,
+    skipped: IntCounterVec,
+    lease: IntGaugeVec,
+    reads: IntCounterVec,
+    rows: IntCounterVec,
+    retries: IntCounterVec,
+    throttles: IntCounterVec,
+    throttled_seconds: prometheus::CounterVec,
+    clock_offset: GaugeVec,
+    clock_uncertainty: GaugeVec,
+    spool_bytes: Gauge,
+    spool_bytes_limit: Gauge,
+    spool_segments: Gauge,
+    spool_oldest: Gauge,
+    engine_up: Gauge,
+    engine_restarts: IntCounter,
+    store_errors: IntCounterVec,
+}
+
+/// How full the spool is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SpoolDepth {
+    /// Bytes that ClickHouse has not acknowledged.
+    pub bytes: u64,
+    /// Files that hold them.
+    pub segments: u64,
+    /// Age of the oldest unacknowledged run; zero when there is none.
+    pub oldest: Duration,
+}
+
+/// Seconds: a millisecond to a day. Fine where realtime deadlines lie, coarse beyond.
+const LAG_BUCKETS: [f64; 18] =
+    [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0];
+
+/// Seconds: one quick read to a run that a person would call stuck.
+const RUN_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All metrics in a registry of their own, nothing watched yet.
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let metrics = Self {
+            checks: int_counters(&registry, &name::CHECKS),
+            lag: histograms(&registry, &name::LAG, &LAG_BUCKETS),
+            overdue_keys: int_gauges(&registry, &name::OVERDUE_KEYS),
+            overdue_oldest: gauges(&registry, &name::OVERDUE_OLDEST),
+            coverage: gauges(&registry, &name::COVERAGE),
+            in_flight: int_gauges(&registry, &name::IN_FLIGHT),
+            in_flight_limit: gauge(&registry, &name::IN_FLIGHT_LIMIT),
+            discrepancies: int_gauges(&registry, &name::DISCREPANCIES),
+            runs: int_counters(&registry, &name::RUNS),
+            run_seconds: histograms(&registry, &name::RUN_SECONDS, &RUN_BUCKETS),
+            skipped: int_counters(&registry, &name::SKIPPED),
+            lease: int_gauges(&registry, &name::LEASE),
+            reads: int_counters(&registry, &name::READS),
+            rows: int_counters(&registry, &name::ROWS),
+            retries: int_counters(&registry, &name::RETRIES),
+            throttles: int_counters(&registry, &name::THROTTLES),
+            throttled_seconds: registered(
+                &registry,
+                prometheus::CounterVec::new(name::THROTTLED_SECONDS.opts(), name::THROTTLED_SECONDS.labels),
+            ),
+            clock_offset: gauges(&registry, &name::CLOCK_OFFSET),
+            clock_uncertainty: gauges(&registry, &name::CLOCK_UNCERTAINTY),
+            spool_bytes: gauge(&registry, &name::SPOOL_BYTES),
+            spool_bytes_limit: gauge(&registry, &name::SPOOL_BYTES_LIMIT),
+            spool_segments: gauge(&registry, &name::SPOOL_SEGMENTS),
+            spool_oldest: gauge(&registry, &name::SPOOL_OLDEST),
+            engine_up: gauge(&registry, &name::ENGINE_UP),
+            engine_restarts: registered(&registry, IntCounter::with_opts(name::ENGINE_RESTARTS.opts())),
+            store_errors: int_counters(&registry, &name::STORE_ERRORS),
+            registry,
+        };
+        for store in Store::ALL {
+            metrics.store_errors.with_label_values(&[store.as_str()]).inc_by(0);
+        }
+        let build = int_gauges(&metrics.registry, &name::BUILD_INFO);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        metrics
+    }
+
+    /// Gives every series of a flow its first value, 0 (coverage too: nothing is covered yet).
+    pub fn watch_flow(&self, flow: &FlowId) {
+        for verdict in Verdict::ALL {
+            self.checks(flow, verdict, 0);
+            self.discrepancies_open(flow, verdict, 0);
+        }
+        self.lag.with_label_values(&flow_labels(flow));
+        self.overdue(flow, 0, Duration::ZERO);
+        self.coverage(flow, 0.0);
+        self.in_flight(flow, 0);
+    }
+
+    /// Gives every series of a system its first value. Its clock series begin with the first measurement.
+    pub fn watch_system(&self, system: &SystemId) {
+        let labels = [system.as_str()];
+        for counter in [&self.reads, &self.rows, &self.retries, &self.throttles] {
+            counter.with_label_values(&labels).inc_by(0);
+        }
+        self.throttled_seconds.with_label_values(&labels).inc_by(0.0);
+    }
+
+    /// Gives every series of a probe its first value.
+    pub fn watch_probe(&self, kind: RunKind, entity: &EntityId, owner: &SystemId) {
+        let [probe, entity, owner] = probe_labels(kind, entity, owner);
+        self.run_seconds.with_label_values(&[probe, entity, owner]);
+        self.runs.with_label_values(&[probe, entity, owner, Outcome::Ok.as_str(), Reason::None.as_str()]).inc_by(0);
+        for skip in Skip::ALL {
+            self.skipped.with_label_values(&[probe, entity, owner, skip.as_str()]).inc_by(0);
+        }
+        self.lease.with_label_values(&[probe, entity, owner]).set(0);
+    }
+
+    /// Adds `count` checks with this verdict.
+    pub fn checks(&self, flow: &FlowId, verdict: Verdict, count: u64) {
+        let [entity, owner, target] = flow_labels(flow);
+        self.checks.with_label_values(&[entity, owner, target, verdict.as_str()]).inc_by(count);
+    }
+
+    /// A change reached its target after this long. Its upper bound is observed: a figure that never flatters.
+    pub fn lag(&self, flow: &FlowId, lag: Lag) {
+        self.lag.with_label_values(&flow_labels(flow)).observe(lag.high.as_secs_f64());
+    }
+
+    /// Keys past their deadline now, and how far the oldest is past it.
+    pub fn overdue(&self, flow: &FlowId, keys: u64, oldest: Duration) {
+        self.overdue_keys.with_label_values(&flow_labels(flow)).set(whole(keys));
+        self.overdue_oldest.with_label_values(&flow_labels(flow)).set(oldest.as_secs_f64());
+    }
+
+    /// Decided ÷ expected of the last run, within 0.0..=1.0.
+    pub fn coverage(&self, flow: &FlowId, ratio: f64) {
+        self.coverage.with_label_values(&flow_labels(flow)).set(ratio.clamp(0.0, 1.0));
+    }
+
+    /// Keys in flight now.
+    pub fn in_flight(&self, flow: &FlowId, keys: u64) {
+        self.in_flight.with_label_values(&flow_labels(flow)).set(whole(keys));
+    }
+
+    /// How many keys may be in flight, all flows together.
+    pub fn in_flight_limit(&self, keys: u64) {
+        self.in_flight_limit.set(keys as f64);
+    }
+
+    /// Discrepancies open now with this verdict.
+    pub fn discrepancies_open(&self, flow: &FlowId, verdict: Verdict, count: u64) {
+        if verdict.is_bad() {
+            let [entity, owner, target] = flow_labels(flow);
+            self.discrepancies.with_label_values(&[entity, owner, target, verdict.as_str()]).set(whole(count));
+        }
+    }
+
+    /// A run of a probe ended. `reason` is [`Reason::None`] when it was ok.
+    pub fn run(
+        &self,
+        kind: RunKind,
+        entity: &EntityId,
+        owner: &SystemId,
+        took: Duration,
+        outcome: Outcome,
+        reason: Reason,
+    ) {
+        let [probe, entity, owner] = probe_labels(kind, entity, owner);
+        self.run_seconds.with_label_values(&[probe, entity, owner]).observe(took.as_secs_f64());
+        self.runs.with_label_values(&[probe, entity, owner, outcome.as_str(), reason.as_str()]).inc();
+    }
+
+    /// A run was due and did not happen.
+    pub fn skipped(&self, kind: RunKind, entity: &EntityId, owner: &SystemId, why: Skip) {
+        let [probe, entity, owner] = probe_labels(kind, entity, owner);
+        self.skipped.with_label_values(&[probe, entity, owner, why.as_str()]).inc();
+    }
+
+    /// Whether this process holds the lease of the probe's work.
+    pub fn lease_held(&self, kind: RunKind, entity: &EntityId, owner: &SystemId, held: bool) {
+        self.lease.with_label_values(&probe_labels(kind, entity, owner)).set(i64::from(held));
+    }
+
+    /// One statement or request to a system, and the rows it gave.
+    pub fn read(&self, system: &SystemId, rows: u64) {
+        self.reads.with_label_values(&[system.as_str()]).inc();
+        self.rows.with_label_values(&[system.as_str()]).inc_by(rows);
+    }
+
+    /// A read is tried again after a failure.
+    pub fn retry(&self, system: &SystemId) {
+        self.retries.with_label_values(&[system.as_str()]).inc();
+    }
+
+    /// A read waited for the system's budget.
+    pub fn throttled(&self, system: &SystemId, waited: Duration) {
+        self.throttles.with_label_values(&[system.as_str()]).inc();
+        self.throttled_seconds.with_label_values(&[system.as_str()]).inc_by(waited.as_secs_f64());
+    }
+
+    /// The system's clock minus ours, and how well that is known.
+    pub fn clock(&self, system: &SystemId, offset_micros: i64, uncertainty: Duration) {
+        self.clock_offset.with_label_values(&[system.as_str()]).set(offset_micros as f64 / 1e6);
+        self.clock_uncertainty.with_label_values(&[system.as_str()]).set(uncertainty.as_secs_f64());
+    }
+
+    /// How full the spool is.
+    pub fn spool(&self, depth: SpoolDepth) {
+        self.spool_bytes.set(depth.bytes as f64);
+        self.spool_segments.set(depth.segments as f64);
+        self.spool_oldest.set(depth.oldest.as_secs_f64());
+    }
+
+    /// How full the spool may get before probes wait.
+    pub fn spool_limit(&self, bytes: u64) {
+        self.spool_bytes_limit.set(bytes as f64);
+    }
+
+    /// Whether the embedded ClickHouse engine answers.
+    pub fn engine_up(&self, up: bool) {
+        self.engine_up.set(f64::from(u8::from(up)));
+    }
+
+    /// The embedded ClickHouse engine was started again.
+    pub fn engine_restarted(&self) {
+        self.engine_restarts.inc();
+    }
+
+    /// A call to one of our own stores failed.
+    pub fn store_error(&self, store: Store) {
+        self.store_errors.with_label_values(&[store.as_str()]).inc();
+    }
+
+    /// Everything in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When a family breaks the format's rules, which would be a bug here.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// Everything as values, for the live view.
+    pub fn gather(&self) -> Vec<prometheus::proto::MetricFamily> {
+        self.registry.gather()
+    }
+}
+
+fn flow_labels(flow: &FlowId) -> [&str; 3] {
+    [flow.entity.as_str(), flow.owner.as_str(), flow.target.as_str()]
+}
+
+fn probe_labels<'a>(kind: RunKind, entity: &'a EntityId, owner: &'a SystemId) -> [&'a str; 3] {
+    [kind.as_str(), entity.as_str(), owner.as_str()]
+}
+
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Registers what a definition describes.
+///
+/// # Panics
+/// When two definitions have one name or a name breaks Prometheus' rules. Definitions are constants, and a test
+/// registers them all.
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, made: Result<C, prometheus::Error>) -> C {
+    let metric = made.unwrap_or_else(|error| panic!("a metric's definition is wrong: {error}"));
+    if let Err(error) = registry.register(Box::new(metric.clone())) {
+        panic!("a metric is defined twice: {error}");
+    }
+    metric
+}
+
+fn int_counters(registry: &Registry, definition: &Definition) -> IntCounterVec {
+    registered(registry, IntCounterVec::new(definition.opts(), definition.labels))
+}
+
+fn int_gauges(registry: &Registry, definition: &Definition) -> IntGaugeVec {
+    registered(registry, IntGaugeVec::new(definition.opts(), definition.labels))
+}
+
+fn gauges(registry: &Registry, definition: &Definition) -> GaugeVec {
+    registered(registry, GaugeVec::new(definition.opts(), definition.labels))
+}
+
+fn gauge(registry: &Registry, definition: &Definition) -> Gauge {
+    registered(registry, Gauge::with_opts(definition.opts()))
+}
+
+fn histograms(registry: &Registry, definition: &Definition, buckets: &[f64]) -> HistogramVec {
+    let opts: Opts = definition.opts();
+    let opts = HistogramOpts::from(opts).buckets(buckets.to_vec());
+    registered(registry, HistogramVec::new(opts, definition.labels))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn flow() -> FlowId {
+        FlowId {
+            entity: "stock".parse().expect("a name"),
+            owner: "erp".parse().expect("a name"),
+            target: "warehouse".parse().expect("a name"),
+        }
+    }
+
+    fn watched() -> Metrics {
+        let metrics = Metrics::new();
+        let flow = flow();
+        metrics.watch_flow(&flow);
+        metrics.watch_system(&flow.owner);
+        metrics.watch_probe(RunKind::Changes, &flow.entity, &flow.owner);
+        metrics.clock(&flow.owner, -1_500_000, Duration::from_millis(2));
+        metrics
+    }
+
+    #[test]
+    fn every_definition_is_registered_with_its_labels() {
+        let registered: BTreeMap<String, Vec<String>> = watched()
+            .gather()
+            .iter()
+            .map(|family| {
+                let labels = family.get_metric()[0].get_label().iter().map(|label| label.name().to_owned()).collect();
+                (family.name().to_owned(), labels)
+            })
+            .collect();
+        let defined: BTreeMap<String, Vec<String>> = Definition::ALL
+            .iter()
+            .map(|definition| {
+                let mut labels: Vec<String> = definition.labels.iter().map(ToString::to_string).collect();
+                labels.sort();
+                (definition.name.to_owned(), labels)
+            })
+            .collect();
+        assert_eq!(registered, defined);
+    }
+
+    /// Rows of the tables in docs/metrics.md: name, type, labels.
+    fn documented() -> BTreeMap<String, (String, String)> {
+        let mut rows = BTreeMap::new();
+        for line in include_str!("../docs/metrics.md").lines().filter(|line| line.starts_with("| `plumbline_")) {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            rows.insert(cells[1].trim_matches('`').to_owned(), (cells[2].to_owned(), cells[3].replace('`', "")));
+        }
+        rows
+    }
+
+    #[test]
+    fn the_page_lists_exactly_the_metrics_that_exist() {
+        let defined: BTreeMap<String, (String, String)> = Definition::ALL
+            .iter()
+            .map(|definition| {
+                (definition.name.to_owned(), (definition.kind.as_str().to_owned(), definition.labels.join(", ")))
+            })
+            .collect();
+        assert_eq!(documented(), defined);
+    }
+
+    #[test]
+    fn the_page_lists_every_value_of_a_closed_label() {
+        let page = include_str!("../docs/metrics.md");
+        let words = Reason::ALL
+            .map(Reason::as_str)
+            .into_iter()
+            .chain(Skip::ALL.map(Skip::as_str))
+            .chain(Outcome::ALL.map(Outcome::as_str))
+            .chain(RunKind::ALL.map(RunKind::as_str))
+            .chain(Store::ALL.map(Store::as_str))
+            .chain(Verdict::ALL.map(Verdict::as_str));
+        for word in words {
+            assert!(page.contains(&format!("`{word}`")), "docs/metrics.md does not name `{word}`");
+        }
+    }
+
+    #[test]
+    fn a_watched_series_starts_at_zero_and_a_drained_one_returns_there() {
+        let metrics = watched();
+        let open = |metrics: &Metrics| {
+            let text = metrics.render().expect("renders");
+            text.lines()
+                .find(|line| line.starts_with("plumbline_discrepancies_open{") && line.contains("\"stale\""))
+                .map(str::to_owned)
+        };
+        let zero =
+            "plumbline_discrepancies_open{entity=\"stock\",owner=\"erp\",target=\"warehouse\",verdict=\"stale\"} 0";
+        assert_eq!(open(&metrics).as_deref(), Some(zero));
+        metrics.discrepancies_open(&flow(), Verdict::Stale, 3);
+        assert!(open(&metrics).is_some_and(|line| line.ends_with(" 3")));
+        metrics.discrepancies_open(&flow(), Verdict::Stale, 0);
+        assert_eq!(open(&metrics).as_deref(), Some(zero));
+    }
+
+    #[test]
+    fn recorded_values_are_in_the_text() {
+        let metrics = watched();
+        metrics.checks(&flow(), Verdict::Match, 7);
+        metrics.lag(&flow(), Lag { low: Duration::from_millis(200), high: Duration::from_millis(400) });
+        metrics.overdue(&flow(), 2, Duration::from_secs(61));
+        let text = metrics.render().expect("renders");
+        for line in [
+            "plumbline_checks_total{entity=\"stock\",owner=\"erp\",target=\"warehouse\",verdict=\"match\"} 7",
+            "plumbline_lag_seconds_sum{entity=\"stock\",owner=\"erp\",target=\"warehouse\"} 0.4",
+            "plumbline_overdue_oldest_seconds{entity=\"stock\",owner=\"erp\",target=\"warehouse\"} 61",
+            "plumbline_clock_offset_seconds{system=\"erp\"} -1.5",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no line `{line}` in:\n{text}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Names, kinds, labels and meanings of all metrics.
+
+use prometheus::Opts;
+
+/// What one metric is.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition {
+    /// Its full name, with unit and, for counters, `_total`.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// Its labels, in the order in which values are given.
+    pub labels: &'static [&'static str],
+    /// What it says.
+    pub help: &'static str,
+}
+
+/// How a metric behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows while the process lives.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution.
+    Histogram,
+}
+
+impl Kind {
+    /// Prometheus' word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+impl Definition {
+    /// As the `prometheus` crate wants it.
+    pub fn opts(&self) -> Opts {
+        Opts::new(self.name, self.help)
+    }
+}
+
+const FLOW: &[&str] = &["entity", "owner", "target"];
+const FLOW_VERDICT: &[&str] = &["entity", "owner", "target", "verdict"];
+const PROBE: &[&str] = &["probe", "entity", "owner"];
+const SYSTEM: &[&str] = &["system"];
+
+macro_rules! definitions {
+    ($($constant:ident = $kind:ident $name:literal $labels:expr, $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $constant: Definition =
+                Definition { name: concat!("plumbline_", $name), kind: Kind::$kind, labels: $labels, help: $help };
+        )*
+
+        impl Definition {
+            /// Every metric there is.
+            pub const ALL: &'static [Definition] = &[$($constant),*];
+        }
+    };
+}
+
+definitions! {
+    CHECKS = Counter "checks_total" FLOW_VERDICT, "Comparisons of one key in one flow, by verdict.";
+    LAG = Histogram "lag_seconds" FLOW, "How long a change took to reach the target, upper bound, once it has arrived.";
+    OVERDUE_KEYS = Gauge "overdue_keys" FLOW, "Keys past their deadline now.";
+    OVERDUE_OLDEST = Gauge "overdue_oldest_seconds" FLOW, "How far the oldest overdue key is past its deadline.";
+    COVERAGE = Gauge "coverage_ratio" FLOW, "Decided divided by expected in the last run, 0 to 1.";
+    IN_FLIGHT = Gauge "in_flight_keys" FLOW, "Keys that differ within their deadline and will be looked at again.";
+    IN_FLIGHT_LIMIT = Gauge "in_flight_limit_keys" &[], "How many keys may be in flight before their probes are slowed.";
+    DISCREPANCIES = Gauge "discrepancies_open" FLOW_VERDICT, "Confirmed, lasting differences that are open now.";
+    RUNS = Counter "probe_runs_total" &["probe", "entity", "owner", "outcome", "reason"], "Runs of probes, by outcome.";
+    RUN_SECONDS = Histogram "probe_duration_seconds" PROBE, "How long runs of probes took.";
+    SKIPPED = Counter "probe_runs_skipped_total" &["probe", "entity", "owner", "reason"], "Runs that were due and did not happen.";
+    LEASE = Gauge "lease_held" PROBE, "1 while this process holds the lease of the probe's work.";
+    READS = Counter "reads_total" SYSTEM, "Statements or requests sent to a system.";
+    ROWS = Counter "rows_total" SYSTEM, "Rows or records that a system answered with.";
+    RETRIES = Counter "read_retries_total" SYSTEM, "Reads that were tried again after a failure.";
+    THROTTLES = Counter "throttles_total" SYSTEM, "Reads that waited for the system's budget.";
+    THROTTLED_SECONDS = Counter "throttled_seconds_total" SYSTEM, "Time that reads waited for the system's budget.";
+    CLOCK_OFFSET = Gauge "clock_offset_seconds" SYSTEM, "The system's clock minus ours.";
+    CLOCK_UNCERTAINTY = Gauge "clock_uncertainty_seconds" SYSTEM, "How well the offset is known, plus or minus.";
+    SPOOL_BYTES = Gauge "spool_bytes" &[], "Bytes on disk that the ledger has not acknowledged.";
+    SPOOL_BYTES_LIMIT = Gauge "spool_limit_bytes" &[], "Bytes the spool may hold before probes wait.";
+    SPOOL_SEGMENTS = Gauge "spool_segments" &[], "Files that hold what the ledger has not acknowledged.";
+    SPOOL_OLDEST = Gauge "spool_oldest_seconds" &[], "Age of the oldest run that the ledger has not acknowledged.";
+    ENGINE_UP = Gauge "engine_up" &[], "1 while the embedded ClickHouse engine answers.";
+    ENGINE_RESTARTS = Counter "engine_restarts_total" &[], "How often the embedded ClickHouse engine was started again.";
+    STORE_ERRORS = Counter "store_errors_total" &["store"], "Calls to our own state or ledger that failed.";
+    BUILD_INFO = Gauge "build_info" &["version"], "1, with the version of this process.";
+}
