@@ -1,0 +1,69 @@
+//! What the tests stand on: real databases, the engine library, ports and waiting.
+//!
+//! `scripts/test.sh` starts one PostgreSQL and one MariaDB for the whole run and names them in
+//! `PLUMBLINE_TEST_POSTGRES` and `PLUMBLINE_TEST_MARIADB`. Without these variables a test process starts its own.
+//! Every test gets a database of its own on them. Tests that stop, kill or reconfigure a server start a
+//! [`PrivateServer`].
+
+use std::future::Future;
+use std::net::TcpListener;
+use std::panic::Location;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+mod database;
+mod server;
+
+#[allow(unused_imports, reason = "tests name these types when they hand them on")]
+pub use database::{TestDatabase, TestServer, TestSqlite, mariadb, postgres, sqlite};
+#[allow(unused_imports, reason = "tests name these types when they hand them on")]
+pub use server::{PrivateMariadb, PrivatePostgres, PrivateServer};
+
+/// How long [`wait_until`] waits before it calls the condition broken. Not an expectation of speed.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+
+/// A TCP port on loopback that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// Waits until `condition` holds. Fails the test, naming the caller, when it does not within 60 seconds.
+#[track_caller]
+pub fn wait_until<C, F>(mut condition: C) -> impl Future<Output = ()>
+where
+    C: FnMut() -> F,
+    F: Future<Output = bool>,
+{
+    let caller = Location::caller();
+    async move {
+        let started = Instant::now();
+        while !condition().await {
+            assert!(started.elapsed() < GIVE_UP_AFTER, "{caller}: not so after {GIVE_UP_AFTER:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// The engine library, where `scripts/fetch-libchdb.sh` puts it.
+pub fn libchdb() -> PathBuf {
+    let path = cache_dir().join("plumbline/libchdb/26.5.3/libchdb.so");
+    assert!(path.is_file(), "`{}` does not exist: run scripts/fetch-libchdb.sh", path.display());
+    path
+}
+
+/// A file of this package, by its path from the package's root.
+pub fn repository_file(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A variable of the environment, when set and not empty.
+#[expect(clippy::disallowed_methods, reason = "the test runner speaks to its tests through the environment")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn cache_dir() -> PathBuf {
+    let home_cache = || PathBuf::from(environment("HOME").expect("HOME is set")).join(".cache");
+    environment("XDG_CACHE_HOME").map_or_else(home_cache, PathBuf::from)
+}
