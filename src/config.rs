@@ -2,9 +2,12 @@
 //!
 //! Code after startup sees only the checked form. [`load`] reports every problem at once, each with
 //! file:line:column, what was found, what is allowed and the nearest known name.
+//!
+//! `section` is how TOML is read; `read` puts the sections together; each other file reads one section. A new key is
+//! one name in the section's `KEYS`, one line that reads it and one row in docs/config.md.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +15,67 @@ use chrono_tz::Tz;
 use secrecy::SecretString;
 
 use crate::model::{EntityId, Field, Flow, FlowId, Mapping, SystemId, TenantId};
+
+mod address;
+mod condition;
+mod duration;
+mod entity;
+mod field;
+mod field_rule;
+mod flows;
+mod ledger;
+mod mapping;
+mod plumbline;
+mod probe;
+mod problems;
+mod read;
+mod render;
+mod schedule;
+mod secret;
+mod section;
+mod slo;
+mod sql_expression;
+mod step;
+mod system;
+
+mod zone;
+
+#[cfg(test)]
+mod tests;
+
+pub use problems::{Problem, Problems};
+pub use render::render_check;
+pub use secret::Environment;
+
+/// A commented config that shows every part; `plumbline check` accepts it.
+pub const EXAMPLE: &str = include_str!("../plumbline.example.toml");
+
+/// Reads and checks a config file.
+///
+/// # Errors
+/// All problems at once, among them that the file cannot be read.
+pub fn load(path: &Path) -> Result<Config, Problems> {
+    let text = std::fs::read_to_string(path).map_err(|error| Problems::unreadable(path, &error))?;
+    let base_dir = path.parent().map(Path::to_owned).unwrap_or_default();
+    let base_dir = std::path::absolute(&base_dir).unwrap_or(base_dir);
+    parse(&text, path, &base_dir)
+}
+
+/// Checks a config text. `file` is the name in problems; relative paths begin at `base_dir`.
+///
+/// # Errors
+/// All problems at once.
+pub fn parse(text: &str, file: &Path, base_dir: &Path) -> Result<Config, Problems> {
+    parse_with(text, file, base_dir, &Environment::Process)
+}
+
+/// As [`parse`], with `env:` references looked up in `environment`.
+///
+/// # Errors
+/// All problems at once.
+pub fn parse_with(text: &str, file: &Path, base_dir: &Path, environment: &Environment) -> Result<Config, Problems> {
+    read::read(section::Reading::new(text, file, base_dir, environment))
+}
 
 /// The checked config.
 #[derive(Debug)]
@@ -60,7 +124,7 @@ pub struct Plumbline {
 }
 
 /// `[plumbline.ledger]`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ledger {
     /// `http://…` of a ClickHouse server; `None` starts the embedded engine.
     pub url: Option<String>,

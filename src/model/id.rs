@@ -86,6 +86,12 @@ name_type!(
     TenantId
 );
 
+impl Default for TenantId {
+    fn default() -> Self {
+        Self(Arc::from("default"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,122 @@
+//! Addresses of systems: the right scheme, no password in the config, SQLite paths from the config's directory.
+
+use std::path::Path;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::{Host, Url};
+
+use super::SystemKind;
+use super::secret::{Referred, referred};
+use super::section::Node;
+
+/// A checked address.
+pub(super) struct Address {
+    /// With the login; what a driver takes.
+    pub url: SecretString,
+    /// Whether it stays on this machine: a file, a socket or a loopback address.
+    pub is_local: bool,
+}
+
+const PASSWORD_REFUSED: &str = "a password must not stand in the config; keep the URL without it and set `password`, or write the whole URL as `env:NAME` or `file:PATH`";
+
+/// The address of a system of this kind. `password` is put into a URL that has none.
+pub(super) fn system_address(node: Node<'_>, kind: SystemKind, password: Option<&SecretString>) -> Option<Address> {
+    let (text, is_plain) = match referred(node)? {
+        Referred::Plain(text) => (text, true),
+        Referred::Secret(text) => (text, false),
+    };
+    match kind {
+        SystemKind::Sqlite => sqlite(node, &text),
+        SystemKind::Postgres => server(node, &text, is_plain, &["postgres", "postgresql"], password),
+        SystemKind::Mysql => server(node, &text, is_plain, &["mysql", "mariadb"], password),
+    }
+}
+
+/// The address of the state database: PostgreSQL, or a SQLite file.
+pub(super) fn state_address(node: Node<'_>) -> Option<Address> {
+    let (text, is_plain) = match referred(node)? {
+        Referred::Plain(text) => (text, true),
+        Referred::Secret(text) => (text, false),
+    };
+    if text.starts_with("sqlite:") {
+        return sqlite(node, &text);
+    }
+    server(node, &text, is_plain, &["postgres", "postgresql"], None)
+}
+
+fn server(
+    node: Node<'_>,
+    text: &str,
+    is_plain: bool,
+    schemes: &[&str],
+    password: Option<&SecretString>,
+) -> Option<Address> {
+    let mut url = match Url::parse(text) {
+        Ok(url) => url,
+        Err(error) => return node.refuse(format!("not a URL: {error}")),
+    };
+    if !schemes.contains(&url.scheme()) {
+        return node.refuse(format!("must begin with `{}://`, found `{}:`", schemes[0], url.scheme()));
+    }
+    if is_plain && has_password(&url) {
+        return node.refuse(PASSWORD_REFUSED);
+    }
+    if let Some(password) = password {
+        if url.password().is_some() {
+            return node.refuse("the URL already holds a password; remove it or the key `password`");
+        }
+        if url.set_password(Some(password.expose_secret())).is_err() {
+            return node.refuse("a password needs a URL with a host");
+        }
+    }
+    let is_local = is_local(&url);
+    Some(Address { url: SecretString::from(String::from(url)), is_local })
+}
+
+/// Drivers also take `?password=…`.
+fn has_password(url: &Url) -> bool {
+    url.password().is_some() || url.query_pairs().any(|(name, _)| name.to_lowercase().contains("password"))
+}
+
+/// Whether the URL's host is this machine.
+pub(super) fn is_local(url: &Url) -> bool {
+    let queried =
+        url.query_pairs().find(|(name, _)| name == "host" || name == "hostaddr").map(|(_, host)| host.into_owned());
+    if let Some(host) = queried {
+        return host.starts_with('/') || is_loopback(&host);
+    }
+    match url.host() {
+        None => true,
+        Some(Host::Domain(name)) => {
+            name.is_empty() || name.starts_with("%2F") || name.starts_with("%2f") || is_loopback(name)
+        }
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn sqlite(node: Node<'_>, text: &str) -> Option<Address> {
+    let Some(rest) = text.strip_prefix("sqlite:") else {
+        return node.refuse("must begin with `sqlite:` and name a file: `sqlite:shop.db`");
+    };
+    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path == ":memory:" {
+        return node.refuse("must name a file: `sqlite:shop.db`");
+    }
+    let path = match Path::new(path).is_absolute() {
+        true => path.to_owned(),
+        false => format!("{}/{path}", encoded(&node.reading.base_dir.display().to_string())),
+    };
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    Some(Address { url: SecretString::from(format!("sqlite://{path}{query}")), is_local: true })
+}
+
+/// The driver decodes `%` in the path and cuts it at `?`.
+fn encoded(path: &str) -> String {
+    path.replace('%', "%25").replace('?', "%3F")
+}

@@ -1,0 +1,49 @@
+//! Conditions of `scope` and `when`: `{ path = "state", in = ["sale", "done"] }`.
+
+use toml::de::DeValue;
+
+use super::mapping::Sources;
+use super::section::{Keys, Node, number};
+use crate::model::mapping::{Condition, Literal, Test};
+
+pub(super) const KEYS: Keys = Keys {
+    section: "[entity.NAME.in.SYSTEM] scope, when",
+    names: &["path", "eq", "ne", "in", "not_in", "is_null"],
+    not_yet: &[],
+};
+
+pub(super) fn read(node: Node<'_>, sources: &mut Sources) -> Option<Condition> {
+    let section = node.section(&KEYS)?;
+    let path = section.need("path").and_then(|node| sources.path(node));
+    let (key, value) = section.exactly_one(&["eq", "ne", "in", "not_in", "is_null"])?;
+    let test = match key {
+        "eq" => Test::Equal(literal(value)?),
+        "ne" => Test::NotEqual(literal(value)?),
+        "in" => Test::In(literals(value)?),
+        "not_in" => Test::NotIn(literals(value)?),
+        _ => Test::IsNull(super::section::Read::read(value)?),
+    };
+    Some(Condition { source: path?, test })
+}
+
+fn literals(node: Node<'_>) -> Option<Vec<Literal>> {
+    let items = node.list()?;
+    if items.is_empty() {
+        return node.refuse("must not be empty");
+    }
+    let count = items.len();
+    let literals: Vec<_> = items.into_iter().filter_map(literal).collect();
+    (literals.len() == count).then_some(literals)
+}
+
+fn literal(node: Node<'_>) -> Option<Literal> {
+    match node.value.get_ref() {
+        DeValue::Boolean(value) => Some(Literal::Bool(*value)),
+        DeValue::String(text) => Some(Literal::Text(text.clone().into_owned())),
+        DeValue::Integer(_) | DeValue::Float(_) => match number(node) {
+            Some(number) => Some(Literal::Number(number)),
+            None => node.refuse("must be a decimal number"),
+        },
+        _ => node.wrong_type("text, a number or a boolean"),
+    }
+}

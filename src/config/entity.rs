@@ -1,0 +1,130 @@
+//! `[entity.NAME]`: a business thing, its fields, its key and how each system holds it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::field::{Declared, type_name};
+use super::mapping::Surroundings;
+use super::problems::{At, suggestion};
+use super::section::{Entry, Keys, Node, Section};
+use super::{Class, Entity, System, field, mapping};
+use crate::model::{EntityId, FieldType, Mapping, SystemId};
+
+pub(super) const KEYS: Keys =
+    Keys { section: "[entity.NAME]", names: &["class", "key", "fields", "in"], not_yet: &["for_each"] };
+
+const CLASSES: [(&str, Class); 3] =
+    [("realtime", Class::Realtime), ("near_realtime", Class::NearRealtime), ("batch", Class::Batch)];
+
+/// An entity as read, with the places that later checks point at.
+pub(super) struct ReadEntity {
+    pub entity: Entity,
+    pub at: At,
+    /// Parallel to the entity's fields.
+    pub fields_at: Vec<At>,
+    /// Parallel to the entity's fields and their owners.
+    pub owners_at: Vec<Vec<At>>,
+}
+
+/// The systems of the config: all that are named, and those that could be read.
+pub(super) struct Systems<'s> {
+    pub names: &'s [&'s str],
+    pub read: &'s BTreeMap<SystemId, System>,
+}
+
+/// `None` when anything in the entity is wrong.
+pub(super) fn read(id: EntityId, section: &Section<'_>, systems: &Systems<'_>) -> Option<ReadEntity> {
+    let before = section.reading.count();
+    let class = section.get("class").and_then(|node| node.choice(&CLASSES)).unwrap_or_default();
+    let entries = section.need("fields").and_then(Node::entries).unwrap_or_default();
+    let fields: Vec<(&str, Option<Declared>)> = entries.iter().map(|entry| (entry.name, field::read(*entry))).collect();
+    let key = section.need("key").map_or_else(Vec::new, |node| read_key(node, &fields));
+    refuse_unknown_owners(section, &fields, systems);
+    let mappings = read_mappings(&id, section, systems, &fields, &key);
+    if section.reading.count() > before {
+        return None;
+    }
+    let declared: Vec<Declared> = fields.into_iter().filter_map(|(_, declared)| declared).collect();
+    let fields_at = declared.iter().map(|declared| declared.at).collect();
+    let owners_at = declared.iter().map(|declared| declared.owners_at.clone()).collect();
+    let fields = declared.into_iter().map(|declared| declared.field).collect();
+    Some(ReadEntity { entity: Entity { id, fields, key, mappings, class }, at: section.at, fields_at, owners_at })
+}
+
+fn read_key(node: Node<'_>, fields: &[(&str, Option<Declared>)]) -> Vec<usize> {
+    let mut key = Vec::new();
+    for node in node.one_or_many() {
+        let Some(name) = node.text() else { continue };
+        let Some(index) = fields.iter().position(|(known, _)| *known == name) else {
+            let hint = suggestion(name, fields.iter().map(|(known, _)| *known));
+            node.reading.problem_with_hint(node.at(), format!("key field `{name}` is not in `fields`"), hint);
+            continue;
+        };
+        if key.contains(&index) {
+            node.reading.problem(node.at(), format!("`{name}` is named twice"));
+            continue;
+        }
+        if let Some(declared) = &fields[index].1 {
+            refuse_as_key(node, declared);
+        }
+        key.push(index);
+    }
+    if key.is_empty() && node.one_or_many().is_empty() {
+        node.reading.problem(node.at(), "the key must name at least one field");
+    }
+    key
+}
+
+fn refuse_as_key(node: Node<'_>, declared: &Declared) {
+    let field = &declared.field;
+    if matches!(field.field_type, FieldType::Money | FieldType::Json) {
+        node.reading
+            .problem(node.at(), format!("`{}` is {}, which cannot be a key", field.name, type_name(field.field_type)));
+    }
+    if field.tolerance.is_some() {
+        node.reading.problem(declared.at, format!("`{}` is part of the key and cannot have a tolerance", field.name));
+    }
+}
+
+fn refuse_unknown_owners(section: &Section<'_>, fields: &[(&str, Option<Declared>)], systems: &Systems<'_>) {
+    for declared in fields.iter().filter_map(|(_, declared)| declared.as_ref()) {
+        for (owner, at) in declared.field.owners.iter().zip(&declared.owners_at) {
+            if !systems.names.contains(&owner.as_str()) {
+                let hint = suggestion(owner.as_str(), systems.names.iter().copied());
+                section.reading.problem_with_hint(*at, format!("owner `{owner}` is not a system"), hint);
+            }
+        }
+    }
+}
+
+fn read_mappings(
+    id: &EntityId,
+    section: &Section<'_>,
+    systems: &Systems<'_>,
+    fields: &[(&str, Option<Declared>)],
+    key: &[usize],
+) -> BTreeMap<SystemId, Arc<Mapping>> {
+    let mut mappings = BTreeMap::new();
+    for entry in section.need("in").and_then(Node::entries).unwrap_or_default() {
+        if !is_system(&entry, systems) {
+            continue;
+        }
+        let Some(system) = entry.parsed_name::<SystemId>() else { continue };
+        let zone = systems.read.get(&system).map_or(chrono_tz::UTC, |system| system.time_zone);
+        let around = Surroundings { entity: id, fields, key, zone };
+        let Some(section) = entry.node.section(&mapping::KEYS) else { continue };
+        if let Some(mapping) = mapping::read(system.clone(), &section, &around) {
+            mappings.insert(system, Arc::new(mapping));
+        }
+    }
+    mappings
+}
+
+fn is_system(entry: &Entry<'_>, systems: &Systems<'_>) -> bool {
+    let known = systems.names.contains(&entry.name);
+    if !known {
+        let hint = suggestion(entry.name, systems.names.iter().copied());
+        entry.node.reading.problem_with_hint(entry.name_at, format!("`{}` is not a system", entry.name), hint);
+    }
+    known
+}

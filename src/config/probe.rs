@@ -1,0 +1,161 @@
+//! `[[probe]]`: scheduled looks.
+
+use super::duration::show;
+use super::problems::{At, quoted, suggestion};
+use super::section::{Keys, Node, Reading, Section};
+use super::{Probe, ProbeKind, Schedule, schedule, zone};
+use crate::model::mapping::VersionRule;
+use crate::model::{EntityId, Flow, FlowId, SystemId};
+
+pub(super) const KEYS: Keys =
+    Keys { section: "[[probe]]", names: &["entity", "owner", "kind", "schedule", "time_zone"], not_yet: &["for_each"] };
+
+/// Kinds that have a meaning but are not built yet.
+const NOT_YET: [&str; 5] = ["sample", "sweep", "totals", "queue", "schema"];
+
+/// A probe as read, with the places that later checks point at.
+pub(super) struct ReadProbe {
+    pub probe: Probe,
+    pub at: At,
+    pub schedule_at: At,
+}
+
+/// What a probe is read against.
+pub(super) struct Known<'k> {
+    /// Entities that are named, whether they could be read or not.
+    pub entities: &'k [&'k str],
+    /// Flows of the entities that could be read.
+    pub flows: &'k [Flow],
+    /// Whether every entity could be read: only then can a missing flow be the probe's fault.
+    pub is_complete: bool,
+}
+
+impl Known<'_> {
+    /// The entity that a node names; reports an unknown one.
+    pub fn entity(&self, node: Node<'_>) -> Option<EntityId> {
+        let name = node.text()?;
+        if !self.entities.contains(&name) {
+            let hint = suggestion(name, self.entities.iter().copied());
+            node.reading.problem_with_hint(node.at(), format!("`{name}` is not an entity"), hint);
+            return None;
+        }
+        name.parse().ok()
+    }
+
+    fn owners(&self, entity: &EntityId) -> Vec<&SystemId> {
+        let mut owners: Vec<_> =
+            self.flows.iter().filter(|flow| flow.id.entity == *entity).map(|flow| &flow.id.owner).collect();
+        owners.dedup();
+        owners
+    }
+}
+
+pub(super) fn read(section: &Section<'_>, known: &Known<'_>) -> Option<ReadProbe> {
+    let entity = section.need("entity").and_then(|node| known.entity(node));
+    let kind = section.need("kind").and_then(read_kind);
+    let zone = section.get("time_zone").map_or(Some(chrono_tz::UTC), zone::read);
+    let schedule_node = section.need("schedule");
+    let schedule = schedule_node.and_then(|node| schedule::read(node, zone.unwrap_or(chrono_tz::UTC)));
+    if let (Some(node), Some(Schedule::Every(_))) = (section.get("time_zone"), &schedule) {
+        section.reading.problem(node.at(), "`time_zone` is for a cron schedule; `every` has none");
+    }
+    let entity = entity?;
+    let owner = read_owner(section, &entity, known)?;
+    refuse_without_cursor(section, &entity, &owner, known);
+    let probe = Probe { entity, owner, kind: kind?, schedule: schedule? };
+    Some(ReadProbe { probe, at: section.at, schedule_at: schedule_node.map_or(section.at, Node::at) })
+}
+
+fn read_kind(node: Node<'_>) -> Option<ProbeKind> {
+    if let Some(kind) = node.value.get_ref().as_str().filter(|kind| NOT_YET.contains(kind)) {
+        return node.refuse(format!("a probe of kind `{kind}` is not supported yet"));
+    }
+    node.choice(&[("changes", ProbeKind::Changes)])
+}
+
+fn read_owner(section: &Section<'_>, entity: &EntityId, known: &Known<'_>) -> Option<SystemId> {
+    let owners = known.owners(entity);
+    if owners.is_empty() {
+        // The entity yields no flow or could not be read: reported there.
+        return None;
+    }
+    let names = owners.iter().map(|owner| owner.as_str());
+    let Some(node) = section.get("owner") else {
+        if let [only] = owners[..] {
+            return Some(only.clone());
+        }
+        let message = format!("`{entity}` has several owners ({}); say which one with `owner`", quoted(names));
+        section.reading.problem(section.at, message);
+        return None;
+    };
+    let name = node.text()?;
+    let found = owners.iter().find(|owner| owner.as_str() == name);
+    if found.is_none() {
+        let message = format!("`{name}` owns nothing that another system holds of `{entity}`");
+        node.reading.problem_with_hint(node.at(), message, suggestion(name, names));
+    }
+    found.map(|owner| (*owner).clone())
+}
+
+/// A changes probe goes on from a stamp or a sequence of the owner.
+fn refuse_without_cursor(section: &Section<'_>, entity: &EntityId, owner: &SystemId, known: &Known<'_>) {
+    let Some(flow) = known.flows.iter().find(|flow| flow.id.entity == *entity && flow.id.owner == *owner) else {
+        return;
+    };
+    let has_sequence = matches!(flow.owner.version, Some(VersionRule::Sequence(_)));
+    if flow.owner.changed_at.is_none() && !has_sequence {
+        let message = format!(
+            "a changes probe needs `changed_at` (or `version = {{ sequence = … }}`) in `[entity.{entity}.in.{owner}]`"
+        );
+        section.reading.problem(section.at, message);
+    }
+}
+
+/// Reports probes that look too seldom to decide their flows' deadlines.
+///
+/// Between two looks the moment of a change, and of its arrival, is known only to about one interval. So the lag
+/// interval is about as wide as the probe's interval; beyond half the deadline too many lags could be either.
+pub(super) fn check_interval(reading: &Reading<'_>, read: &ReadProbe, flows: &[Flow]) {
+    let interval = read.probe.schedule.longest_interval();
+    let tightest = flows.iter().filter(|flow| is_read_by(&flow.id, &read.probe)).min_by_key(|flow| flow.deadline);
+    let Some(flow) = tightest else { return };
+    if interval > flow.deadline / 2 {
+        let message = format!(
+            "looks every {} at the longest, so a lag is known only to about {0}, which cannot decide the deadline of {} of `{}`",
+            show(interval),
+            show(flow.deadline),
+            flow.id
+        );
+        let hint = format!("look at least every {} (half the deadline)", show(flow.deadline / 2));
+        reading.problem_with_hint(read.schedule_at, message, hint);
+    }
+}
+
+/// Whether the probe reads the flow's owner.
+pub(super) fn is_read_by(flow: &FlowId, probe: &Probe) -> bool {
+    flow.entity == probe.entity && flow.owner == probe.owner
+}
+
+/// Reports a second probe of the same kind on the same owner: they would share a cursor.
+pub(super) fn refuse_twice(reading: &Reading<'_>, probes: &[ReadProbe]) {
+    for (index, read) in probes.iter().enumerate() {
+        let same =
+            |other: &&ReadProbe| other.probe.entity == read.probe.entity && other.probe.owner == read.probe.owner;
+        if probes[..index].iter().find(same).is_some() {
+            let message = format!("`{}` already has a changes probe on `{}`", read.probe.entity, read.probe.owner);
+            reading.problem(read.at, message);
+        }
+    }
+}
+
+/// Warns about flows that no changes probe looks at.
+pub(super) fn warn_unread(reading: &Reading<'_>, at: At, flows: &[Flow], probes: &[ReadProbe]) {
+    let mut warned: Option<(&EntityId, &SystemId)> = None;
+    for flow in flows {
+        let pair = (&flow.id.entity, &flow.id.owner);
+        if warned != Some(pair) && !probes.iter().any(|read| is_read_by(&flow.id, &read.probe)) {
+            reading.warning(at, format!("no probe reads the changes of `{}` in `{}`", flow.id.entity, flow.id.owner));
+            warned = Some(pair);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The whole config: its sections in the order in which they need each other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+use super::entity::{ReadEntity, Systems};
+use super::probe::{Known, ReadProbe};
+use super::problems::{At, Problems};
+use super::section::{Entry, Keys, Node, Reading, Section};
+use super::{Config, Plumbline, Slo, System, entity, flows, ledger, plumbline, probe, slo, system};
+use crate::model::{EntityId, Flow, SystemId};
+
+pub(super) const KEYS: Keys = Keys {
+    section: "top level",
+    names: &["plumbline", "system", "entity", "probe", "slo"],
+    not_yet: &["alert", "resync", "report", "maintenance"],
+};
+
+/// Reads the text behind `reading`; all problems at once.
+pub(super) fn read(mut reading: Reading<'_>) -> Result<Config, Problems> {
+    let (root, errors) = DeTable::parse_recoverable(reading.text);
+    reading.report_syntax(&errors);
+    let config = read_sections(&reading, root.get_ref());
+    match reading.problems() {
+        Some(problems) => Err(problems),
+        None => Ok(Config { warnings: reading.warnings(), ..config }),
+    }
+}
+
+fn read_sections<'a>(reading: &'a Reading<'a>, root: &'a DeTable<'a>) -> Config {
+    let root = Section::new(reading, At(0), root, &KEYS);
+    let plumbline = read_plumbline(&root);
+    let system_entries = named(&root, "system");
+    let system_names: Vec<&str> = system_entries.iter().map(|entry| entry.name).collect();
+    let systems = read_systems(&system_entries);
+    let entity_entries = named(&root, "entity");
+    let entity_names: Vec<&str> = entity_entries.iter().map(|entry| entry.name).collect();
+    let entities = read_entities(&entity_entries, &Systems { names: &system_names, read: &systems });
+    let mut flows = derive_flows(reading, &plumbline, &entities);
+
+    let known = Known { entities: &entity_names, flows: &flows, is_complete: entities.len() == entity_names.len() };
+    let slos = read_slos(&root, &known, &system_names);
+    let probes: Vec<ReadProbe> =
+        listed(&root, "probe", &probe::KEYS).iter().filter_map(|section| probe::read(section, &known)).collect();
+    flows::tighten(&mut flows, &slo::tightest(&slos));
+    check_probes(reading, &entities, &flows, &probes);
+    warn_unused(&system_entries, &entity_entries);
+    Config {
+        plumbline,
+        systems,
+        entities: entities.into_iter().map(|read| (read.entity.id.clone(), read.entity)).collect(),
+        flows: flows.into_iter().map(Arc::new).collect(),
+        probes: probes.into_iter().map(|read| read.probe).collect(),
+        slos,
+        warnings: Vec::new(),
+    }
+}
+
+fn read_plumbline(root: &Section<'_>) -> Plumbline {
+    let Some(section) = root.get("plumbline").and_then(|node| node.section(&plumbline::KEYS)) else {
+        return Plumbline::defaults(root.reading.base_dir);
+    };
+    let plumbline = plumbline::read(&section);
+    if let Some(section) =
+        section.get("ledger").filter(|node| node.is_table()).and_then(|node| node.quiet_section(&ledger::KEYS))
+    {
+        ledger::warn_if_open(&section, &plumbline.ledger);
+    }
+    plumbline
+}
+
+/// The entries of `[system.NAME]` or `[entity.NAME]`, which must not be missing.
+fn named<'a>(root: &Section<'a>, key: &'static str) -> Vec<Entry<'a>> {
+    root.need(key).and_then(Node::entries).unwrap_or_default()
+}
+
+/// The tables of `[[probe]]` or `[[slo]]`.
+fn listed<'a>(root: &Section<'a>, key: &'static str, keys: &'static Keys) -> Vec<Section<'a>> {
+    let Some(node) = root.get(key) else { return Vec::new() };
+    if node.is_table() {
+        root.reading.problem(node.at(), format!("`{key}` is a list: write `[[{key}]]`"));
+        return Vec::new();
+    }
+    node.list().into_iter().flatten().filter_map(|node| node.section(keys)).collect()
+}
+
+fn read_systems(entries: &[Entry<'_>]) -> BTreeMap<SystemId, System> {
+    let mut systems = BTreeMap::new();
+    for entry in entries {
+        let id = entry.parsed_name::<SystemId>();
+        let Some((id, section)) = id.zip(entry.node.section(&system::KEYS)) else { continue };
+        if let Some(system) = system::read(id.clone(), &section) {
+            systems.insert(id, system);
+        }
+    }
+    systems
+}
+
+fn read_entities(entries: &[Entry<'_>], systems: &Systems<'_>) -> Vec<ReadEntity> {
+    let read = |entry: &Entry<'_>| {
+        let id = entry.parsed_name::<EntityId>();
+        let section = entry.node.section(&entity::KEYS)?;
+        entity::read(id?, &section, systems)
+    };
+    entries.iter().filter_map(read).collect()
+}
+
+fn derive_flows(reading: &Reading<'_>, plumbline: &Plumbline, entities: &[ReadEntity]) -> Vec<Flow> {
+    let mut all = Vec::new();
+    for read in entities {
+        let flows = flows::derive(&plumbline.tenant, &read.entity);
+        flows::check_ownership(reading, read, &flows);
+        all.extend(flows);
+    }
+    all
+}
+
+fn read_slos(root: &Section<'_>, known: &Known<'_>, systems: &[&str]) -> Vec<Slo> {
+    let sections = listed(root, "slo", &slo::KEYS);
+    slo::refuse_twice(&sections);
+    sections.iter().filter_map(|section| slo::read(section, known, systems)).collect()
+}
+
+fn check_probes(reading: &Reading<'_>, entities: &[ReadEntity], flows: &[Flow], probes: &[ReadProbe]) {
+    probe::refuse_twice(reading, probes);
+    for read in probes {
+        probe::check_interval(reading, read, flows);
+    }
+    for read in entities {
+        let own: Vec<Flow> = flows.iter().filter(|flow| flow.id.entity == read.entity.id).cloned().collect();
+        probe::warn_unread(reading, read.at, &own, probes);
+    }
+}
+
+/// Warns about systems that no entity is mapped in.
+fn warn_unused(systems: &[Entry<'_>], entities: &[Entry<'_>]) {
+    let mapped = |system: &str| {
+        let in_entity = |entity: &Entry<'_>| {
+            entity.node.value.get_ref().get("in").is_some_and(|mappings| mappings.get_ref().get(system).is_some())
+        };
+        entities.iter().any(in_entity)
+    };
+    for entry in systems.iter().filter(|entry| !mapped(entry.name)) {
+        entry.node.reading.warning(entry.name_at, format!("no entity is mapped in system `{}`", entry.name));
+    }
+}

@@ -1,0 +1,58 @@
+//! What `plumbline check` prints.
+
+use std::fmt::Write;
+
+use super::duration::show;
+use super::probe::is_read_by;
+use super::{Config, Problems};
+use crate::model::Flow;
+
+/// The flows with their fields, deadline and probe, then the warnings; or all problems.
+pub fn render_check(result: &Result<Config, Problems>) -> String {
+    match result {
+        Ok(config) => render_config(config),
+        Err(problems) => format!("{problems}\n"),
+    }
+}
+
+fn render_config(config: &Config) -> String {
+    let mut rows = vec![["flow", "fields", "deadline", "probe"].map(str::to_owned)];
+    rows.extend(config.flows.iter().map(|flow| row(config, flow)));
+    let mut text = table(&rows);
+    for warning in &config.warnings {
+        // Writing to a string cannot fail.
+        let _written = writeln!(text, "warning: {warning}");
+    }
+    let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+    let parts = [
+        count(config.systems.len(), "system"),
+        count(config.flows.len(), "flow"),
+        count(config.probes.len(), "probe"),
+        count(config.slos.len(), "SLO"),
+        count(config.warnings.len(), "warning"),
+    ];
+    let _written = writeln!(text, "ok: {}", parts.join(", "));
+    text
+}
+
+fn row(config: &Config, flow: &Flow) -> [String; 4] {
+    let name = |field: &crate::model::FlowField| match field.two_way {
+        true => format!("{} (two-way)", field.name),
+        false => field.name.to_string(),
+    };
+    let fields: Vec<_> = flow.fields.iter().map(name).collect();
+    let probe = config.probes.iter().find(|probe| is_read_by(&flow.id, probe));
+    let schedule = probe.map_or_else(|| "none".to_owned(), |probe| probe.schedule.to_string());
+    [flow.id.to_string(), fields.join(", "), show(flow.deadline), schedule]
+}
+
+/// Columns two spaces apart.
+fn table(rows: &[[String; 4]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2), width(3)];
+    let line = |row: &[String; 4]| {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}

@@ -1,0 +1,128 @@
+//! `[system.NAME]`: one external system.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::address::{Address, system_address};
+use super::section::{Keys, Node, Read, Section};
+use super::{BudgetConfig, System, SystemKind, TlsMode, duration, zone};
+use crate::model::SystemId;
+
+pub(super) const KEYS: Keys = Keys {
+    section: "[system.NAME]",
+    names: &["kind", "url", "password", "tls", "tls_ca", "commit_delay", "statement_timeout", "budget", "time_zone"],
+    not_yet: &["for_each"],
+};
+
+pub(super) const BUDGET_KEYS: Keys = Keys {
+    section: "[system.NAME] budget",
+    names: &["requests_per_second", "concurrency", "rows_per_run"],
+    not_yet: &[],
+};
+
+const KINDS: [(&str, SystemKind); 4] = [
+    ("postgres", SystemKind::Postgres),
+    ("mysql", SystemKind::Mysql),
+    ("mariadb", SystemKind::Mysql),
+    ("sqlite", SystemKind::Sqlite),
+];
+const TLS_MODES: [(&str, TlsMode); 3] =
+    [("off", TlsMode::Off), ("require", TlsMode::Require), ("verify", TlsMode::Verify)];
+
+pub(super) fn read(id: SystemId, section: &Section<'_>) -> Option<System> {
+    let kind = section.need("kind").and_then(|node| node.choice(&KINDS));
+    let password = section.optional::<SecretString>("password");
+    let time_zone = section.get("time_zone").and_then(zone::read).unwrap_or(chrono_tz::UTC);
+    let budget = section.get("budget").and_then(|node| node.section(&BUDGET_KEYS)).map(|section| read_budget(&section));
+    let statement_timeout = section.get("statement_timeout").and_then(statement_timeout);
+    let commit_delay = section.get("commit_delay").and_then(commit_delay);
+    let tls_ca = section.optional("tls_ca");
+    let tls = section.get("tls").and_then(|node| node.choice(&TLS_MODES));
+    let url = section.need("url");
+    // The rest depends on the kind.
+    let kind = kind?;
+    let address = url.and_then(|node| system_address(node, kind, password.as_ref()))?;
+    refuse_what_files_lack(section, kind);
+    Some(System {
+        id,
+        kind,
+        tls: tls_mode(section, &address, tls),
+        url: address.url,
+        tls_ca,
+        commit_delay: commit_delay.unwrap_or_else(|| kind.default_commit_delay()),
+        statement_timeout: statement_timeout.unwrap_or(Duration::from_secs(30)),
+        budget: budget.unwrap_or_default(),
+        time_zone,
+    })
+}
+
+impl SystemKind {
+    /// PostgreSQL knows its oldest running transaction; the others need a declared delay.
+    const fn default_commit_delay(self) -> Duration {
+        match self {
+            Self::Postgres => Duration::ZERO,
+            Self::Mysql | Self::Sqlite => Duration::from_secs(5),
+        }
+    }
+}
+
+fn refuse_what_files_lack(section: &Section<'_>, kind: SystemKind) {
+    if kind != SystemKind::Sqlite {
+        return;
+    }
+    for key in ["password", "tls", "tls_ca"] {
+        if let Some(node) = section.get(key) {
+            section.reading.problem(node.at(), format!("a SQLite file has no `{key}`"));
+        }
+    }
+}
+
+fn tls_mode(section: &Section<'_>, address: &Address, declared: Option<TlsMode>) -> TlsMode {
+    let mode = declared.unwrap_or(if address.is_local { TlsMode::Off } else { TlsMode::Require });
+    if mode == TlsMode::Off && !address.is_local {
+        let at = section.get("tls").map_or(section.at, Node::at);
+        section.reading.problem(at, "`off` is for loopback only; use `require` or `verify`");
+    }
+    if let (Some(ca), false) = (section.get("tls_ca"), mode == TlsMode::Verify) {
+        section.reading.problem(ca.at(), "a certificate authority is used only with `tls = \"verify\"`");
+    }
+    mode
+}
+
+fn commit_delay(node: Node<'_>) -> Option<Duration> {
+    duration::bounded(node, Duration::ZERO, Duration::from_secs(86_400))
+}
+
+fn statement_timeout(node: Node<'_>) -> Option<Duration> {
+    duration::bounded(node, Duration::from_millis(100), Duration::from_secs(3600))
+}
+
+impl Default for BudgetConfig {
+    fn default() -> Self {
+        Self { requests_per_second: 50.0, concurrency: 4, rows_per_run: 100_000 }
+    }
+}
+
+fn read_budget(section: &Section<'_>) -> BudgetConfig {
+    let defaults = BudgetConfig::default();
+    BudgetConfig {
+        requests_per_second: section.get("requests_per_second").and_then(rate).unwrap_or(defaults.requests_per_second),
+        concurrency: section.get("concurrency").and_then(count).unwrap_or(defaults.concurrency),
+        rows_per_run: section.get("rows_per_run").and_then(count).unwrap_or(defaults.rows_per_run),
+    }
+}
+
+/// A rate may have a fraction: one request in ten seconds is 0.1.
+fn rate(node: Node<'_>) -> Option<f64> {
+    let rate = crate::model::Number::read(node)?.to_f64_lossy();
+    if (0.001..=1_000_000.0).contains(&rate) {
+        return Some(rate);
+    }
+    node.refuse(format!("must be from 0.001 to 1000000, found {rate}"))
+}
+
+fn count(node: Node<'_>) -> Option<usize> {
+    let count = usize::read(node)?;
+    if count == 0 { node.refuse("must be at least 1") } else { Some(count) }
+}
