@@ -3,10 +3,14 @@
 //! Follows the design's "What a verdict means". [`judge`] is the whole decision for one key; the engine calls it
 //! with what it read and does what the [`Judgement`] says.
 
+mod history;
+mod judge;
 mod state;
+mod stored;
 
 use std::time::Duration;
 
+pub use judge::judge;
 pub use state::{agrees, differing, state_of};
 
 use crate::model::{Digest, Flow, Interval, Lag, Moment, Tolerance, Value, Verdict, Version};
@@ -31,6 +35,8 @@ pub struct Held {
     pub digest: Digest,
     /// Digest of the two-way fields alone, for the agreed baseline; `None` in one-way flows.
     pub two_way: Option<Digest>,
+    /// Digest of the other exactly compared fields, in two-way flows; `None` in one-way flows.
+    pub one_way: Option<Digest>,
     /// Values of the fields compared with tolerance, in flow order.
     pub tolerant: Vec<Value>,
 }
@@ -52,8 +58,9 @@ pub struct Look {
     pub version: Option<Version>,
     /// The owner's version as this side stores it (targets only).
     pub source_version: Option<Value>,
-    /// The last complete read of this side that would have shown this state had it existed; [`Moment::MIN`] when
-    /// there was none.
+    /// The last complete read of this side that would have shown this state had it existed, and did not;
+    /// [`Moment::MIN`] when there was none. On the owner's side anything later than that says that the owner was
+    /// seen to change: a match of a key without a track is then a change that arrived and counts for freshness.
     pub not_before: Moment,
 }
 
@@ -83,7 +90,8 @@ pub struct Judgement {
     /// How long the change took (match) or has so far taken (everything else).
     pub lag: Lag,
     /// A bad verdict that still lacks its sandwich: read the owner again and call [`judge`] with the same track,
-    /// the same looks and `confirm`. Until then there is no verdict: record nothing and keep the old track.
+    /// the same looks and `confirm`. Until then there is no verdict: record nothing. If the second read fails,
+    /// keep the old track (the one given here when there was none).
     pub needs_confirmation: bool,
     /// The freshness event that this judgement decides, if any: one for each key, flow and divergence.
     pub event: Option<FreshnessEvent>,
@@ -126,10 +134,27 @@ pub struct Track {
     pub diverged: Interval,
     /// The target's state at the last look that could read it.
     pub target: Option<State>,
-    /// When the target was last seen in a state other than the owner's: the lower bound of its arrival.
-    pub target_last_differed: Moment,
+    /// When the target came to hold it.
+    pub target_born: Interval,
+    /// When the target was last looked at: a state that it did not hold then arrived later.
+    pub target_seen: Moment,
     /// Whether this divergence's freshness event (bad) has been counted.
     pub counted_bad: bool,
+    /// The latest moment at which the owner may, unseen, have held what the target holds. Later than `diverged`
+    /// when the target moved to a state that we never saw while the owner moved faster than it was read.
+    pub possible_until: Moment,
+    /// Whether the target was seen to change into a state unknown to us since the divergence began.
+    pub target_moved: bool,
+    /// The target was read after the owner and held a state unknown to us: the owner may have moved to it in
+    /// between. Settled by the next look at the owner.
+    pub target_may_lead: bool,
+}
+
+impl Track {
+    /// After this moment a look that still differs is late for certain.
+    pub fn overdue_at(&self, deadline: Duration) -> Moment {
+        self.diverged.high + deadline
+    }
 }
 
 /// How many states of the owner are kept for a key that is not settled.
@@ -157,30 +182,4 @@ pub enum Side {
     Owner,
     /// The system that must follow.
     Target,
-}
-
-/// The whole decision for one key of one flow.
-///
-/// `confirm` is the second read of the owner (the sandwich S, T, S). `None` for a first judgement: a bad verdict
-/// then comes back with [`Judgement::needs_confirmation`].
-pub fn judge(
-    track: Option<Track>,
-    owner: &Look,
-    target: &Look,
-    confirm: Option<&Look>,
-    context: Context<'_>,
-) -> Judgement {
-    todo!("{track:?} {owner:?} {target:?} {confirm:?} {context:?}")
-}
-
-impl Track {
-    /// Encoded for state; starts with a format version.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        todo!()
-    }
-
-    /// Decodes what [`Self::to_bytes`] wrote; `None` for another format.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        todo!("{bytes:?}")
-    }
 }

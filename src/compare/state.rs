@@ -34,6 +34,7 @@ fn held(flow: &Flow, side: Side, record: &Record) -> Held {
     Held {
         digest: digest(of(|field| field.tolerance.is_none())),
         two_way: flow.is_two_way().then(|| digest(of(|field| field.two_way && field.tolerance.is_none()))),
+        one_way: flow.is_two_way().then(|| digest(of(|field| !field.two_way && field.tolerance.is_none()))),
         tolerant: of(|field| field.tolerance.is_some()).cloned().collect(),
     }
 }
@@ -80,6 +81,26 @@ fn projected<'a>(field: &FlowField, side: Side, record: &'a Record) -> Cow<'a, V
             Cow::Owned(project(&both, value.clone()))
         }
     }
+}
+
+/// Whether the target's state equals the owner's within tolerance. Duplicates and unreadable records equal
+/// nothing, not even each other.
+pub(super) fn equal(owner: &State, target: &State, tolerances: &[Tolerance]) -> bool {
+    match (owner, target) {
+        (State::Absent, State::Absent) => true,
+        (State::Present(owner), State::Present(target)) => {
+            owner.digest == target.digest && tolerant_equal(owner, target, tolerances)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the values compared with tolerance are all close enough.
+pub(super) fn tolerant_equal(owner: &Held, target: &Held, tolerances: &[Tolerance]) -> bool {
+    owner.tolerant.len() == target.tolerant.len()
+        && owner.tolerant.iter().zip(&target.tolerant).enumerate().all(|(position, (owner, target))| {
+            tolerances.get(position).map_or(owner == target, |tolerance| within(tolerance, owner, target))
+        })
 }
 
 /// Whether two values are close enough. Null is close to null only, amounts of two currencies never.

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
 
+pub(crate) use stamp::literal_moment;
 pub use steps::project;
 
 use super::field::FieldType;

@@ -162,7 +162,7 @@ pub(super) fn day(raw: &Raw, zone: Tz) -> Option<NaiveDate> {
 }
 
 /// A day or a time stamp written in the config, for conditions; UTC where it names no zone.
-pub(super) fn literal_moment(text: &str) -> Option<Moment> {
+pub(crate) fn literal_moment(text: &str) -> Option<Moment> {
     match from_text(text, Tz::UTC)? {
         Local::One(moment) => Some(moment),
         Local::None | Local::Two(_) => None,

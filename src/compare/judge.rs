@@ -1,0 +1,304 @@
+//! The decision for one key: the divergence's clock first, then the verdict.
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use super::history::{birth, forget_oldest, has_gaps, held, left, observe, stored_against};
+use super::state::{equal, tolerant_equal};
+use super::{Context, FreshnessEvent, Held, Judgement, Look, Outcome, OwnerState, State, Track};
+use crate::model::{Interval, Lag, Moment, Verdict};
+
+/// The whole decision for one key of one flow. Both looks must come from complete reads; a key with an unread side
+/// is `unknown` and is not judged.
+///
+/// `confirm` is the second read of the owner (the sandwich S, T, S). `None` for a first judgement: a bad verdict
+/// then comes back with [`Judgement::needs_confirmation`].
+pub fn judge(
+    track: Option<Track>,
+    owner: &Look,
+    target: &Look,
+    confirm: Option<&Look>,
+    context: Context<'_>,
+) -> Judgement {
+    let mut states = track.as_ref().map(|track| track.states.clone()).unwrap_or_default();
+    observe(&mut states, owner);
+    if let Some(confirm) = confirm {
+        observe(&mut states, confirm);
+    }
+    let held = held(&states, target, context.tolerances);
+    let newest = states.len().saturating_sub(1);
+    let arrived = states.last().is_some_and(|newest| equal(&newest.state, &target.state, context.tolerances));
+    match track {
+        None if arrived => matched_at_once(&states[newest], owner, target, context.deadline),
+        Some(track) if arrived => settled(&track, &states, target, context),
+        track => {
+            let older = held.filter(|held| *held < newest);
+            differs(Case { states, older, owner, target, confirm, context }, track)
+        }
+    }
+}
+
+/// A key without a history whose sides agree.
+fn matched_at_once(state: &OwnerState, owner: &Look, target: &Look, deadline: Duration) -> Judgement {
+    let born = if state.state == owner.state { birth(owner, None) } else { state.born };
+    let lag = Lag { low: Duration::ZERO, high: arrival(target, born.low).high.since(born.low) };
+    let change_was_seen = owner.not_before > Moment::MIN;
+    let event = change_was_seen.then(|| FreshnessEvent { changed: born, lag, outcome: outcome(lag, deadline) });
+    matched(lag, event)
+}
+
+/// A key that differed and now agrees.
+fn settled(track: &Track, states: &[OwnerState], target: &Look, context: Context<'_>) -> Judgement {
+    let lag = Lag::between(track.clock(), caught_up(track, states, target, context));
+    let event = (!track.counted_bad).then(|| FreshnessEvent {
+        changed: track.diverged,
+        lag,
+        outcome: outcome(lag, context.deadline),
+    });
+    matched(lag, event)
+}
+
+/// When the sides came to agree. A target that stood still was either waited for by the owner, which returned to an
+/// earlier state, or it held the newest state before we saw it in the owner.
+fn caught_up(track: &Track, states: &[OwnerState], target: &Look, context: Context<'_>) -> Interval {
+    let (newest, earlier) = match states.split_last() {
+        Some((newest, earlier)) => (newest.born, earlier),
+        None => (target.window, states),
+    };
+    if track.target.as_ref() != Some(&target.state) {
+        return arrival(target, track.target_seen);
+    }
+    let owner_returned = earlier.iter().any(|known| equal(&known.state, &target.state, context.tolerances));
+    if owner_returned { newest } else { track.target_born }
+}
+
+fn matched(lag: Lag, event: Option<FreshnessEvent>) -> Judgement {
+    Judgement {
+        verdict: Verdict::Match,
+        likely: false,
+        lag,
+        needs_confirmation: false,
+        event,
+        owed_elsewhere: false,
+        track: None,
+    }
+}
+
+/// When the target came to hold what it holds: after `low`, not later than it was read, nor than its last write.
+fn arrival(target: &Look, low: Moment) -> Interval {
+    let written = target.changed_at.filter(|_| target.commit_bounded).map(|stamp| stamp.high);
+    let high =
+        written.filter(|written| *written >= low).map_or(target.window.high, |written| written.min(target.window.high));
+    Interval::new(low.min(high), high)
+}
+
+fn outcome(lag: Lag, deadline: Duration) -> Outcome {
+    if lag.high <= deadline {
+        Outcome::Good
+    } else if lag.low > deadline {
+        Outcome::Bad
+    } else {
+        Outcome::Undecided
+    }
+}
+
+impl Track {
+    /// When the divergence began, as far as lag can be proven: up to when the owner may, unseen, have held what
+    /// the target holds.
+    fn clock(&self) -> Interval {
+        Interval::new(self.diverged.low, self.diverged.high.max(self.possible_until))
+    }
+}
+
+/// A key whose sides differ.
+struct Case<'a> {
+    states: Vec<OwnerState>,
+    /// Index of the older state of the owner that the target holds.
+    older: Option<usize>,
+    owner: &'a Look,
+    target: &'a Look,
+    confirm: Option<&'a Look>,
+    context: Context<'a>,
+}
+
+fn differs(case: Case<'_>, track: Option<Track>) -> Judgement {
+    if two_way(&case) == Some(TwoWay::TargetMoved) {
+        return owed_elsewhere();
+    }
+    let mut event = track.as_ref().and_then(|track| ended(&case, track));
+    let mut track = advanced(&case, track);
+    let window = case.target.window;
+    let late = Lag::between(track.diverged, window).low > case.context.deadline;
+    let lag = Lag::between(track.clock(), window);
+    let (verdict, likely) = verdict(&case, &track, late);
+    let needs_confirmation = verdict.is_bad() && !is_confirmed(&case);
+    if event.is_none() && !track.counted_bad && lag.low > case.context.deadline {
+        track.counted_bad = true;
+        event = Some(FreshnessEvent { changed: track.clock(), lag, outcome: Outcome::Bad });
+    }
+    let event = event.filter(|_| !needs_confirmation);
+    forget_oldest(&mut track.states, case.older);
+    Judgement { verdict, likely, lag, needs_confirmation, event, owed_elsewhere: false, track: Some(track) }
+}
+
+/// Nothing is owed by this flow, so nothing is kept.
+fn owed_elsewhere() -> Judgement {
+    Judgement { verdict: Verdict::InFlight, owed_elsewhere: true, ..matched(Lag::ZERO, None) }
+}
+
+/// Where the clock stands after a look at a target that holds an older state: later than before only if the target
+/// really reached a newer state of the owner.
+fn restarted(case: &Case<'_>, track: &Track) -> Option<Interval> {
+    let stands_still = track.target.as_ref() == Some(&case.target.state);
+    if stands_still { None } else { left(&case.states, case.older?) }
+}
+
+/// The event of a divergence that ended because the target reached a newer, though not the newest, state.
+fn ended(case: &Case<'_>, track: &Track) -> Option<FreshnessEvent> {
+    let forward = restarted(case, track)?.high > track.diverged.high;
+    if !forward || track.counted_bad {
+        return None;
+    }
+    let lag = Lag::between(track.clock(), arrival(case.target, track.target_seen));
+    Some(FreshnessEvent { changed: track.diverged, lag, outcome: outcome(lag, case.context.deadline) })
+}
+
+fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
+    let Some(mut track) = track else { return begun(case) };
+    let stands_still = track.target.as_ref() == Some(&case.target.state);
+    let led = track.target_may_lead && case.states.len() > track.states.len();
+    if let Some(diverged) = restarted(case, &track) {
+        track.counted_bad &= diverged.high <= track.diverged.high;
+        track.diverged = diverged;
+        track.possible_until = diverged.high;
+        track.target_moved = false;
+    } else if !stands_still {
+        track.target_moved = true;
+    }
+    let unseen = !stands_still && case.older.is_none() && has_gaps(&case.states) && is_readable(&case.target.state);
+    if led || unseen {
+        track.possible_until = track.possible_until.max(newest_birth(&case.states));
+    }
+    track.target_may_lead = !stands_still && may_lead(case);
+    if !stands_still && is_readable(&case.target.state) {
+        track.target_born = arrival(case.target, track.target_seen);
+        track.target = Some(case.target.state.clone());
+    }
+    track.target_seen = track.target_seen.max(case.target.window.low);
+    track.states.clone_from(&case.states);
+    track
+}
+
+/// The first look that differs. What the owner held before is not known: the clock starts at the birth of what it
+/// holds now, unless the target holds that already and the owner has moved on between its two reads.
+fn begun(case: &Case<'_>) -> Track {
+    let first = case.states.first().map_or(case.owner.window, |first| first.born);
+    let diverged = case.older.and_then(|older| left(&case.states, older)).unwrap_or(first);
+    Track {
+        diverged,
+        possible_until: if case.older.is_none() { newest_birth(&case.states) } else { diverged.high },
+        states: case.states.clone(),
+        target: is_readable(&case.target.state).then(|| case.target.state.clone()),
+        target_born: arrival(case.target, case.target.not_before),
+        target_seen: case.target.window.low,
+        counted_bad: false,
+        target_moved: false,
+        target_may_lead: may_lead(case),
+    }
+}
+
+/// Whether the owner may have moved to what the target holds between the two reads.
+fn may_lead(case: &Case<'_>) -> bool {
+    case.older.is_none() && is_readable(&case.target.state) && !is_confirmed(case)
+}
+
+fn newest_birth(states: &[OwnerState]) -> Moment {
+    states.last().map_or(Moment::MIN, |newest| newest.born.high)
+}
+
+/// Whether a look could tell what the side held.
+const fn is_readable(state: &State) -> bool {
+    matches!(state, State::Absent | State::Present(_))
+}
+
+/// Whether the owner was read again after the target.
+fn is_confirmed(case: &Case<'_>) -> bool {
+    case.confirm.is_some_and(|confirm| confirm.window.low >= case.target.window.high)
+}
+
+/// Whether the two reads of the owner around the target's show that it moved in between.
+fn owner_moved(case: &Case<'_>) -> bool {
+    case.confirm.is_some_and(|confirm| confirm.state != case.owner.state || confirm.version != case.owner.version)
+}
+
+/// The verdict of differing sides, and whether stale against mismatch is only likely.
+fn verdict(case: &Case<'_>, track: &Track, late: bool) -> (Verdict, bool) {
+    let Some(newest) = case.states.last() else { return (Verdict::Unknown, false) };
+    match (&newest.state, &case.target.state) {
+        (State::Duplicate(_), _) | (_, State::Duplicate(_)) => (Verdict::Duplicate, false),
+        (State::Invalid(_), _) | (_, State::Invalid(_)) => (Verdict::Invalid, false),
+        _ if !late => (Verdict::InFlight, false),
+        (State::Present(_), State::Absent) => (Verdict::Missing, false),
+        (State::Absent, State::Present(_)) => (Verdict::Extra, false),
+        _ => content_verdict(case, track, newest),
+    }
+}
+
+/// Past the deadline, both sides present, contents differ.
+fn content_verdict(case: &Case<'_>, track: &Track, newest: &OwnerState) -> (Verdict, bool) {
+    if case.older.is_some() {
+        return (Verdict::Stale, false);
+    }
+    match two_way(case) {
+        Some(TwoWay::BothMoved) => return (Verdict::Conflict, false),
+        Some(TwoWay::OwnerMoved) => return (Verdict::Stale, false),
+        Some(TwoWay::NoBaseline) => return (Verdict::Mismatch, true),
+        Some(TwoWay::TargetMoved) | None => {}
+    }
+    match stored_against(newest, case.target) {
+        Some(Ordering::Less) => (Verdict::Stale, false),
+        Some(Ordering::Equal) if !owner_moved(case) => (Verdict::Mismatch, false),
+        _ if owner_moved(case) => (Verdict::Stale, true),
+        _ => (guess(case, track), true),
+    }
+}
+
+/// The target holds a state that we never saw the owner in. Written after the owner changed, it is more likely
+/// wrong; untouched since before, it is more likely what the owner held before we looked.
+fn guess(case: &Case<'_>, track: &Track) -> Verdict {
+    let written_after = case.target.changed_at.is_some_and(|stamp| stamp.high >= track.diverged.low);
+    if track.target_moved || written_after { Verdict::Mismatch } else { Verdict::Stale }
+}
+
+/// What the agreed baseline says about two-way fields that differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TwoWay {
+    /// Only the owner left the baseline: this flow owes the change.
+    OwnerMoved,
+    /// Only the target left it, and nothing else differs: the opposite flow owes the change.
+    TargetMoved,
+    /// Both left it.
+    BothMoved,
+    /// The sides never agreed as far as we know.
+    NoBaseline,
+}
+
+fn two_way(case: &Case<'_>) -> Option<TwoWay> {
+    let (State::Present(owner), State::Present(target)) = (&case.states.last()?.state, &case.target.state) else {
+        return None;
+    };
+    let (ours, theirs) = (owner.two_way?, target.two_way?);
+    if ours == theirs {
+        return None;
+    }
+    let Some(baseline) = case.context.baseline else { return Some(TwoWay::NoBaseline) };
+    match (ours == baseline, theirs == baseline) {
+        (true, _) => only_two_way_differs(owner, target, case).then_some(TwoWay::TargetMoved),
+        (_, true) => only_two_way_differs(owner, target, case).then_some(TwoWay::OwnerMoved),
+        _ => Some(TwoWay::BothMoved),
+    }
+}
+
+fn only_two_way_differs(owner: &Held, target: &Held, case: &Case<'_>) -> bool {
+    owner.one_way == target.one_way && tolerant_equal(owner, target, case.context.tolerances)
+}
