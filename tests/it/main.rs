@@ -1,5 +1,7 @@
 //! Tests against real servers: one binary, one module for each subject.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod server;
 mod support;
 mod support_works;

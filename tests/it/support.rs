@@ -52,6 +52,31 @@ pub fn libchdb() -> PathBuf {
     path
 }
 
+/// The Python interpreter that has the client of `tests/clients/requirements.txt`.
+pub fn python() -> PathBuf {
+    installed_client("python", "requirements.txt", "bin/python")
+}
+
+/// The directory with the client of `tests/clients/package.json`, for `NODE_PATH`.
+pub fn node_modules() -> PathBuf {
+    installed_client("node", "package.json", "node_modules")
+}
+
+fn installed_client(kind: &str, requirements: &str, file: &str) -> PathBuf {
+    let version = requirement(requirements);
+    let path = cache_dir().join(format!("plumbline/clients/{kind}-{version}")).join(file);
+    assert!(path.exists(), "`{}` does not exist: run scripts/install-test-tools.sh", path.display());
+    path
+}
+
+/// The only version that a file of `tests/clients` names.
+fn requirement(file: &str) -> String {
+    let text = std::fs::read_to_string(repository_file("tests/clients").join(file)).expect("the file can be read");
+    let digits = |character: char| character.is_ascii_digit() || character == '.';
+    let mut versions = text.split(|character| !digits(character)).filter(|word| word.split('.').count() == 3);
+    versions.next().expect("the file names a version").to_owned()
+}
+
 /// A file of this package, by its path from the package's root.
 pub fn repository_file(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

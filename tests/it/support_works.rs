@@ -82,3 +82,9 @@ async fn a_private_mariadb_keeps_its_data_over_a_kill_and_takes_settings() {
 fn the_engine_library_is_installed() {
     assert!(support::libchdb().ends_with("libchdb.so"));
 }
+
+#[test]
+fn the_clients_of_other_makers_are_installed() {
+    assert!(support::python().is_file());
+    assert!(support::node_modules().join("@clickhouse/client").is_dir());
+}

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::marker::PhantomData;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -60,7 +61,9 @@ impl<P: Product> PrivateServer<P> {
 
     /// Like [`start`](Self::start), with settings for its configuration file.
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
-        let directory = tempfile::Builder::new().prefix("plumbline-test-").tempdir().expect("a temporary directory");
+        remove_what_ended_processes_left();
+        let prefix = format!("{DIRECTORY_PREFIX}{}-", std::process::id());
+        let directory = tempfile::Builder::new().prefix(&prefix).tempdir().expect("a temporary directory");
         let mut server = Self { directory, port: free_port(), child: None, product: PhantomData };
         server.initialise();
         for (name, value) in settings {
@@ -149,6 +152,23 @@ impl<P: Product> Drop for PrivateServer<P> {
         let Some(mut child) = self.child.take() else { return };
         send_signal(&child, P::END_SIGNAL);
         child.wait().expect("a child can be waited for");
+    }
+}
+
+/// The names of our directories begin so; the id of the process that made them follows.
+const DIRECTORY_PREFIX: &str = "plumbline-server-";
+
+/// A process that was killed, or that shared its server among its tests, leaves the server's directory behind.
+fn remove_what_ended_processes_left() {
+    let entries = fs::read_dir(std::env::temp_dir()).expect("the temporary directory can be listed");
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let maker = name.to_str().and_then(|name| name.strip_prefix(DIRECTORY_PREFIX)?.split('-').next());
+        let ended = maker.is_some_and(|id| !Path::new("/proc").join(id).exists());
+        if ended {
+            // Another process may be removing it, too: what is gone in the end is what counts.
+            fs::remove_dir_all(entry.path()).ok();
+        }
     }
 }
 
