@@ -1,3 +1,26 @@
-//! The small mutable part: cursors, in-flight work, discrepancies, baselines, leases. SQLite or PostgreSQL.
+//! The small mutable part: positions, in-flight work, discrepancies, baselines, leases. SQLite or PostgreSQL.
+//!
+//! One SQL text runs on both (sqlx `Any`). What differs is in `dialect`: how a connection is set up, and the view
+//! `database_clock`, by which every statement takes its time from the database and not from an auditor.
 
+mod apply;
+mod baselines;
 pub mod change;
+mod dialect;
+mod discrepancies;
+mod error;
+mod in_flight;
+mod leases;
+mod migrations;
+mod secret;
+mod sql;
+mod store;
+
+pub use apply::Applied;
+pub use baselines::Baseline;
+pub use discrepancies::{Discrepancy, OpenCount};
+pub use error::StateError;
+pub use in_flight::{FlowInFlight, InFlight};
+pub(crate) use secret::Cipher;
+pub use secret::{SECRET_FILE, SecretError, StateSecret};
+pub use store::StateStore;

@@ -1,0 +1,18 @@
+//! The state schema, built into the binary. Migrations are append-only.
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+use super::dialect::Dialect;
+
+/// All migrations in order. The first is the one text that differs by database.
+pub(super) fn migrator(dialect: Dialect) -> Migrator {
+    let files = [
+        (20_261_122_000_000, "clock", dialect.clock_view()),
+        (20_261_122_000_001, "begin", include_str!("../../migrations/state/20261122000001_begin.sql")),
+    ];
+    let migrations = files.into_iter().map(|(version, name, sql)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}
