@@ -1,1 +1,131 @@
-//! sandbox
+//! The demo company: an ERP and a warehouse in SQLite, clerks who write, a sync job that carries their changes
+//! over and sometimes spoils them, and the exact list of what it spoiled.
+//!
+//! Stands beside the auditor, not on it: uses neither `compare` nor `connect`, so that its truth is found another
+//! way than the auditor's. [`truth`] reads the systems' own write log; [`score`] holds the auditor's reports
+//! against it.
+
+use std::fmt;
+use std::time::Duration;
+
+pub mod plan;
+pub mod truth;
+
+use serde::{Deserialize, Serialize};
+
+/// What lives in both systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Entity {
+    /// Owned by the ERP.
+    Product,
+    /// Owned by the ERP; only confirmed ones concern the warehouse.
+    Order,
+    /// Owned by the warehouse.
+    Stock,
+}
+
+impl Entity {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Product, Self::Order, Self::Stock];
+
+    /// The name in plumbline.toml.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Product => "product",
+            Self::Order => "order",
+            Self::Stock => "stock",
+        }
+    }
+}
+
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How the sync job spoils a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FaultKind {
+    /// It arrives long after the deadline.
+    Delay,
+    /// It is lost.
+    Drop,
+    /// It is written twice.
+    Duplicate,
+    /// It is written wrongly.
+    Corrupt,
+}
+
+impl FaultKind {
+    /// All of them, in the order in which they take turns.
+    pub const ALL: [Self; 4] = [Self::Delay, Self::Corrupt, Self::Drop, Self::Duplicate];
+
+    /// The word in lists and pages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delay => "delay",
+            Self::Drop => "drop",
+            Self::Duplicate => "duplicate",
+            Self::Corrupt => "corrupt",
+        }
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How big the company is and how it behaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// Decides everything that chance decides.
+    pub seed: u64,
+    /// Products; each has a stock.
+    pub products: usize,
+    /// Changes that the clerks make, on average.
+    pub changes_per_second: f64,
+    /// The promise: a change reaches the other system within this.
+    pub deadline: Duration,
+    /// How often the auditor looks.
+    pub probe_every: Duration,
+    /// The shortest and longest time that the sync job takes when nothing is wrong.
+    pub sync_delay: (Duration, Duration),
+    /// When the first fault is planted.
+    pub first_fault: Duration,
+    /// How far apart faults are, on average.
+    pub fault_every: Duration,
+    /// After this no fault is planted, so that the last one can still be seen.
+    pub last_fault: Option<Duration>,
+    /// How long a key is left alone after its fault was set right.
+    pub rest: Duration,
+}
+
+impl Options {
+    /// For a run of the given length; endless without one.
+    pub fn for_run(seed: u64, run_for: Option<Duration>) -> Self {
+        let mut options = Self {
+            seed,
+            products: 200,
+            changes_per_second: 8.0,
+            deadline: Duration::from_secs(5),
+            probe_every: Duration::from_secs(1),
+            sync_delay: (Duration::from_millis(200), Duration::from_millis(800)),
+            first_fault: Duration::from_secs(3),
+            fault_every: Duration::from_millis(2200),
+            last_fault: None,
+            rest: Duration::from_secs(3),
+        };
+        options.last_fault = run_for.map(|end| end.saturating_sub(options.decidable_after() + Duration::from_secs(3)));
+        options
+    }
+
+    /// A fault that lives shorter cannot be told from slowness: the deadline and then four looks.
+    pub fn decidable_after(&self) -> Duration {
+        self.deadline + self.probe_every * 4
+    }
+}
