@@ -8,8 +8,14 @@
 use std::fmt;
 use std::time::Duration;
 
+pub mod company;
 pub mod plan;
+pub mod score;
+pub mod sync;
+pub mod systems;
 pub mod truth;
+
+pub use company::{Company, Records};
 
 use serde::{Deserialize, Serialize};
 
