@@ -7,6 +7,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+mod check;
+
+use check::ConfigFile;
+
 /// Plumbline audits whether business systems agree: which records differ, by how much and since when.
 #[derive(Debug, Parser)]
 #[command(name = "plumbline", version, arg_required_else_help = true)]
@@ -20,7 +24,10 @@ struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    /// Check the config: print what follows from it, or all its problems.
+    Check(ConfigFile),
+}
 
 /// How a command ended; the process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,5 +107,7 @@ fn start_log(filter: &str) -> Result<(), Failure> {
 }
 
 fn dispatch(command: Command) -> Result<Exit, Failure> {
-    match command {}
+    match command {
+        Command::Check(file) => Ok(check::run(&file.config)),
+    }
 }

@@ -130,6 +130,13 @@ impl Options {
         options
     }
 
+    /// The config with which an auditor audits the company, for a file beside its databases.
+    pub fn plumbline_toml(&self) -> String {
+        include_str!("sandbox/plumbline.toml")
+            .replace("{{probe_every}}", &format!("{}ms", self.probe_every.as_millis()))
+            .replace("{{deadline}}", &format!("{}ms", self.deadline.as_millis()))
+    }
+
     /// A fault that lives shorter cannot be told from slowness: the deadline and then four looks.
     pub fn decidable_after(&self) -> Duration {
         self.deadline + self.probe_every * 4

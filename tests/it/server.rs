@@ -45,7 +45,7 @@ impl Running {
     }
 
     async fn get(&self, path: &str, token: Option<&str>) -> (StatusCode, String) {
-        let mut request = reqwest::Client::new().get(format!("http://{}{path}", self.address));
+        let mut request = client().get(format!("http://{}{path}", self.address));
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
@@ -117,4 +117,8 @@ async fn a_taken_address_is_an_error_that_names_it() {
     let error = taken.err().expect("must refuse").to_string();
     assert_eq!(error, format!("cannot listen on `{}`", server.address));
     server.stop().await;
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().timeout(std::time::Duration::from_secs(30)).build().expect("a client")
 }

@@ -1,0 +1,60 @@
+//! The binary as people and scripts meet it: exit codes, stdout, stderr.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use plumbline::sandbox::Options;
+
+fn plumbline(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_plumbline"))
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .expect("the binary runs")
+}
+
+fn check(output: &Output, code: i32, stdout: &str, stderr: &str) {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "stdout:\n{out}\nstderr:\n{err}");
+    assert!(out.contains(stdout), "no `{stdout}` in stdout:\n{out}\nstderr:\n{err}");
+    assert!(err.contains(stderr), "no `{stderr}` in stderr:\n{err}");
+}
+
+#[test]
+fn help_is_good_and_a_wrong_command_line_is_usage() {
+    let directory = tempfile::tempdir().expect("a directory");
+    check(&plumbline(directory.path(), &["--help"]), 0, "Usage: plumbline", "");
+    check(&plumbline(directory.path(), &["--version"]), 0, env!("CARGO_PKG_VERSION"), "");
+    check(&plumbline(directory.path(), &[]), 2, "", "Usage: plumbline");
+    check(&plumbline(directory.path(), &["chekc"]), 2, "", "'check'");
+    check(&plumbline(directory.path(), &["check", "--log", "plumbline=loud"]), 2, "", "`--log plumbline=loud`");
+}
+
+#[test]
+fn check_prints_the_flows_of_the_demo_company() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = Options::for_run(1, None).plumbline_toml();
+    std::fs::write(directory.path().join("plumbline.toml"), config).expect("a file");
+    let output = plumbline(directory.path(), &["check"]);
+    check(&output, 0, "product: erp -> warehouse  title, price   5s", "");
+    check(&output, 0, "stock: warehouse -> erp", "");
+    check(&output, 0, "every 1s", "");
+}
+
+#[test]
+fn check_names_every_problem_with_its_place() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = Options::for_run(1, None).plumbline_toml();
+    let config = config.replace("commit_delay", "comit_delay").replace("owner = \"warehouse\"", "owner = \"warehose\"");
+    std::fs::write(directory.path().join("broken.toml"), config).expect("a file");
+    let output = plumbline(directory.path(), &["check", "--config", "broken.toml"]);
+    check(&output, 2, "", "`commit_delay`");
+    check(&output, 2, "", "broken.toml:11:1");
+    check(&output, 2, "", "`warehouse`");
+}
+
+#[test]
+fn a_config_that_is_not_there_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    check(&plumbline(directory.path(), &["check", "--config", "none.toml"]), 2, "", "none.toml");
+}
