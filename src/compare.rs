@@ -8,6 +8,9 @@ mod judge;
 mod state;
 mod stored;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 pub use judge::judge;

@@ -42,7 +42,9 @@ pub fn judge(
 fn matched_at_once(state: &OwnerState, owner: &Look, target: &Look, deadline: Duration) -> Judgement {
     let born = if state.state == owner.state { birth(owner, None) } else { state.born };
     let lag = Lag { low: Duration::ZERO, high: arrival(target, born.low).high.since(born.low) };
-    let change_was_seen = owner.not_before > Moment::MIN;
+    // A target written last before the owner's change held the state already: the owner was touched, not changed.
+    let held_before = target.changed_at.is_some_and(|stamp| stamp.high < born.low);
+    let change_was_seen = owner.not_before > Moment::MIN && !held_before;
     let event = change_was_seen.then(|| FreshnessEvent { changed: born, lag, outcome: outcome(lag, deadline) });
     matched(lag, event)
 }
@@ -149,8 +151,12 @@ fn owed_elsewhere() -> Judgement {
 /// Where the clock stands after a look at a target that holds an older state: later than before only if the target
 /// really reached a newer state of the owner.
 fn restarted(case: &Case<'_>, track: &Track) -> Option<Interval> {
-    let stands_still = track.target.as_ref() == Some(&case.target.state);
-    if stands_still { None } else { left(&case.states, case.older?) }
+    if stands_still(case, track) { None } else { left(&case.states, case.older?) }
+}
+
+/// Whether the target holds what it held at the last look that could read it. An unreadable look is no move.
+fn stands_still(case: &Case<'_>, track: &Track) -> bool {
+    !is_readable(&case.target.state) || track.target.as_ref() == Some(&case.target.state)
 }
 
 /// The event of a divergence that ended because the target reached a newer, though not the newest, state.
@@ -165,8 +171,8 @@ fn ended(case: &Case<'_>, track: &Track) -> Option<FreshnessEvent> {
 
 fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
     let Some(mut track) = track else { return begun(case) };
-    let stands_still = track.target.as_ref() == Some(&case.target.state);
-    let led = track.target_may_lead && case.states.len() > track.states.len();
+    let stands_still = stands_still(case, &track);
+    let led = track.target_may_lead && case.states.len() > track.states.len() && has_gaps(&case.states);
     if let Some(diverged) = restarted(case, &track) {
         track.counted_bad &= diverged.high <= track.diverged.high;
         track.diverged = diverged;
@@ -175,12 +181,12 @@ fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
     } else if !stands_still {
         track.target_moved = true;
     }
-    let unseen = !stands_still && case.older.is_none() && has_gaps(&case.states) && is_readable(&case.target.state);
+    let unseen = !stands_still && case.older.is_none() && has_gaps(&case.states);
     if led || unseen {
         track.possible_until = track.possible_until.max(newest_birth(&case.states));
     }
     track.target_may_lead = !stands_still && may_lead(case);
-    if !stands_still && is_readable(&case.target.state) {
+    if !stands_still {
         track.target_born = arrival(case.target, track.target_seen);
         track.target = Some(case.target.state.clone());
     }
@@ -207,9 +213,11 @@ fn begun(case: &Case<'_>) -> Track {
     }
 }
 
-/// Whether the owner may have moved to what the target holds between the two reads.
+/// Whether the owner may have moved to what the target holds between the two reads. Not if the target was last
+/// written before the owner was read.
 fn may_lead(case: &Case<'_>) -> bool {
-    case.older.is_none() && is_readable(&case.target.state) && !is_confirmed(case)
+    let written_before = case.target.changed_at.is_some_and(|stamp| stamp.high < case.owner.window.low);
+    case.older.is_none() && is_readable(&case.target.state) && !is_confirmed(case) && !written_before
 }
 
 fn newest_birth(states: &[OwnerState]) -> Moment {

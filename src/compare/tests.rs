@@ -1,0 +1,430 @@
+//! Verdicts case by case. Times are seconds, the deadline is 30 s, states are numbers.
+
+use super::*;
+use crate::model::{Currency, Money, Number};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn at(seconds: i64) -> Moment {
+    Moment::from_micros(seconds * 1_000_000)
+}
+
+fn between(low: i64, high: i64) -> Interval {
+    Interval::new(at(low), at(high))
+}
+
+fn lag(low: u64, high: u64) -> Lag {
+    Lag { low: Duration::from_secs(low), high: Duration::from_secs(high) }
+}
+
+fn holds(content: u128) -> State {
+    State::Present(Held { digest: Digest(content), two_way: None, one_way: None, tolerant: Vec::new() })
+}
+
+fn look(state: State, when: i64) -> Look {
+    Look {
+        state,
+        window: between(when, when),
+        changed_at: None,
+        commit_bounded: false,
+        version: None,
+        source_version: None,
+        not_before: Moment::MIN,
+    }
+}
+
+/// A look at an owner that was seen to change after `not_before`.
+fn changed(state: State, not_before: i64, when: i64) -> Look {
+    Look { not_before: at(not_before), ..look(state, when) }
+}
+
+fn context() -> Context<'static> {
+    Context { deadline: DEADLINE, baseline: None, tolerances: &[] }
+}
+
+fn first(track: Option<Track>, owner: &Look, target: &Look) -> Judgement {
+    judge(track, owner, target, None, context())
+}
+
+/// A judgement with its sandwich when it needs one: the owner is read again, unchanged, just after the target.
+fn confirmed(track: Option<Track>, owner: &Look, target: &Look, context: Context<'_>) -> Judgement {
+    let judgement = judge(track.clone(), owner, target, None, context);
+    if !judgement.needs_confirmation {
+        return judgement;
+    }
+    let again = Look { window: target.window, ..owner.clone() };
+    let judgement = judge(track, owner, target, Some(&again), context);
+    assert!(!judgement.needs_confirmation);
+    judgement
+}
+
+/// A key whose owner went from state 1 to 2 at about second 100 while the target held `target`.
+fn tracked(target: State) -> Track {
+    let judgement = first(None, &changed(holds(2), 99, 100), &look(target, 101));
+    assert_eq!(judgement.verdict, Verdict::InFlight);
+    judgement.track.unwrap()
+}
+
+#[test]
+fn the_deadline_itself_is_still_in_flight() {
+    let track = tracked(holds(1));
+    assert_eq!(track.overdue_at(DEADLINE), at(130));
+    let on_time = first(Some(track.clone()), &look(holds(2), 130), &look(holds(1), 130));
+    assert_eq!((on_time.verdict, on_time.event), (Verdict::InFlight, None));
+    let late = first(Some(track), &look(holds(2), 131), &look(holds(1), 131));
+    assert!(late.verdict.is_bad() && late.needs_confirmation && late.event.is_none());
+}
+
+#[test]
+fn what_is_wrong_past_the_deadline() {
+    let check = |owner: State, target: State, expect: Verdict, likely: bool| {
+        let track = first(None, &changed(owner.clone(), 99, 100), &look(target.clone(), 101)).track;
+        let judgement = confirmed(track, &look(owner.clone(), 140), &look(target.clone(), 140), context());
+        assert_eq!((judgement.verdict, judgement.likely), (expect, likely), "{owner:?} {target:?}");
+        let bad = FreshnessEvent { changed: between(99, 100), lag: lag(40, 41), outcome: Outcome::Bad };
+        assert_eq!(judgement.event, Some(bad), "{owner:?} {target:?}");
+    };
+    check(holds(2), State::Absent, Verdict::Missing, false);
+    check(State::Absent, holds(1), Verdict::Extra, false);
+    check(holds(2), holds(1), Verdict::Stale, true);
+    check(holds(2), State::Duplicate(2), Verdict::Duplicate, false);
+    check(State::Duplicate(2), State::Duplicate(2), Verdict::Duplicate, false);
+    check(State::Invalid(vec![0]), State::Invalid(vec![0]), Verdict::Invalid, false);
+    check(holds(2), State::Invalid(vec![0]), Verdict::Invalid, false);
+}
+
+#[test]
+fn duplicates_and_unreadable_values_do_not_wait_for_the_deadline() {
+    for state in [State::Duplicate(2), State::Invalid(vec![1])] {
+        let owner = changed(holds(2), 99, 100);
+        let target = look(state, 101);
+        assert!(first(None, &owner, &target).needs_confirmation);
+        assert!(confirmed(None, &owner, &target, context()).verdict.is_bad());
+    }
+}
+
+#[test]
+fn a_known_older_state_is_stale_for_certain() {
+    let track = tracked(holds(1));
+    let track = first(Some(track), &look(holds(3), 110), &look(holds(1), 110)).track;
+    let track = first(track, &look(holds(3), 120), &look(holds(2), 120)).track.unwrap();
+    assert_eq!(track.diverged, between(100, 110), "2 was left when 3 was born, or by a state between");
+    let judgement = confirmed(Some(track), &look(holds(3), 150), &look(holds(2), 150), context());
+    assert_eq!((judgement.verdict, judgement.likely), (Verdict::Stale, false));
+}
+
+#[test]
+fn a_state_written_after_the_change_is_likely_wrong() {
+    let written = |when| Look { changed_at: Some(between(when, when)), ..look(holds(7), 140) };
+    let owner = look(holds(2), 140);
+    for (when, expect) in [(90, Verdict::Stale), (105, Verdict::Mismatch)] {
+        let judgement = confirmed(Some(tracked(holds(7))), &owner, &written(when), context());
+        assert_eq!((judgement.verdict, judgement.likely), (expect, true));
+    }
+}
+
+#[test]
+fn a_target_seen_to_move_to_something_unknown_is_likely_wrong() {
+    let track = first(Some(tracked(holds(1))), &look(holds(2), 110), &look(holds(9), 110)).track;
+    let judgement = confirmed(track, &look(holds(2), 140), &look(holds(9), 140), context());
+    assert_eq!((judgement.verdict, judgement.likely), (Verdict::Mismatch, true));
+}
+
+#[test]
+fn the_stored_version_tells_stale_from_mismatch() {
+    let version = |number: i64| Some(Version::Sequence(Number::from(number)));
+    let owner = |when| Look { version: version(8), ..changed(holds(2), 99, when) };
+    let target = |stored: i64, when| Look { source_version: Some(Value::from(stored)), ..look(holds(9), when) };
+    for (stored, expect) in [(7, Verdict::Stale), (8, Verdict::Mismatch)] {
+        let track = first(None, &owner(100), &target(stored, 101)).track;
+        let judgement = confirmed(track, &owner(140), &target(stored, 140), context());
+        assert_eq!((judgement.verdict, judgement.likely), (expect, false), "{stored}");
+    }
+}
+
+#[test]
+fn a_stored_version_between_two_known_ones_moves_the_clock() {
+    let owner = |content, number: i64, when| Look {
+        version: Some(Version::Sequence(Number::from(number))),
+        ..look(holds(content), when)
+    };
+    let target = Look { source_version: Some(Value::from(15_i64)), ..look(holds(15), 121) };
+    let track = first(None, &owner(10, 10, 100), &look(holds(1), 101)).track;
+    let track = first(track, &owner(20, 20, 120), &target).track.unwrap();
+    assert_eq!(track.diverged, between(100, 120));
+}
+
+#[test]
+fn the_sandwich_must_be_read_after_the_target() {
+    let track = tracked(holds(1));
+    let (owner, target) = (look(holds(2), 140), look(holds(1), 141));
+    let judged = |when| judge(Some(track.clone()), &owner, &target, Some(&look(holds(2), when)), context());
+    assert!(judged(140).needs_confirmation);
+    assert!(!judged(141).needs_confirmation);
+}
+
+#[test]
+fn an_owner_that_moves_under_the_sandwich() {
+    let track = tracked(holds(1));
+    let (owner, target) = (look(holds(2), 140), look(holds(3), 141));
+    let arrived = judge(Some(track.clone()), &owner, &target, Some(&look(holds(3), 142)), context());
+    assert_eq!(arrived.verdict, Verdict::Match);
+    let hot = judge(Some(track.clone()), &owner, &target, Some(&look(holds(4), 142)), context());
+    assert_eq!((hot.verdict, hot.likely, hot.needs_confirmation), (Verdict::Stale, true, false));
+    assert_eq!(hot.lag, lag(0, 42), "the owner may have held 3 just before: a wide interval");
+    assert_eq!(hot.event, None);
+    let one_behind = judge(Some(track), &owner, &look(holds(2), 141), Some(&look(holds(4), 142)), context());
+    assert_eq!(one_behind.verdict, Verdict::InFlight);
+}
+
+#[test]
+fn a_hot_key_with_a_dead_sync_grows_late() {
+    let mut track = Some(tracked(holds(1)));
+    let mut last = None;
+    for step in 1..200 {
+        let when = 100 + step;
+        let owner = look(holds(u128::try_from(step).unwrap() + 2), when);
+        let judgement = judge(track, &owner, &look(holds(1), when), Some(&look(owner.state.clone(), when)), context());
+        assert_eq!(judgement.verdict, if when <= 130 { Verdict::InFlight } else { Verdict::Stale });
+        // A second later than the verdict: the target may have been ahead of the owner's first read.
+        assert_eq!(judgement.event.is_some(), when == 132, "one event, when it became late");
+        track = judgement.track;
+        assert_eq!(track.as_ref().unwrap().diverged, between(99, 100));
+        assert!(track.as_ref().unwrap().states.len() <= MAX_STATES);
+        last = Some(judgement.lag);
+    }
+    assert_eq!(last, Some(lag(198, 200)));
+}
+
+#[test]
+fn forgetting_states_keeps_the_one_that_the_target_holds() {
+    let mut track = tracked(holds(1));
+    track = first(Some(track), &look(holds(3), 101), &look(holds(2), 101)).track.unwrap();
+    for step in 4..300 {
+        track = first(Some(track), &look(holds(step), 101), &look(holds(2), 101)).track.unwrap();
+    }
+    let judgement = confirmed(Some(track), &look(holds(300), 140), &look(holds(2), 140), context());
+    assert_eq!((judgement.verdict, judgement.likely), (Verdict::Stale, false));
+}
+
+#[test]
+fn an_arrival_is_bounded_by_the_looks_around_it() {
+    let track = tracked(holds(1));
+    let judgement = first(Some(track.clone()), &look(holds(2), 110), &look(holds(2), 111));
+    let good = FreshnessEvent { changed: between(99, 100), lag: lag(1, 12), outcome: Outcome::Good };
+    assert_eq!((judgement.verdict, judgement.event, judgement.track), (Verdict::Match, Some(good), None));
+    let written = Look { changed_at: Some(between(104, 105)), commit_bounded: true, ..look(holds(2), 111) };
+    assert_eq!(first(Some(track.clone()), &look(holds(2), 110), &written).lag, lag(1, 6));
+    let late = first(Some(track), &look(holds(2), 140), &look(holds(2), 140));
+    assert_eq!(late.event.unwrap().outcome, Outcome::Undecided);
+}
+
+#[test]
+fn each_divergence_counts_once() {
+    let late = confirmed(Some(tracked(holds(1))), &look(holds(2), 140), &look(holds(1), 140), context());
+    assert_eq!(late.event.unwrap().outcome, Outcome::Bad);
+    let settled = first(late.track.clone(), &look(holds(2), 150), &look(holds(2), 150));
+    assert_eq!((settled.verdict, settled.event), (Verdict::Match, None));
+    let newer = first(late.track, &look(holds(3), 150), &look(holds(2), 150));
+    assert_eq!((newer.verdict, newer.event), (Verdict::InFlight, None));
+    let settled = first(newer.track, &look(holds(3), 151), &look(holds(3), 151));
+    assert_eq!(settled.event.unwrap().outcome, Outcome::Good, "3 is a new divergence");
+}
+
+#[test]
+fn reaching_a_newer_state_ends_a_divergence() {
+    let track = first(Some(tracked(holds(1))), &look(holds(3), 105), &look(holds(1), 105)).track;
+    let judgement = first(track, &look(holds(3), 110), &look(holds(2), 110));
+    // The low bound is 0: for all we saw the target's 1 may be a state of the owner between 2 and 3.
+    let event = FreshnessEvent { changed: between(99, 100), lag: lag(0, 11), outcome: Outcome::Good };
+    assert_eq!((judgement.verdict, judgement.event), (Verdict::InFlight, Some(event)));
+}
+
+#[test]
+fn going_back_to_an_older_state_moves_the_clock_back() {
+    let track = first(Some(tracked(holds(1))), &look(holds(3), 105), &look(holds(1), 105)).track;
+    let track = first(track, &look(holds(4), 125), &look(holds(3), 125)).track.unwrap();
+    assert_eq!(track.diverged, between(105, 125));
+    let track = first(Some(track), &look(holds(4), 126), &look(holds(2), 126)).track.unwrap();
+    assert_eq!(track.diverged, between(100, 105));
+}
+
+#[test]
+fn an_owner_that_returns_ends_the_episode() {
+    let track = first(None, &changed(holds(2), 99, 100), &look(holds(1), 101)).track;
+    let track = first(track, &look(holds(1), 110), &look(holds(1), 110));
+    assert_eq!((track.verdict, track.track), (Verdict::Match, None));
+}
+
+#[test]
+fn a_touch_starts_nothing() {
+    let version = |number: i64| Some(Version::Sequence(Number::from(number)));
+    let track = tracked(holds(1));
+    let touch = Look { version: version(9), changed_at: Some(between(120, 120)), ..look(holds(2), 120) };
+    let judgement = first(Some(track.clone()), &touch, &look(holds(1), 120));
+    let after = judgement.track.unwrap();
+    assert_eq!((after.states.len(), after.diverged), (1, track.diverged));
+    // The target was last written before the touch: it held the state already, nothing arrived.
+    let target = Look { changed_at: Some(between(50, 51)), ..look(holds(2), 121) };
+    let agreed = first(None, &Look { not_before: at(119), ..touch }, &target);
+    assert_eq!((agreed.verdict, agreed.event), (Verdict::Match, None));
+}
+
+#[test]
+fn a_change_that_arrived_before_we_looked() {
+    let judgement = first(None, &changed(holds(2), 99, 100), &look(holds(2), 101));
+    let good = FreshnessEvent { changed: between(99, 100), lag: lag(0, 2), outcome: Outcome::Good };
+    assert_eq!((judgement.verdict, judgement.event), (Verdict::Match, Some(good)));
+    assert_eq!(first(None, &look(holds(2), 100), &look(holds(2), 101)).event, None, "no change was seen");
+}
+
+#[test]
+fn a_stamp_narrows_a_birth_unless_it_contradicts_what_was_seen() {
+    let stamped = |low, high, commit_bounded| {
+        let owner = Look { changed_at: Some(between(low, high)), commit_bounded, ..changed(holds(2), 90, 100) };
+        first(None, &owner, &look(holds(1), 100)).track.unwrap().diverged
+    };
+    assert_eq!(stamped(95, 96, true), between(95, 96));
+    assert_eq!(stamped(95, 96, false), between(95, 100));
+    assert_eq!(stamped(10, 20, true), between(90, 100), "the clock jumped back");
+    assert_eq!(stamped(200, 210, true), between(90, 100), "the clock jumped ahead");
+}
+
+#[test]
+fn a_target_ahead_of_our_first_look_is_not_late() {
+    // The owner went from 1 to 2 just after it was read; the target had it at once.
+    let owner = Look { changed_at: Some(between(80, 80)), ..changed(holds(1), 79, 100) };
+    let ahead = first(None, &owner, &look(holds(2), 101));
+    let settled = first(ahead.track, &look(holds(2), 200), &look(holds(2), 201));
+    assert_eq!(settled.lag, lag(0, 21));
+    assert_eq!(settled.event.unwrap().outcome, Outcome::Good);
+}
+
+#[test]
+fn an_unreadable_look_is_no_move_of_the_target() {
+    let track = tracked(holds(1));
+    let track = confirmed(Some(track), &look(holds(2), 105), &look(State::Invalid(vec![0]), 105), context()).track;
+    let track = first(track, &look(holds(3), 110), &look(holds(1), 110)).track.unwrap();
+    assert_eq!((track.diverged, track.target_moved), (between(99, 100), false));
+}
+
+#[test]
+fn values_swapped_between_two_rows_are_both_found() {
+    for (owner, target) in [(1, 2), (2, 1)] {
+        let stamp = |when| Some(between(when, when));
+        let owner = Look { changed_at: stamp(10), commit_bounded: true, ..changed(holds(owner), 9, 100) };
+        let target = Look { changed_at: stamp(11), ..look(holds(target), 100) };
+        assert_eq!(confirmed(None, &owner, &target, context()).verdict, Verdict::Mismatch);
+    }
+}
+
+#[test]
+fn two_way_fields_need_a_baseline() {
+    let both = |content: u128, one_way: u128| {
+        State::Present(Held {
+            digest: Digest(content * 1000 + one_way),
+            two_way: Some(Digest(content)),
+            one_way: Some(Digest(one_way)),
+            tolerant: Vec::new(),
+        })
+    };
+    let check = |owner: State, target: State, baseline: Option<u128>, expect: Verdict| {
+        let context = Context { baseline: baseline.map(Digest), ..context() };
+        let track = judge(None, &changed(owner.clone(), 99, 100), &look(target.clone(), 101), None, context).track;
+        let judgement = confirmed(track, &look(owner.clone(), 140), &look(target.clone(), 140), context);
+        assert_eq!(judgement.verdict, expect, "{owner:?} {target:?}");
+        judgement
+    };
+    check(both(2, 0), both(3, 0), Some(1), Verdict::Conflict);
+    check(both(2, 0), both(3, 0), None, Verdict::Mismatch);
+    assert!(!check(both(2, 0), both(1, 0), Some(1), Verdict::Stale).likely);
+    let owed = check(both(1, 0), both(2, 0), Some(1), Verdict::InFlight);
+    assert!(owed.owed_elsewhere && owed.track.is_none() && owed.event.is_none());
+    assert!(!check(both(1, 5), both(2, 6), Some(1), Verdict::Stale).owed_elsewhere);
+}
+
+#[test]
+fn tolerance_is_of_the_owners_value_and_null_is_near_null_only() {
+    let number = |text: &str| text.parse::<Number>().unwrap();
+    let value = |text: &str| Value::Number(number(text));
+    let check = |tolerance: &Tolerance, owner: Value, target: Value, expect: bool| {
+        assert_eq!(state::within(tolerance, &owner, &target), expect, "{tolerance:?} {owner} {target}");
+    };
+    let cent = Tolerance::Absolute(number("0.01"));
+    check(&cent, value("10.00"), value("10.01"), true);
+    check(&cent, value("10.00"), value("10.011"), false);
+    let percent = Tolerance::Relative(number("0.01"));
+    check(&percent, value("-100"), value("-101"), true);
+    check(&percent, value("0"), value("0.001"), false);
+    check(&percent, value("0"), value("0"), true);
+    let money = |text: &str, code: &str| Value::Money(Money { amount: number(text), currency: code.parse().unwrap() });
+    check(&cent, money("1.00", "EUR"), money("1.01", "EUR"), true);
+    check(&cent, money("1.00", "EUR"), money("1.00", "USD"), false);
+    let second = Tolerance::Time(Duration::from_secs(1));
+    check(&second, Value::Time(at(10)), Value::Time(at(9)), true);
+    check(&second, Value::Time(at(10)), Value::Time(Moment::from_micros(11_000_001)), false);
+    check(&cent, Value::Null, Value::Null, true);
+    check(&cent, Value::Null, value("0"), false);
+    let _: Currency = "EUR".parse().unwrap();
+}
+
+#[test]
+fn tolerant_values_drift_without_losing_the_divergence() {
+    let holds = |text: &str| {
+        State::Present(Held {
+            digest: Digest(1),
+            two_way: None,
+            one_way: None,
+            tolerant: vec![Value::Number(text.parse().unwrap())],
+        })
+    };
+    let tolerances = [Tolerance::Absolute("0.05".parse().unwrap())];
+    let context = Context { tolerances: &tolerances, ..context() };
+    let judged = |track, owner: &str, when| {
+        judge(track, &changed(holds(owner), when - 1, when), &look(holds("10.00"), when), None, context)
+    };
+    assert_eq!(judged(None, "10.05", 100).verdict, Verdict::Match);
+    let differs = judged(None, "10.06", 110);
+    assert_eq!((differs.verdict, differs.track.as_ref().unwrap().diverged), (Verdict::InFlight, between(109, 110)));
+    assert_eq!(judged(differs.track, "10.01", 120).verdict, Verdict::Match);
+}
+
+#[test]
+fn tracks_read_back_and_other_formats_do_not() {
+    let track = Track {
+        states: vec![
+            OwnerState {
+                state: State::Present(Held {
+                    digest: Digest(u128::MAX),
+                    two_way: Some(Digest(1)),
+                    one_way: Some(Digest(2)),
+                    tolerant: vec![Value::Null, Value::Number("1.5".parse().unwrap()), Value::Time(at(3))],
+                }),
+                born: between(1, 2),
+                last_seen: at(3),
+                version: Some(Version::Sequence("18446744073709551616".parse().unwrap())),
+                gap_after: true,
+            },
+            OwnerState {
+                state: State::Invalid(vec![3]),
+                born: Interval { low: Moment::MIN, high: at(4) },
+                last_seen: at(5),
+                version: Some(Version::Tag("W/\"1\"".into())),
+                gap_after: false,
+            },
+        ],
+        diverged: between(1, 2),
+        target: Some(State::Duplicate(3)),
+        target_born: between(6, 7),
+        target_seen: at(8),
+        counted_bad: true,
+        possible_until: at(9),
+        target_moved: true,
+        target_may_lead: true,
+    };
+    let bytes = track.to_bytes();
+    assert_eq!(Track::from_bytes(&bytes), Some(track));
+    assert_eq!(Track::from_bytes(&[]), None);
+    assert_eq!(Track::from_bytes(&[0, 1, 2]), None);
+    assert_eq!(Track::from_bytes(&bytes[..bytes.len() - 1]), None);
+}
