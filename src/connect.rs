@@ -4,18 +4,30 @@
 //! answer was true, and says whether the answer is complete. It holds no business rules: scope, projection and
 //! verdicts belong to the pure middle.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Clock;
+use crate::config::System;
 use crate::model::{Interval, Key, Mapping, Moment, Record, SystemId};
 
 pub mod budget;
 pub mod sql;
 
-pub use budget::Budget;
+pub use budget::{Budget, Usage};
+
+/// A reader for `system`. Connects at its first use; needs a running tokio runtime.
+///
+/// # Errors
+/// [`ReadError::Refused`] when the system's `url` is not one for its kind.
+pub fn open(system: &System, clock: Arc<dyn Clock>) -> Result<Arc<dyn Reader>, ReadError> {
+    let budget = Arc::new(Budget::new(system.id.clone(), system.budget));
+    Ok(Arc::new(sql::open(system, clock, budget)?))
+}
 
 /// One way of reading an external system. SQL engines and HTTP packs implement it alike.
 ///
@@ -47,6 +59,9 @@ pub trait Reader: Send + Sync {
     /// All records in key order as a stream, in bounded memory.
     fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>>;
 
+    /// What the system allows us, shared by everything that reads it, and what has been used of it.
+    fn budget(&self) -> &Budget;
+
     /// What the login can do and how the reads would run: grants, plans, clock, missing columns.
     async fn doctor(&self, mappings: &[&Mapping]) -> Vec<Finding>;
 }
@@ -76,6 +91,14 @@ impl ClockReading {
 /// Where a changes read goes on. Opaque to everyone but the reader that made it; kept in state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor(pub Vec<u8>);
+
+impl Cursor {
+    /// Everything from the first record on. An empty cursor ([`Cursor::default`]) begins at the present watermark
+    /// instead and so only gives what changes from now on.
+    pub fn from_beginning() -> Self {
+        Self(vec![sql::position::BEGINNING])
+    }
+}
 
 /// What a changes read gave.
 #[derive(Debug)]

@@ -1,5 +1,190 @@
 //! What a system allows us: requests a second, concurrency, rows a run. Everything that reads shares it.
+//!
+//! A reader waits for its turn rather than fail; only a wait longer than [`MAX_WAIT`] is an error, so that a
+//! budget that is far too small is seen and not just slow.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use super::ReadError;
+use crate::config::BudgetConfig;
+use crate::model::SystemId;
+
+/// The longest time that a read waits for its turn.
+pub const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// The shared budget of one system.
 #[derive(Debug)]
-pub struct Budget {}
+pub struct Budget {
+    system: SystemId,
+    limits: BudgetConfig,
+    slots: Semaphore,
+    /// When the next request may begin, if requests are evenly spread. It may lag behind the present by at most
+    /// one second: that is the burst.
+    next_turn: Mutex<Option<Instant>>,
+    requests: AtomicU64,
+    rows: AtomicU64,
+    throttled: AtomicU64,
+    retries: AtomicU64,
+}
+
+/// What has been used since the start, for metrics. All figures only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Statements or requests sent.
+    pub requests: u64,
+    /// Rows or records read.
+    pub rows: u64,
+    /// Times that a read had to wait for its turn.
+    pub throttled: u64,
+    /// Requests sent again after a lost connection.
+    pub retries: u64,
+}
+
+/// The right to send one request; given back when dropped.
+#[derive(Debug)]
+pub struct Permit<'a>(#[expect(dead_code, reason = "held for its drop")] SemaphorePermit<'a>);
+
+impl Budget {
+    /// A fresh budget for `system`.
+    pub fn new(system: SystemId, limits: BudgetConfig) -> Self {
+        Self {
+            system,
+            limits,
+            slots: Semaphore::new(limits.concurrency.max(1)),
+            next_turn: Mutex::new(None),
+            requests: AtomicU64::new(0),
+            rows: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+        }
+    }
+
+    /// The limits in force.
+    pub const fn limits(&self) -> &BudgetConfig {
+        &self.limits
+    }
+
+    /// Waits for a free slot and for the turn of one request.
+    ///
+    /// # Errors
+    /// [`ReadError::Budget`] when that would take longer than [`MAX_WAIT`].
+    pub async fn admit(&self) -> Result<Permit<'_>, ReadError> {
+        let slot = match self.slots.try_acquire() {
+            Ok(slot) => slot,
+            Err(_) => {
+                self.throttled.fetch_add(1, Ordering::Relaxed);
+                let waited = tokio::time::timeout(MAX_WAIT, self.slots.acquire()).await;
+                let Ok(Ok(slot)) = waited else {
+                    return Err(
+                        self.refused(format!("no free slot of {} within {MAX_WAIT:?}", self.limits.concurrency))
+                    );
+                };
+                slot
+            }
+        };
+        let wait = self.take_turn(Instant::now())?;
+        if !wait.is_zero() {
+            self.throttled.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(wait).await;
+        }
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        Ok(Permit(slot))
+    }
+
+    /// Reserves the next turn and says how long it is away.
+    fn take_turn(&self, now: Instant) -> Result<Duration, ReadError> {
+        let rate = self.limits.requests_per_second;
+        if !rate.is_finite() || rate <= 0.0 {
+            return Ok(Duration::ZERO);
+        }
+        let gap = Duration::try_from_secs_f64(1.0 / rate).unwrap_or(MAX_WAIT);
+        let burst = Duration::from_secs(1).max(gap).checked_sub(gap).unwrap_or_default();
+        let mut next_turn = self.next_turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let earliest = now.checked_sub(burst).unwrap_or(now);
+        let turn = next_turn.map_or(earliest, |turn| turn.max(earliest));
+        let wait = turn.saturating_duration_since(now);
+        if wait > MAX_WAIT {
+            return Err(
+                self.refused(format!("more than {MAX_WAIT:?} of reads wait for `requests_per_second = {rate}`"))
+            );
+        }
+        *next_turn = Some(turn + gap);
+        Ok(wait)
+    }
+
+    fn refused(&self, limit: String) -> ReadError {
+        ReadError::Budget { system: self.system.clone(), limit }
+    }
+
+    /// Counts rows that were read.
+    pub fn add_rows(&self, rows: usize) {
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    /// Counts a request that is sent again.
+    pub fn add_retry(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What has been used so far.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            requests: self.requests.load(Ordering::Relaxed),
+            rows: self.rows.load(Ordering::Relaxed),
+            throttled: self.throttled.load(Ordering::Relaxed),
+            retries: self.retries.load(Ordering::Relaxed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(requests_per_second: f64, concurrency: usize) -> Budget {
+        let limits = BudgetConfig { requests_per_second, concurrency, rows_per_run: 1000 };
+        Budget::new("erp".parse().unwrap(), limits)
+    }
+
+    #[test]
+    fn turns_are_spread_after_the_burst() {
+        let budget = budget(10.0, 1);
+        let now = Instant::now();
+        let waits: Vec<_> = (0..12).map(|_| budget.take_turn(now).unwrap().as_millis()).collect();
+        assert_eq!(waits, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 200]);
+        let later = now + Duration::from_secs(5);
+        assert_eq!(budget.take_turn(later).unwrap(), Duration::ZERO, "an idle budget is full again, not fuller");
+    }
+
+    #[test]
+    fn a_slow_budget_spaces_every_request() {
+        let budget = budget(0.5, 1);
+        let now = Instant::now();
+        let waits: Vec<_> = (0..3).map(|_| budget.take_turn(now).unwrap().as_secs()).collect();
+        assert_eq!(waits, [0, 2, 4]);
+    }
+
+    #[test]
+    fn too_long_a_queue_is_an_error() {
+        let budget = budget(0.5, 1);
+        let now = Instant::now();
+        let refused = (0..100).find_map(|_| budget.take_turn(now).err());
+        assert_eq!(refused.unwrap().reason_code(), "budget");
+    }
+
+    #[tokio::test]
+    async fn slots_are_given_back() {
+        let budget = budget(1e6, 2);
+        let first = budget.admit().await.unwrap();
+        let _second = budget.admit().await.unwrap();
+        assert_eq!(budget.slots.available_permits(), 0);
+        drop(first);
+        assert_eq!(budget.slots.available_permits(), 1);
+        assert_eq!(budget.usage().requests, 2);
+    }
+}

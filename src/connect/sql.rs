@@ -1,1 +1,314 @@
 //! Readers for SQL databases: PostgreSQL, MySQL and MariaDB, SQLite.
+//!
+//! One reader for all three; [`engine`] hides the drivers, [`text`] the dialects. Sessions are read-only by their
+//! settings, whatever the login may do. A read is one statement and so one snapshot; a by-key read of very many
+//! keys is several, and its window covers them all. Plans (types, decoders, select lists) are made once per
+//! mapping and made anew when a table has changed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::{self, BoxStream, StreamExt};
+
+use super::{Budget, ChangesPage, ClockReading, Column, Cursor, Finding, KeyedRead, ReadError, Reader, Shape};
+use crate::clock::Clock;
+use crate::config::{System, SystemKind};
+use crate::model::{EntityId, Interval, Key, Mapping, Raw, RawRow, Record, SystemId};
+
+mod changes;
+mod doctor;
+mod engine;
+mod errors;
+mod mysql;
+mod open;
+mod plan;
+pub(super) mod position;
+mod postgres;
+mod schema;
+mod sqlite;
+mod stamp;
+mod text;
+mod values;
+mod watermark;
+
+use engine::{Engine, Failure, Kind, OnRow, Timing};
+use plan::Plan;
+use text::{Arg, Dialect, Statement};
+
+pub(super) use open::open;
+
+/// Keys in one statement.
+const fn keys_at_once(dialect: Dialect) -> usize {
+    match dialect {
+        Dialect::Postgres => 5000,
+        // MariaDB turns lists of 1000 and more into a derived table.
+        Dialect::Mysql | Dialect::Sqlite => 512,
+    }
+}
+
+/// Rows that wait between a scan and its consumer.
+const SCAN_BUFFER: usize = 64;
+
+/// Tries of which the one with the shortest round trip tells the clock.
+const CLOCK_TRIES: usize = 3;
+
+/// A reader of one SQL database.
+pub(super) struct SqlReader {
+    system: SystemId,
+    engine: Arc<dyn Engine>,
+    budget: Arc<Budget>,
+    clock: Arc<dyn Clock>,
+    commit_delay: Duration,
+    limit: Duration,
+    tls: crate::config::TlsMode,
+    /// SQLite: the database file.
+    file: Option<std::path::PathBuf>,
+    plans: Mutex<HashMap<EntityId, Arc<Plan>>>,
+}
+
+impl SqlReader {
+    fn dialect(&self) -> Dialect {
+        self.engine.dialect()
+    }
+
+    fn error(&self, failure: Failure) -> ReadError {
+        errors::read_error(&self.system, self.limit, failure)
+    }
+
+    fn shape(&self, mapping: &Mapping, reason: &str) -> ReadError {
+        let reason = format!("`{}`: {reason}", plan::table_name(&mapping.dataset));
+        ReadError::Shape { system: self.system.clone(), reason }
+    }
+
+    /// Runs one statement within the budget. A connection that had gone stale in the pool is replaced once.
+    async fn query(&self, statement: &Statement, kinds: &[Kind], on_row: OnRow<'_>) -> Result<Timing, ReadError> {
+        let _permit = self.budget.admit().await?;
+        let mut rows = 0;
+        let mut count = |row: &mut RawRow| {
+            rows += 1;
+            on_row(row);
+        };
+        let mut outcome = self.engine.query(statement, kinds, &mut count).await;
+        if let Err(failure) = &outcome
+            && rows == 0
+            && errors::is_stale(failure)
+        {
+            self.budget.add_retry();
+            let mut count = |row: &mut RawRow| {
+                rows += 1;
+                on_row(row);
+            };
+            outcome = self.engine.query(statement, kinds, &mut count).await;
+        }
+        self.budget.add_rows(rows);
+        outcome.map_err(|failure| self.error(failure))
+    }
+
+    /// The plan of a mapping, made at the first use.
+    async fn plan(&self, mapping: &Mapping) -> Result<Arc<Plan>, ReadError> {
+        let known = self.plans().get(&mapping.entity).filter(|plan| plan.fits(mapping)).cloned();
+        if let Some(plan) = known {
+            return Ok(plan);
+        }
+        let columns = {
+            let _permit = self.budget.admit().await?;
+            let sql = plan::typing_statement(self.dialect(), mapping);
+            let mut outcome = self.engine.prepare(&sql).await;
+            if outcome.as_ref().is_err_and(errors::is_stale) {
+                self.budget.add_retry();
+                outcome = self.engine.prepare(&sql).await;
+            }
+            outcome.map_err(|failure| self.error(failure))?
+        };
+        let plan = Plan::new(self.dialect(), mapping, columns).map_err(|reason| self.shape(mapping, &reason))?;
+        let plan = Arc::new(plan);
+        self.plans().insert(mapping.entity.clone(), plan.clone());
+        Ok(plan)
+    }
+
+    fn plans(&self) -> std::sync::MutexGuard<'_, HashMap<EntityId, Arc<Plan>>> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A table that has changed needs a new plan.
+    fn forget_on_shape<T>(&self, mapping: &Mapping, outcome: Result<T, ReadError>) -> Result<T, ReadError> {
+        if matches!(outcome, Err(ReadError::Shape { .. } | ReadError::BadAnswer { .. })) {
+            self.plans().remove(&mapping.entity);
+        }
+        outcome
+    }
+
+    /// Their clock and what their transactions allow.
+    async fn their_time(&self) -> Result<(watermark::Answer, Timing), ReadError> {
+        let mut answer = None;
+        let statement = watermark::statement(self.dialect());
+        let timing =
+            self.query(&statement, &watermark::KINDS, &mut |row| answer = watermark::Answer::read(row)).await?;
+        let reason = "it did not tell its time".to_owned();
+        let answer = answer.ok_or(ReadError::BadAnswer { system: self.system.clone(), reason })?;
+        Ok((answer, timing))
+    }
+
+    async fn read_keys(
+        &self,
+        mapping: &Mapping,
+        plan: &Plan,
+        keys: &[Vec<Arg>],
+        asked: &HashSet<&Key>,
+    ) -> Result<KeyedRead, ReadError> {
+        let now = self.clock.now();
+        let mut read = KeyedRead { records: Vec::with_capacity(keys.len()), window: Interval::new(now, now) };
+        for (position, chunk) in keys.chunks(keys_at_once(self.dialect())).enumerate() {
+            let records = &mut read.records;
+            let mut on_row = |row: &mut RawRow| {
+                let record = mapping.record(row);
+                // The database may find more than it was asked for: `a` for `A`, `x` for `x ` with a blank.
+                if asked.contains(&record.key) {
+                    records.push(record);
+                }
+            };
+            let timing = self.query(&plan.by_keys(chunk), &plan.kinds, &mut on_row).await?;
+            let low = if position == 0 { timing.sent } else { read.window.low };
+            read.window = Interval::new(low, timing.answered);
+        }
+        Ok(read)
+    }
+
+    fn ordered(&self, mapping: &Mapping, plan: &Plan, after: Option<&Key>) -> Result<Statement, ReadError> {
+        let mut statement = plan.select_from();
+        let terms = plan.key_terms();
+        if let Some(after) = after {
+            let values = plan
+                .key_args(mapping, after)
+                .ok_or_else(|| self.shape(mapping, "no row can have the key to go on from"))?;
+            // Inclusive, because the database may take other keys for equal; the key itself is left out later.
+            statement.push(" WHERE ").after(&terms, &values, true);
+        }
+        statement.push(" ORDER BY ").list(&terms);
+        Ok(statement)
+    }
+
+    async fn start_scan(&self, mapping: &Mapping, after: Option<&Key>) -> Result<Scan<'_>, ReadError> {
+        let plan = self.plan(mapping).await?;
+        let statement = self.ordered(mapping, &plan, after)?;
+        let permit = self.budget.admit().await?;
+        let (sender, rows) = tokio::sync::mpsc::channel(SCAN_BUFFER);
+        let engine = self.engine.clone();
+        let kinds = plan.kinds.clone();
+        tokio::spawn(async move { engine.pour(statement, kinds, sender).await });
+        Ok(Scan { rows, _permit: permit })
+    }
+}
+
+/// A scan under way. Dropping it closes the connection.
+struct Scan<'a> {
+    rows: tokio::sync::mpsc::Receiver<Result<RawRow, Failure>>,
+    _permit: super::budget::Permit<'a>,
+}
+
+#[async_trait]
+impl Reader for SqlReader {
+    fn system(&self) -> &SystemId {
+        &self.system
+    }
+
+    async fn describe(&self, mapping: &Mapping) -> Result<Shape, ReadError> {
+        let columns = self.columns(mapping).await?;
+        if columns.is_empty() {
+            return Err(self.shape(mapping, "no such table"));
+        }
+        Ok(Shape { columns })
+    }
+
+    async fn clock(&self) -> Result<ClockReading, ReadError> {
+        let mut best: Option<ClockReading> = None;
+        for _ in 0..CLOCK_TRIES {
+            let (answer, timing) = self.their_time().await?;
+            let round_trip = timing.answered.since(timing.sent);
+            let middle = timing.sent + round_trip / 2;
+            let reading = ClockReading {
+                offset_micros: answer.now.saturating_sub(middle.micros()),
+                uncertainty: round_trip / 2 + granularity(self.dialect()),
+                measured_at: timing.answered,
+            };
+            if best.is_none_or(|best| reading.uncertainty < best.uncertainty) {
+                best = Some(reading);
+            }
+        }
+        let reason = "it did not tell its time".to_owned();
+        best.ok_or(ReadError::BadAnswer { system: self.system.clone(), reason })
+    }
+
+    async fn changes(&self, mapping: &Mapping, cursor: &Cursor, limit: usize) -> Result<ChangesPage, ReadError> {
+        self.changes_page(mapping, cursor, limit.max(1)).await
+    }
+
+    async fn by_keys(&self, mapping: &Mapping, keys: &[Key]) -> Result<KeyedRead, ReadError> {
+        let plan = self.plan(mapping).await?;
+        let asked: HashSet<&Key> = keys.iter().filter(|key| key.is_usable()).collect();
+        let wanted: Vec<_> = asked
+            .iter()
+            .filter_map(|key| plan.key_args(mapping, key))
+            .filter(|args| !args.contains(&Arg::Null))
+            .collect();
+        let read = self.read_keys(mapping, &plan, &wanted, &asked).await;
+        self.forget_on_shape(mapping, read)
+    }
+
+    async fn key_range(&self, mapping: &Mapping, after: Option<&Key>, limit: usize) -> Result<KeyedRead, ReadError> {
+        let plan = self.plan(mapping).await?;
+        let mut statement = self.ordered(mapping, &plan, after)?;
+        statement.limit(limit.saturating_add(usize::from(after.is_some())));
+        let mut records = Vec::new();
+        let read = self
+            .query(&statement, &plan.kinds, &mut |row| {
+                let record = mapping.record(row);
+                if after != Some(&record.key) && records.len() < limit {
+                    records.push(record);
+                }
+            })
+            .await;
+        let timing = self.forget_on_shape(mapping, read)?;
+        Ok(KeyedRead { records, window: Interval::new(timing.sent, timing.answered) })
+    }
+
+    fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>> {
+        let rows = move |scan: Result<Scan<'a>, ReadError>| match scan {
+            Ok(scan) => stream::unfold(scan, move |mut scan| async move {
+                let next = scan.rows.recv().await?;
+                if next.is_ok() {
+                    self.budget.add_rows(1);
+                }
+                Some((next.map_err(|failure| self.error(failure)), scan))
+            })
+            .boxed(),
+            Err(error) => stream::iter([Err(error)]).boxed(),
+        };
+        stream::once(self.start_scan(mapping, after))
+            .flat_map(rows)
+            .map(move |row| row.map(|row| mapping.record(&row)))
+            .filter(move |record| {
+                let wanted = record.as_ref().map_or(true, |record| after != Some(&record.key));
+                std::future::ready(wanted)
+            })
+            .boxed()
+    }
+
+    fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    async fn doctor(&self, mappings: &[&Mapping]) -> Vec<Finding> {
+        self.findings(mappings).await
+    }
+}
+
+/// How finely a system's clock can be read.
+const fn granularity(dialect: Dialect) -> Duration {
+    match dialect {
+        Dialect::Postgres | Dialect::Mysql => Duration::from_micros(1),
+        Dialect::Sqlite => Duration::from_millis(1),
+    }
+}

@@ -1,0 +1,284 @@
+//! What the three engines have in common: a pool, statements with bound values, rows decoded by position.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, ColumnIndex, Database, Executor, IntoArguments, Pool, Statement as _};
+use tokio::time::Instant;
+
+use super::text::{Arg, Dialect, Statement};
+use crate::clock::Clock;
+use crate::model::{Moment, Raw, RawRow};
+
+/// How one result column is decoded. Found once per mapping, so that a row needs no look-ups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// True boolean.
+    Bool,
+    /// An integer of so many bytes.
+    Int { bytes: u8, signed: bool },
+    /// Exact decimal.
+    Decimal,
+    /// 4-byte float.
+    Float4,
+    /// 8-byte float.
+    Float8,
+    /// Text in UTF-8, or bytes when it is not.
+    Text,
+    /// Bytes.
+    Bytes,
+    /// A stamp that names its instant.
+    Instant,
+    /// A stamp without a zone.
+    Naive,
+    /// A day.
+    Date,
+    /// A time of day.
+    TimeOfDay,
+    /// A UUID.
+    Uuid,
+    /// PostgreSQL's binary JSON: a version byte, then text.
+    Jsonb,
+    /// A bit field, read as an unsigned integer.
+    Bits,
+    /// Each value says itself what it is (SQLite).
+    Dynamic,
+}
+
+/// What preparing a statement says about one result column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ResultColumn {
+    pub kind: Kind,
+    /// A cast without which the driver cannot read the column: `text`, `numeric`.
+    pub read_cast: Option<&'static str>,
+    /// The type that bound values are cast to before they are compared with the column (PostgreSQL); `None` when
+    /// only the column's text can be compared.
+    pub bind_cast: Option<&'static str>,
+    /// The type in the system's own words.
+    pub type_name: String,
+}
+
+/// A statement that failed, before it is put into the words of [`crate::connect::ReadError`].
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// What the driver said.
+    Driver(sqlx::Error),
+    /// No answer in time.
+    TimedOut(Duration),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Driver(error)
+    }
+}
+
+/// Receives each row; it may take the values out. The buffer is used again for the next row.
+pub(super) type OnRow<'a> = &'a mut (dyn FnMut(&mut RawRow) + Send);
+
+/// When a statement was sent and when its first answer came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    pub sent: Moment,
+    pub answered: Moment,
+}
+
+/// One engine with its pool.
+#[async_trait]
+pub(super) trait Engine: Send + Sync {
+    fn dialect(&self) -> Dialect;
+
+    /// The result columns of a statement, without running it.
+    async fn prepare(&self, sql: &str) -> Result<Vec<ResultColumn>, Failure>;
+
+    /// Runs one statement and hands over each row.
+    async fn query(&self, statement: &Statement, kinds: &[Kind], on_row: OnRow<'_>) -> Result<Timing, Failure>;
+
+    /// Runs one long statement without the server's statement limit and sends its rows until the receiver goes
+    /// away. The limit applies to each pause between two rows.
+    async fn pour(
+        &self,
+        statement: Statement,
+        kinds: Vec<Kind>,
+        rows: tokio::sync::mpsc::Sender<Result<RawRow, Failure>>,
+    );
+}
+
+/// What differs between the engines.
+#[async_trait]
+pub(super) trait Driver: Send + Sync + 'static {
+    type Db: Database;
+    const DIALECT: Dialect;
+
+    /// Lifts the server's statement limit for one long read. The connection is closed afterwards.
+    const UNLIMITED: Option<&'static str>;
+
+    fn result_column(column: &<Self::Db as Database>::Column) -> ResultColumn;
+
+    fn arguments(args: &[Arg]) -> Result<<Self::Db as Database>::Arguments, sqlx::error::BoxDynError>;
+
+    /// One value. Never fails: what cannot be expressed becomes [`Raw::Undecodable`].
+    fn decode(row: &<Self::Db as Database>::Row, index: usize, kind: Kind) -> Raw;
+
+    /// Called before each statement, to set a deadline inside the engine.
+    async fn arm(_connection: &mut <Self::Db as Database>::Connection, _limit: Duration) -> Result<(), sqlx::Error> {
+        Ok(())
+    }
+}
+
+/// A pool of one engine.
+pub(super) struct Pooled<D: Driver> {
+    pub pool: Pool<D::Db>,
+    pub clock: Arc<dyn Clock>,
+    /// The server's statement limit.
+    pub limit: Duration,
+}
+
+/// What the network may add to the server's statement limit before we give up ourselves.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A connection that is closed instead of given back unless it was read to the end: the rest of an answer must
+/// neither be drained nor be mistaken for the next one.
+struct Lent<Db: Database> {
+    connection: Option<PoolConnection<Db>>,
+}
+
+impl<Db: Database> Lent<Db> {
+    fn connection(&mut self) -> Result<&mut Db::Connection, sqlx::Error> {
+        self.connection.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
+    }
+
+    fn give_back(mut self) {
+        self.connection.take();
+    }
+}
+
+impl<Db: Database> Drop for Lent<Db> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            drop(connection.detach());
+        }
+    }
+}
+
+impl<D: Driver> Pooled<D>
+where
+    for<'c> &'c mut <D::Db as Database>::Connection: Executor<'c, Database = D::Db>,
+    <D::Db as Database>::Arguments: IntoArguments<D::Db>,
+    usize: ColumnIndex<<D::Db as Database>::Row>,
+{
+    async fn lend(&self) -> Result<Lent<D::Db>, sqlx::Error> {
+        Ok(Lent { connection: Some(self.pool.acquire().await?) })
+    }
+
+    async fn run(
+        &self,
+        lent: &mut Lent<D::Db>,
+        statement: &Statement,
+        kinds: &[Kind],
+        on_row: OnRow<'_>,
+    ) -> Result<Timing, sqlx::Error> {
+        let connection = lent.connection()?;
+        D::arm(connection, self.limit).await?;
+        let arguments = D::arguments(&statement.args).map_err(sqlx::Error::Encode)?;
+        let query = sqlx::query_with::<D::Db, _>(AssertSqlSafe(statement.sql.clone()), arguments);
+        let sent = self.clock.now();
+        let mut answered = None;
+        let mut buffer = RawRow::with_capacity(kinds.len());
+        let mut rows = connection.fetch(query);
+        while let Some(row) = rows.next().await {
+            let row = row?;
+            answered.get_or_insert_with(|| self.clock.now());
+            buffer.clear();
+            buffer.extend(kinds.iter().enumerate().map(|(index, kind)| D::decode(&row, index, *kind)));
+            on_row(&mut buffer);
+        }
+        Ok(Timing { sent, answered: answered.unwrap_or_else(|| self.clock.now()) })
+    }
+
+    async fn pour_rows(
+        &self,
+        statement: Statement,
+        kinds: &[Kind],
+        sender: &tokio::sync::mpsc::Sender<Result<RawRow, Failure>>,
+    ) -> Result<(), Failure> {
+        let mut lent = self.lend().await?;
+        let connection = lent.connection()?;
+        if let Some(unlimited) = D::UNLIMITED {
+            connection.execute(unlimited).await?;
+        }
+        let arguments = D::arguments(&statement.args).map_err(sqlx::Error::Encode)?;
+        let mut rows = connection.fetch(sqlx::query_with::<D::Db, _>(AssertSqlSafe(statement.sql), arguments));
+        loop {
+            let Ok(next) = tokio::time::timeout(self.limit + GRACE, rows.next()).await else {
+                return Err(Failure::TimedOut(self.limit));
+            };
+            let Some(row) = next else { break };
+            let row = row?;
+            let values = kinds.iter().enumerate().map(|(index, kind)| D::decode(&row, index, *kind)).collect();
+            if sender.send(Ok(values)).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl<D: Driver> Engine for Pooled<D>
+where
+    for<'c> &'c mut <D::Db as Database>::Connection: Executor<'c, Database = D::Db>,
+    <D::Db as Database>::Arguments: IntoArguments<D::Db>,
+    usize: ColumnIndex<<D::Db as Database>::Row>,
+{
+    fn dialect(&self) -> Dialect {
+        D::DIALECT
+    }
+
+    async fn prepare(&self, sql: &str) -> Result<Vec<ResultColumn>, Failure> {
+        let work = async {
+            let mut lent = self.lend().await?;
+            let connection = lent.connection()?;
+            let statement = connection.prepare(sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(sql.to_owned()))).await?;
+            let columns = statement.columns().iter().map(D::result_column).collect();
+            lent.give_back();
+            Ok::<_, Failure>(columns)
+        };
+        tokio::time::timeout(self.limit + GRACE, work).await.map_err(|_| Failure::TimedOut(self.limit))?
+    }
+
+    async fn query(&self, statement: &Statement, kinds: &[Kind], on_row: OnRow<'_>) -> Result<Timing, Failure> {
+        let started = Instant::now();
+        let work = async {
+            let mut lent = self.lend().await?;
+            let outcome = self.run(&mut lent, statement, kinds, on_row).await;
+            // A statement that the server refused leaves a healthy connection behind.
+            if matches!(outcome, Ok(_) | Err(sqlx::Error::Database(_))) {
+                lent.give_back();
+            }
+            Ok::<_, Failure>(outcome?)
+        };
+        match tokio::time::timeout(self.limit + GRACE, work).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::TimedOut(started.elapsed())),
+        }
+    }
+
+    async fn pour(
+        &self,
+        statement: Statement,
+        kinds: Vec<Kind>,
+        rows: tokio::sync::mpsc::Sender<Result<RawRow, Failure>>,
+    ) {
+        tokio::select! {
+            () = rows.closed() => {}
+            outcome = self.pour_rows(statement, &kinds, &rows) => if let Err(failure) = outcome {
+                // Nobody is left to tell when the receiver is gone.
+                rows.send(Err(failure)).await.unwrap_or_default();
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What a cursor holds, and how far it may move. Pure.
+//!
+//! Reading changes goes in *passes*. A pass begins at the settled bound: everything below it has been read and
+//! nothing can appear there any more. It ends when everything visible has been read; a pass that `limit` cuts
+//! goes on in the next call behind the last row. Only at the end of a pass does the settled bound move, to the
+//! watermark that was taken before the pass's first statement. So rows that were committed late with an older
+//! stamp are met by the next pass, and rows between the bound and the present come again in each pass.
+
+use serde::{Deserialize, Serialize};
+
+use super::text::Arg;
+use crate::connect::Cursor;
+
+/// The first byte of a cursor.
+const FORMAT: u8 = 1;
+
+/// A cursor that asks for everything from the beginning.
+pub(in crate::connect) const BEGINNING: u8 = 0;
+
+/// How many past maxima of a sequence are remembered.
+const MARKS: usize = 64;
+
+/// A pass older than this is ended at the first chance, so that late rows are not left waiting by an endless one.
+const LONG_PASS_MICROS: i64 = 60_000_000;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Position {
+    /// Digest of what is read and in which order.
+    pub fingerprint: u64,
+    pub settled: Settled,
+    pub pass: Option<Pass>,
+    /// Sequences only: their clock, and the largest number seen by then.
+    pub marks: Vec<(i64, Arg)>,
+}
+
+/// Everything below has been read for good.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Settled {
+    /// Nothing yet.
+    Nothing,
+    /// Rows written before this time by their clock, in microseconds.
+    Until(i64),
+    /// Rows with a number up to this.
+    Number(Arg),
+}
+
+/// A pass that was cut.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Pass {
+    /// Their clock at the pass's first statement.
+    pub started: i64,
+    /// What is settled when the pass ends.
+    pub goal: Settled,
+    /// The stamp or number of the last row read.
+    pub reach: Arg,
+    /// The key of the last row read; empty when it cannot be compared with.
+    pub keys: Vec<Arg>,
+    /// Rows that may come again because they tie with the last one.
+    pub ties: usize,
+}
+
+/// The last row of a page.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct LastRow {
+    pub reach: Arg,
+    pub keys: Vec<Arg>,
+    /// Rows at the end of the page that cannot be told from it.
+    pub ties: usize,
+    /// Its stamp by their clock, if it tells.
+    pub micros: Option<i64>,
+}
+
+/// Why a cursor was not accepted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unfit(pub &'static str);
+
+impl Position {
+    /// A position at which nothing has been read.
+    pub const fn start(fingerprint: u64, settled: Settled) -> Self {
+        Self { fingerprint, settled, pass: None, marks: Vec::new() }
+    }
+
+    pub fn encode(&self) -> Result<Cursor, Unfit> {
+        postcard::to_extend(self, vec![FORMAT]).map(Cursor).map_err(|_| Unfit("it cannot be encoded"))
+    }
+
+    /// `None` for an empty cursor: nobody has read yet.
+    pub fn decode(cursor: &Cursor, fingerprint: u64) -> Result<Option<Self>, Unfit> {
+        let position: Self = match cursor.0.split_first() {
+            None => return Ok(None),
+            Some((&BEGINNING, [])) => return Ok(Some(Self::start(fingerprint, Settled::Nothing))),
+            Some((&FORMAT, body)) => postcard::from_bytes(body).map_err(|_| Unfit("it is damaged"))?,
+            Some(_) => return Err(Unfit("it was written by another version")),
+        };
+        if position.fingerprint != fingerprint {
+            return Err(Unfit("dataset, key or order have changed since"));
+        }
+        Ok(Some(position))
+    }
+
+    /// What will be settled when a pass that begins now ends. `watermark` is on their clock.
+    pub fn goal(&self, watermark: i64, sequence: bool) -> Settled {
+        if !sequence {
+            let before = if let Settled::Until(micros) = self.settled { micros } else { i64::MIN };
+            return Settled::Until(watermark.max(before));
+        }
+        let mark = self.marks.iter().rev().find(|(seen_at, _)| *seen_at < watermark);
+        mark.map_or_else(|| self.settled.clone(), |(_, number)| Settled::Number(number.clone()))
+    }
+
+    /// The position after a page. `last` is `None` for an empty page, `cut` when there is more to read.
+    pub fn after(&self, goal: Settled, now: i64, last: Option<LastRow>, cut: bool, sequence: bool) -> Self {
+        let mut next = self.clone();
+        let (goal, started) = match &self.pass {
+            Some(pass) => (pass.goal.clone(), pass.started),
+            None => (goal, now),
+        };
+        if sequence && let Some(last) = &last {
+            next.mark(now, last.reach.clone());
+        }
+        next.pass = None;
+        match last {
+            Some(last) if cut && !overlong(&goal, started, now, &last) => {
+                let again = self.pass.as_ref().filter(|pass| pass.reach == last.reach).map_or(0, |pass| pass.ties);
+                let ties = last.ties + again;
+                next.pass = Some(Pass { started, goal, reach: last.reach, keys: last.keys, ties });
+            }
+            _ => {
+                if let Some(used) = next.marks.iter().position(|mark| Settled::Number(mark.1.clone()) == goal) {
+                    next.marks.drain(..=used);
+                }
+                next.settled = goal;
+            }
+        }
+        next
+    }
+
+    fn mark(&mut self, now: i64, number: Arg) {
+        match self.marks.last_mut() {
+            // Nothing new: the older time is the better one.
+            Some((_, known)) if *known == number => return,
+            _ => self.marks.push((now, number)),
+        }
+        if self.marks.len() > MARKS {
+            let mut position = 0;
+            self.marks.retain(|_| {
+                position += 1;
+                position % 2 == 0 || position > MARKS
+            });
+        }
+    }
+}
+
+fn overlong(goal: &Settled, started: i64, now: i64, last: &LastRow) -> bool {
+    let Settled::Until(goal) = goal else { return false };
+    now.saturating_sub(started) > LONG_PASS_MICROS && last.micros.is_some_and(|micros| micros > *goal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last(reach: i64, ties: usize) -> LastRow {
+        LastRow { reach: Arg::Int(reach), keys: vec![Arg::Int(1)], ties, micros: Some(reach) }
+    }
+
+    #[test]
+    fn cursors_survive_the_way_through_state() {
+        let mut position = Position::start(7, Settled::Until(5));
+        position.pass = Some(Pass {
+            started: 1,
+            goal: Settled::Until(9),
+            reach: Arg::Text("x".to_owned()),
+            keys: vec![Arg::Null],
+            ties: 3,
+        });
+        assert_eq!(Position::decode(&position.encode().unwrap(), 7), Ok(Some(position.clone())));
+        assert_eq!(Position::decode(&Cursor::default(), 7), Ok(None));
+        assert!(Position::decode(&position.encode().unwrap(), 8).is_err(), "another mapping");
+        assert!(Position::decode(&Cursor(vec![9, 9]), 7).is_err());
+        assert!(Position::decode(&Cursor(vec![FORMAT, 0xff]), 7).is_err());
+    }
+
+    #[test]
+    fn only_a_whole_pass_settles_and_only_to_the_watermark_before_it() {
+        let start = Position::start(0, Settled::Until(100));
+        let cut = start.after(start.goal(200, false), 210, Some(last(150, 1)), true, false);
+        assert_eq!(cut.settled, Settled::Until(100));
+        let whole = cut.after(cut.goal(300, false), 310, Some(last(290, 1)), false, false);
+        assert_eq!((whole.settled, whole.pass), (Settled::Until(200), None));
+    }
+
+    #[test]
+    fn a_watermark_that_goes_back_takes_nothing_back() {
+        let start = Position::start(0, Settled::Until(100));
+        assert_eq!(start.goal(50, false), Settled::Until(100));
+    }
+
+    #[test]
+    fn ties_add_up_until_the_stamp_moves() {
+        let start = Position::start(0, Settled::Nothing);
+        let goal = Settled::Until(1);
+        let first = start.after(goal.clone(), 0, Some(last(5, 2)), true, false);
+        let second = first.after(goal.clone(), 0, Some(last(5, 3)), true, false);
+        assert_eq!(second.pass.as_ref().unwrap().ties, 5);
+        assert_eq!(second.after(goal, 0, Some(last(6, 1)), true, false).pass.unwrap().ties, 1);
+    }
+
+    #[test]
+    fn an_endless_pass_is_ended_once_it_is_past_its_goal() {
+        let start = Position::start(0, Settled::Until(0));
+        let cut = start.after(Settled::Until(1000), 1000, Some(last(900, 1)), true, false);
+        let late = 1000 + LONG_PASS_MICROS + 1;
+        let behind = cut.after(Settled::Until(late), late, Some(last(950, 1)), true, false);
+        assert!(behind.pass.is_some(), "not yet past the goal");
+        let beyond = cut.after(Settled::Until(late), late, Some(last(1001, 1)), true, false);
+        assert_eq!((beyond.settled, beyond.pass), (Settled::Until(1000), None));
+    }
+
+    #[test]
+    fn numbers_settle_once_all_transactions_from_then_are_over() {
+        let start = Position::start(0, Settled::Nothing);
+        let first = start.after(start.goal(90, true), 100, Some(last(10, 1)), false, true);
+        assert_eq!(first.settled, Settled::Nothing, "no watermark is past the first look yet");
+        let held = first.after(first.goal(100, true), 110, Some(last(12, 1)), false, true);
+        assert_eq!(held.settled, Settled::Nothing);
+        let moved = held.after(held.goal(105, true), 120, Some(last(12, 1)), false, true);
+        assert_eq!(moved.settled, Settled::Number(Arg::Int(10)));
+        let last_move = moved.after(moved.goal(115, true), 130, None, false, true);
+        assert_eq!(last_move.settled, Settled::Number(Arg::Int(12)));
+    }
+
+    #[test]
+    fn marks_are_bounded_and_keep_the_oldest_times_apart() {
+        let mut position = Position::start(0, Settled::Nothing);
+        for now in 0..1000 {
+            position.mark(now, Arg::Int(now));
+        }
+        assert!(position.marks.len() <= MARKS + 1);
+        assert!(position.marks.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert_eq!(position.marks.last().unwrap().0, 999);
+    }
+}
