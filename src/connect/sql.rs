@@ -288,7 +288,7 @@ impl Reader for SqlReader {
         };
         stream::once(self.start_scan(mapping, after))
             .flat_map(rows)
-            .map(move |row| row.map(|row| mapping.record(&row)))
+            .map(move |row| row.map(|mut row| mapping.record(&mut row)))
             .filter(move |record| {
                 let wanted = record.as_ref().map_or(true, |record| after != Some(&record.key));
                 std::future::ready(wanted)

@@ -173,24 +173,30 @@ fn from_bound(statement: &mut Statement, plan: &Plan, by: By, micros: i64) {
 /// A page while it is being read.
 struct Page {
     records: Vec<Record>,
+    /// Stamp or number and then the key of the last row.
     last: RawRow,
     ties: usize,
 }
 
 impl Page {
     fn add(&mut self, mapping: &Mapping, plan: &Plan, by: By, row: &mut RawRow) {
+        // Before the record takes the values out of the row.
+        let sources = || std::iter::once(by.source).chain(plan.key.iter().copied());
+        if !self.last.is_empty() && sources().zip(&self.last).all(|(source, known)| row[source] == *known) {
+            self.ties += 1;
+        } else {
+            self.ties = 1;
+            self.last.clear();
+            self.last.extend(sources().map(|source| row[source].clone()));
+        }
         self.records.push(mapping.record(row));
-        let same = |index: &usize| self.last.get(*index) == row.get(*index);
-        let tied = self.ties > 0 && same(&by.source) && plan.key.iter().all(same);
-        self.ties = if tied { self.ties + 1 } else { 1 };
-        std::mem::swap(&mut self.last, row);
     }
 
     fn last_row(&self, plan: &Plan, by: By) -> Option<LastRow> {
-        let raw = self.last.get(by.source).filter(|raw| **raw != Raw::Null)?;
+        let (raw, key) = self.last.split_first().filter(|(raw, _)| **raw != Raw::Null)?;
         let reach = plan.arg(by.source, raw)?;
         let micros = by.form.and_then(|form| form.micros(raw));
-        Some(match plan.row_key_args(&self.last) {
+        Some(match plan.args_of_key(key) {
             Some(keys) => LastRow { reach, keys, ties: self.ties, micros },
             // The key cannot be compared with: all rows of the stamp may come again.
             None => LastRow { reach, keys: Vec::new(), ties: self.records.len(), micros },

@@ -5,7 +5,7 @@ use super::stamp::Form;
 use super::text::{Arg, Dialect, Statement, Term};
 use super::values::{arg_for, other_storage_class};
 use crate::model::mapping::{Dataset, Origin, Source, VersionRule};
-use crate::model::{Key, Mapping, Raw, RawRow};
+use crate::model::{Key, Mapping, Raw};
 
 /// A mapping, ready to be read.
 #[derive(Debug)]
@@ -118,9 +118,9 @@ impl Plan {
         self.key.iter().map(|source| arg_for(self.dialect, self.kinds[*source], of(source)?)).collect()
     }
 
-    /// The same for a row, to go on after it; `None` when a part cannot be compared with.
-    pub fn row_key_args(&self, row: &RawRow) -> Option<Vec<Arg>> {
-        self.key.iter().map(|source| self.arg(*source, &row[*source])).collect()
+    /// The same for the raw key columns of a row, to go on after it; `None` when a part cannot be compared with.
+    pub fn args_of_key(&self, parts: &[Raw]) -> Option<Vec<Arg>> {
+        self.key.iter().zip(parts).map(|(source, raw)| self.arg(*source, raw)).collect()
     }
 
     /// The value to bind for what a row holds in `source`.
