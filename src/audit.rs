@@ -1,1 +1,20 @@
-//! audit
+//! The engine: schedules probes, looks, judges, keeps unsettled keys in flight until they are settled, and commits
+//! every run as one unit of state and ledger rows.
+//!
+//! A *unit* is one entity as one owner holds it, with all flows that start there. Units are taken by lease, so any
+//! number of auditors share them. The engine decides when to look; what a look means is `compare`'s business.
+
+pub mod discrepancy;
+pub mod durable;
+pub mod entry;
+pub mod journal;
+pub mod looks;
+pub mod once;
+pub mod plan;
+pub mod position;
+pub mod queue;
+pub mod redact;
+pub mod run;
+pub mod scheduler;
+pub mod timing;
+pub mod unit;

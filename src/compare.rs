@@ -13,7 +13,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub use judge::judge;
+pub use judge::{agreed_at_once, judge, target_unread};
 pub use state::{agrees, differing, state_of};
 
 use crate::model::{Digest, Flow, Interval, Lag, Moment, Tolerance, Value, Verdict, Version};

@@ -38,6 +38,39 @@ pub fn judge(
     }
 }
 
+/// The judgement of a key without a history whose sides were found to [agree](super::agrees) at the first look.
+/// The looks' states are not read: the fast path that needs no digests.
+pub fn agreed_at_once(owner: &Look, target: &Look, context: Context<'_>) -> Judgement {
+    let born = birth(owner, None);
+    let state =
+        OwnerState { state: owner.state.clone(), born, last_seen: owner.window.low, version: None, gap_after: false };
+    matched_at_once(&state, owner, target, context.deadline)
+}
+
+/// What to keep of a key whose target could not be read: the owner's history goes on, the divergence's clock starts
+/// as if the target lacked the owner's state, and nothing is said of the target.
+pub fn target_unread(track: Option<Track>, owner: &Look) -> Track {
+    let Some(mut track) = track else {
+        let mut states = Vec::with_capacity(1);
+        observe(&mut states, owner);
+        let diverged = birth(owner, None);
+        return Track {
+            states,
+            diverged,
+            possible_until: diverged.high,
+            target: None,
+            target_born: Interval::new(Moment::MIN, owner.window.high),
+            target_seen: Moment::MIN,
+            counted_bad: false,
+            target_moved: false,
+            target_may_lead: false,
+        };
+    };
+    observe(&mut track.states, owner);
+    forget_oldest(&mut track.states, None);
+    track
+}
+
 /// A key without a history whose sides agree.
 fn matched_at_once(state: &OwnerState, owner: &Look, target: &Look, deadline: Duration) -> Judgement {
     let born = if state.state == owner.state { birth(owner, None) } else { state.born };

@@ -98,6 +98,8 @@ closed_list! {
     Store {
         /// SQLite or PostgreSQL.
         State = "state",
+        /// The spool in front of both.
+        Spool = "spool",
         /// ClickHouse.
         Ledger = "ledger",
     }

@@ -61,6 +61,21 @@ impl StateStore {
         rows.iter().map(|row| self.in_flight_row(row)).collect()
     }
 
+    /// Keys of `flow` whose hash comes after `after`, in hash order, at most `limit`: for taking up a whole flow in
+    /// bounded batches.
+    ///
+    /// # Errors
+    /// When the database does not answer or a row cannot be decrypted.
+    pub async fn in_flight_after(&self, flow: &str, after: &str, limit: usize) -> Result<Vec<InFlight>, StateError> {
+        let query = sqlx::query(
+            "SELECT flow, key_hash, due_at, overdue_at, payload FROM in_flight \
+             WHERE flow = $1 AND key_hash > $2 ORDER BY key_hash LIMIT $3",
+        );
+        let query = query.bind(flow).bind(after).bind(rows_limit(limit));
+        let rows = query.fetch_all(&self.pool).await.map_err(StateError::sql("read keys in flight"))?;
+        rows.iter().map(|row| self.in_flight_row(row)).collect()
+    }
+
     /// What is kept of the given keys of `flow`; keys that are not in flight are left out.
     ///
     /// # Errors

@@ -1,0 +1,251 @@
+//! One run of a probe, while it runs: gathers ledger rows and state changes until they are committed as one.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::compare::{FreshnessEvent, Outcome};
+use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, FreshnessRow, RunRow, RunRows};
+use crate::metrics::RunKind;
+use crate::model::{Flow, Lag, Moment, TenantId, Verdict};
+use crate::state::change::{BaselineChange, DiscrepancyChange, InFlightChange, Lease, StateChange};
+
+/// What a run did, for logs, metrics and callers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Records read from the owner.
+    pub owner_records: u64,
+    /// Records read from targets.
+    pub target_records: u64,
+    /// Checks by verdict, in [`Verdict::ALL`]'s order.
+    pub checks: [u64; Verdict::ALL.len()],
+    /// Whether everything visible was read.
+    pub complete: bool,
+    /// The first failure, as a word from a closed list; `None` when everything could be read.
+    pub failure: Option<&'static str>,
+}
+
+impl Summary {
+    /// Checks with this verdict.
+    pub fn of(&self, verdict: Verdict) -> u64 {
+        self.checks[verdict as usize - 1]
+    }
+
+    /// All checks.
+    pub fn total(&self) -> u64 {
+        self.checks.iter().sum()
+    }
+
+    /// Adds another run's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.owner_records += other.owner_records;
+        self.target_records += other.target_records;
+        self.checks.iter_mut().zip(other.checks).for_each(|(mine, theirs)| *mine += theirs);
+        self.complete = other.complete;
+        self.failure = self.failure.or(other.failure);
+    }
+}
+
+/// A run while it runs.
+#[derive(Debug)]
+pub struct Run {
+    /// Its id.
+    pub id: Uuid,
+    /// What kind of look it is.
+    pub kind: RunKind,
+    /// When it began.
+    pub started: Moment,
+    /// Under which lease.
+    pub lease: Lease,
+    /// Its counts.
+    pub summary: Summary,
+    /// State changes so far.
+    pub in_flight: Vec<InFlightChange>,
+    /// Baselines agreed so far.
+    pub baselines: Vec<BaselineChange>,
+    /// Steps of discrepancies so far.
+    pub discrepancies: Vec<DiscrepancyChange>,
+    rows: RunRows,
+}
+
+/// What one check row says beyond its flow and run.
+#[derive(Debug)]
+pub struct CheckParts {
+    /// When it was judged.
+    pub at: Moment,
+    /// Keyed hash of the key.
+    pub key_hash: String,
+    /// The key as it may be stored.
+    pub key: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Stale against mismatch is likely only.
+    pub likely: bool,
+    /// The lag.
+    pub lag: Lag,
+    /// Why, for `unknown` and `invalid`.
+    pub reason: &'static str,
+    /// Differing fields with both sides' values as they may be stored.
+    pub fields: Vec<(String, String, String)>,
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The ledger's DateTime64(6) spans 1900 to 2299; moments outside it are stored as its ends.
+pub fn ledger_time(moment: Moment) -> i64 {
+    const FIRST: i64 = -2_208_988_800_000_000;
+    const LAST: i64 = 10_413_791_999_000_000;
+    moment.micros().clamp(FIRST, LAST)
+}
+
+impl Run {
+    /// Begins a run.
+    pub fn begin(kind: RunKind, lease: Lease, started: Moment) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            kind,
+            started,
+            lease,
+            summary: Summary::default(),
+            in_flight: Vec::new(),
+            baselines: Vec::new(),
+            discrepancies: Vec::new(),
+            rows: RunRows::default(),
+        }
+    }
+
+    /// Records one check.
+    pub fn check(&mut self, flow: &Flow, parts: CheckParts) {
+        self.summary.checks[parts.verdict as usize - 1] += 1;
+        let mut row = CheckRow {
+            tenant: flow.tenant.to_string(),
+            entity: flow.id.entity.to_string(),
+            owner: flow.id.owner.to_string(),
+            target: flow.id.target.to_string(),
+            at: ledger_time(parts.at),
+            run_id: self.id,
+            token: self.lease.token,
+            probe: self.kind.as_str().to_owned(),
+            key_hash: parts.key_hash,
+            key: parts.key,
+            verdict: parts.verdict.as_str().to_owned(),
+            likely: parts.likely,
+            lag_low_us: micros(parts.lag.low),
+            lag_high_us: micros(parts.lag.high),
+            deadline_us: micros(flow.deadline),
+            reason: parts.reason.to_owned(),
+            fields: Vec::with_capacity(parts.fields.len()),
+            owner_values: Vec::with_capacity(parts.fields.len()),
+            target_values: Vec::with_capacity(parts.fields.len()),
+        };
+        for (name, owner, target) in parts.fields {
+            row.fields.push(name);
+            row.owner_values.push(owner);
+            row.target_values.push(target);
+        }
+        self.rows.checks.push(row);
+    }
+
+    /// Records the outcome of one divergence.
+    pub fn freshness(&mut self, flow: &Flow, key_hash: &str, decided_at: Moment, event: &FreshnessEvent) {
+        let outcome = match event.outcome {
+            Outcome::Good => "good",
+            Outcome::Bad => "bad",
+            Outcome::Undecided => "undecided",
+        };
+        self.rows.freshness.push(FreshnessRow {
+            tenant: flow.tenant.to_string(),
+            entity: flow.id.entity.to_string(),
+            owner: flow.id.owner.to_string(),
+            target: flow.id.target.to_string(),
+            decided_at: ledger_time(decided_at),
+            changed_low: ledger_time(event.changed.low),
+            changed_high: ledger_time(event.changed.high),
+            run_id: self.id,
+            key_hash: key_hash.to_owned(),
+            outcome: outcome.to_owned(),
+            lag_low_us: micros(event.lag.low),
+            lag_high_us: micros(event.lag.high),
+            deadline_us: micros(flow.deadline),
+        });
+    }
+
+    /// Records what the run covered of one flow.
+    pub fn coverage(&mut self, flow: &Flow, span: (Moment, Moment), expected: u64, decided: u64, blind: &str) {
+        self.rows.coverage.push(CoverageRow {
+            tenant: flow.tenant.to_string(),
+            entity: flow.id.entity.to_string(),
+            owner: flow.id.owner.to_string(),
+            target: flow.id.target.to_string(),
+            probe: self.kind.as_str().to_owned(),
+            run_id: self.id,
+            from: ledger_time(span.0),
+            to: ledger_time(span.1),
+            expected,
+            decided,
+            blind: blind.to_owned(),
+        });
+    }
+
+    /// Records a step of a discrepancy in the ledger.
+    pub fn discrepancy_event(&mut self, row: DiscrepancyRow) {
+        self.rows.discrepancies.push(row);
+    }
+
+    /// Closes the run: its row, its state change, its rows.
+    pub fn finish(
+        mut self,
+        who: &RunOf<'_>,
+        ended: Moment,
+        position: Option<Vec<u8>>,
+    ) -> (StateChange, RunRows, Summary) {
+        let outcome = match (self.summary.failure, self.summary.total()) {
+            (None, _) => "ok",
+            (Some(_), 0) => "failed",
+            (Some(_), _) => "partial",
+        };
+        self.rows.runs.push(RunRow {
+            tenant: who.tenant.to_string(),
+            entity: who.entity.to_owned(),
+            owner: who.owner.to_owned(),
+            probe: self.kind.as_str().to_owned(),
+            run_id: self.id,
+            token: self.lease.token,
+            auditor: who.auditor.to_owned(),
+            started_at: ledger_time(self.started),
+            ended_at: ledger_time(ended),
+            outcome: outcome.to_owned(),
+            reason: self.summary.failure.unwrap_or_default().to_owned(),
+            owner_records: self.summary.owner_records,
+            target_records: self.summary.target_records,
+            checks: self.summary.total(),
+            in_flight: who.in_flight,
+        });
+        let change = StateChange {
+            run_id: self.id,
+            lease: self.lease,
+            position,
+            in_flight: self.in_flight,
+            baselines: self.baselines,
+            discrepancies: self.discrepancies,
+        };
+        (change, self.rows, self.summary)
+    }
+}
+
+/// Whose run it is, for its row.
+#[derive(Debug)]
+pub struct RunOf<'a> {
+    /// Tenant.
+    pub tenant: &'a TenantId,
+    /// Entity name.
+    pub entity: &'a str,
+    /// Owner system's name.
+    pub owner: &'a str,
+    /// The auditor process.
+    pub auditor: &'a str,
+    /// Keys in flight after the run.
+    pub in_flight: u64,
+}

@@ -1,0 +1,339 @@
+//! A unit of work: one entity as one owner holds it, with all flows that start there. Leased as a whole, run by one
+//! task, so that its position and queue need no locks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::Schedule;
+use crate::connect::{ClockReading, Reader};
+use crate::metrics::{Metrics, Outcome, Reason, RunKind, Skip};
+use crate::model::digest::DigestKey;
+use crate::model::{EntityId, Field, Flow, Key, Mapping, Moment, SystemId, TenantId, Tolerance};
+use crate::state::change::{Lease, UnitName};
+
+use super::entry::Entry;
+use super::journal::{Committed, Journal, JournalError};
+use super::looks::Stamps;
+use super::position::Position;
+use super::queue::Queue;
+use super::redact;
+use super::run::{Run, RunOf, Summary};
+use super::timing::{Pace, next_tick};
+
+mod changes;
+mod examine;
+mod recheck;
+
+/// What all units of an auditor share.
+pub struct Shared {
+    /// Whose systems these are.
+    pub tenant: TenantId,
+    /// Name of this auditor process.
+    pub auditor: String,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Where runs are committed.
+    pub journal: Arc<dyn Journal>,
+    /// Counters and gauges.
+    pub metrics: Arc<Metrics>,
+    /// Hashes keys and values before they leave the process.
+    pub secret: DigestKey,
+    /// Keys in flight in all units.
+    pub in_flight: AtomicU64,
+    /// How many keys may be in flight before probes are slowed.
+    pub max_in_flight: u64,
+}
+
+/// One side of a flow: how to read it.
+pub struct SideParts {
+    /// The system.
+    pub system: SystemId,
+    /// Reads it.
+    pub reader: Arc<dyn Reader>,
+    /// How it holds the entity.
+    pub mapping: Arc<Mapping>,
+    /// The longest time between a row's stamp and its commit.
+    pub commit_delay: Duration,
+}
+
+/// A flow of the unit.
+pub struct UnitFlow {
+    /// The flow.
+    pub flow: Arc<Flow>,
+    /// Its name in state.
+    pub name: String,
+    /// For baselines: the entity and the two systems in name order.
+    pub pair: String,
+    /// The system that must follow.
+    pub target: SideParts,
+    /// How often unsettled keys are looked at.
+    pub pace: Pace,
+    /// The flow's tolerances, for judging.
+    pub tolerances: Vec<Tolerance>,
+}
+
+/// What a unit is made of; does not change while it runs.
+pub struct UnitParts {
+    /// `changes/stock/erp`.
+    pub name: UnitName,
+    /// The entity.
+    pub entity: EntityId,
+    /// The entity's fields; mappings and records refer to them by index.
+    pub fields: Vec<Field>,
+    /// Indices of the key fields.
+    pub key: Vec<usize>,
+    /// The owner.
+    pub owner: SideParts,
+    /// At least one.
+    pub flows: Vec<UnitFlow>,
+    /// When the changes probe runs.
+    pub schedule: Schedule,
+    /// Shifts the schedule's grid so that units spread out.
+    pub jitter: Duration,
+    /// Rows that one run may read.
+    pub rows_per_run: usize,
+}
+
+/// A running unit.
+pub struct Unit {
+    parts: Arc<UnitParts>,
+    shared: Arc<Shared>,
+    lease: Lease,
+    position: Position,
+    queue: Queue,
+    clocks: HashMap<SystemId, ClockReading>,
+    committed_at: Moment,
+}
+
+/// Why a unit ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum UnitError {
+    /// Another auditor holds the unit now.
+    #[error("the lease of `{0}` was taken over")]
+    LeaseLost(UnitName),
+    /// One of our own stores failed.
+    #[error("unit `{unit}` cannot go on")]
+    Store {
+        /// Which unit.
+        unit: UnitName,
+        /// Why.
+        #[source]
+        source: JournalError,
+    },
+    /// State holds something this version cannot read.
+    #[error("the stored {what} of `{unit}` cannot be read: written by another version, or with another secret key")]
+    Format {
+        /// Which unit.
+        unit: UnitName,
+        /// What of it.
+        what: &'static str,
+    },
+}
+
+/// A clock measurement is used this long before it is made again.
+const CLOCK_GOOD_FOR: Duration = Duration::from_secs(10);
+/// How many stored keys are loaded at once when a unit starts.
+const LOAD_BATCH: usize = 10_000;
+
+impl Unit {
+    /// Takes up a unit where its last holder left it.
+    ///
+    /// # Errors
+    /// When state cannot be read or holds another format.
+    pub async fn resume(parts: Arc<UnitParts>, shared: Arc<Shared>, lease: Lease) -> Result<Self, UnitError> {
+        let unit = || parts.name.clone();
+        let store = |source| UnitError::Store { unit: unit(), source };
+        let format = |what| UnitError::Format { unit: unit(), what };
+        let position = match shared.journal.position(&parts.name).await.map_err(store)? {
+            Some(bytes) => Position::from_bytes(&bytes).ok_or(format("position"))?,
+            None => Position::default(),
+        };
+        let mut queue = Queue::default();
+        for (number, flow) in parts.flows.iter().enumerate() {
+            let mut after = String::new();
+            loop {
+                let batch = shared.journal.in_flight_after(&flow.name, &after, LOAD_BATCH).await.map_err(store)?;
+                let Some((last, _)) = batch.last() else { break };
+                after.clone_from(last);
+                for (_, stored) in batch {
+                    let entry = Entry::from_stored(&stored).ok_or(format("in-flight key"))?;
+                    queue.insert((number, examine::key_digest(&entry.key)), entry);
+                }
+            }
+        }
+        shared.in_flight.fetch_add(queue.len() as u64, Ordering::Relaxed);
+        Ok(Self { parts, shared, lease, position, queue, clocks: HashMap::new(), committed_at: Moment::MIN })
+    }
+
+    /// Unsettled keys.
+    pub fn in_flight(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// When the next key that has no bad verdict yet is due.
+    pub fn next_undecided(&self) -> Option<Moment> {
+        self.queue.next_undecided()
+    }
+
+    /// Runs until `stop`: changes on schedule, unsettled keys when they are due. A run that began is finished.
+    ///
+    /// # Errors
+    /// When the lease is lost, or state or spool fail.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), UnitError> {
+        let mut tick = self.first_tick();
+        self.publish();
+        loop {
+            let due = self.queue.next_due();
+            let wake = [tick, due].into_iter().flatten().min().unwrap_or(Moment::MAX);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(wake.since(self.shared.clock.now()).min(LONGEST_SLEEP)) => {}
+            }
+            let now = self.shared.clock.now();
+            if self.queue.next_due().is_some_and(|due| due <= now) {
+                self.recheck_due().await?;
+            }
+            if tick.is_some_and(|tick| tick <= now) {
+                self.catch_up(&stop).await?;
+                tick = self.following_tick(tick);
+            }
+            self.publish();
+        }
+    }
+
+    /// Changes reads until everything visible has been read, looking at due keys in between.
+    async fn catch_up(&mut self, stop: &CancellationToken) -> Result<(), UnitError> {
+        loop {
+            let summary = self.changes().await?;
+            if summary.complete || summary.failure.is_some() || stop.is_cancelled() {
+                return Ok(());
+            }
+            let now = self.shared.clock.now();
+            if self.queue.next_due().is_some_and(|due| due <= now) {
+                self.recheck_due().await?;
+            }
+        }
+    }
+
+    /// A unit that has never run begins at once, so that its cursor stands; others keep to the schedule.
+    fn first_tick(&self) -> Option<Moment> {
+        let now = self.shared.clock.now();
+        if self.position.last_complete == Moment::MIN { Some(now) } else { self.tick_after(now) }
+    }
+
+    fn tick_after(&self, now: Moment) -> Option<Moment> {
+        next_tick(&self.parts.schedule, now, self.parts.jitter)
+    }
+
+    /// The next tick after now; ticks that passed meanwhile are skipped and counted.
+    fn following_tick(&self, last: Option<Moment>) -> Option<Moment> {
+        let now = self.shared.clock.now();
+        let next = self.tick_after(now);
+        if let Some(missed) = last.and_then(|last| self.tick_after(last)).filter(|missed| *missed <= now) {
+            let (entity, owner) = (&self.parts.entity, &self.parts.owner.system);
+            self.shared.metrics.skipped(RunKind::Changes, entity, owner, Skip::Overlap);
+            tracing::debug!(unit = %self.parts.name, ?missed, "a run took longer than its interval");
+        }
+        next
+    }
+
+    /// Commits a run: spool, state, then (later) ledger.
+    async fn commit(&mut self, run: Run, position: Option<Vec<u8>>) -> Result<Summary, UnitError> {
+        let ended = self.shared.clock.now();
+        let who = RunOf {
+            tenant: &self.shared.tenant,
+            entity: self.parts.entity.as_str(),
+            owner: self.parts.owner.system.as_str(),
+            auditor: &self.shared.auditor,
+            in_flight: self.queue.len() as u64,
+        };
+        let (started, kind) = (run.started, run.kind);
+        let (change, rows, summary) = run.finish(&who, ended, position);
+        let store = |source| UnitError::Store { unit: self.parts.name.clone(), source };
+        match self.shared.journal.commit(change, rows).await.map_err(store)? {
+            Committed::Yes => {
+                self.count_run(kind, ended.since(started), &summary);
+                Ok(summary)
+            }
+            Committed::Fenced => Err(UnitError::LeaseLost(self.parts.name.clone())),
+        }
+    }
+
+    fn count_run(&self, kind: RunKind, took: Duration, summary: &Summary) {
+        let outcome = match (summary.failure, summary.total()) {
+            (None, _) => Outcome::Ok,
+            (Some(_), 0) => Outcome::Failed,
+            (Some(_), _) => Outcome::Partial,
+        };
+        let reason = summary.failure.map_or(Reason::None, Reason::from_code);
+        self.shared.metrics.run(kind, &self.parts.entity, &self.parts.owner.system, took, outcome, reason);
+    }
+
+    /// Measures a system's clock unless a fresh measurement is at hand. A failed measurement leaves the old one
+    /// out: stamps then say nothing, and intervals rest on observation alone.
+    async fn measure_clock(&mut self, side: &SideParts) {
+        let now = self.shared.clock.now();
+        let fresh = |reading: &ClockReading| now.since(reading.measured_at) < CLOCK_GOOD_FOR;
+        if self.clocks.get(&side.system).is_some_and(fresh) {
+            return;
+        }
+        match side.reader.clock().await {
+            Ok(reading) => {
+                self.shared.metrics.clock(&side.system, reading.offset_micros, reading.uncertainty);
+                self.clocks.insert(side.system.clone(), reading);
+            }
+            Err(error) => {
+                tracing::debug!("clock not measured: {error}");
+                self.clocks.remove(&side.system);
+            }
+        }
+    }
+
+    fn stamps(&self, side: &SideParts) -> Stamps {
+        Stamps { clock: self.clocks.get(&side.system).copied(), commit_delay: side.commit_delay }
+    }
+
+    fn key_hash(&self, key: &Key) -> String {
+        format!("{:032x}", self.shared.secret.keyed(key.parts()).0)
+    }
+
+    fn key_text(&self, key: &Key) -> String {
+        let fields: Vec<&Field> = self.parts.key.iter().map(|&index| &self.parts.fields[index]).collect();
+        redact::key(key, &fields, &self.shared.secret)
+    }
+
+    /// How many more keys may enter the queue.
+    fn room(&self) -> u64 {
+        self.shared.max_in_flight.saturating_sub(self.shared.in_flight.load(Ordering::Relaxed))
+    }
+
+    /// Shows the queue in the metrics.
+    fn publish(&self) {
+        let now = self.shared.clock.now();
+        for (number, flow) in self.parts.flows.iter().enumerate() {
+            let overdue = self.queue.overdue(number, flow.flow.deadline, now);
+            let past = |oldest| now.since(oldest + flow.flow.deadline);
+            let oldest = overdue.oldest.map_or(Duration::ZERO, past);
+            self.shared.metrics.in_flight(&flow.flow.id, overdue.in_flight);
+            self.shared.metrics.overdue(&flow.flow.id, overdue.keys, oldest);
+            for (verdict, count) in self.queue.open_discrepancies(number) {
+                self.shared.metrics.discrepancies_open(&flow.flow.id, verdict, count);
+            }
+        }
+    }
+}
+
+/// The loop wakes at least this often, so that a change of the schedule's clock cannot hold it for long.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        self.shared.in_flight.fetch_sub(self.queue.len() as u64, Ordering::Relaxed);
+    }
+}

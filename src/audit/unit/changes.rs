@@ -1,0 +1,198 @@
+//! The changes probe: what the owner changed, then the same keys in the targets.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::audit::position::Position;
+use crate::audit::run::{CheckParts, Run, Summary};
+use crate::connect::{ChangesPage, ReadError, ReadWindow};
+use crate::metrics::{RunKind, Skip};
+use crate::model::digest::digest;
+use crate::model::{Lag, Moment, Record, Verdict};
+
+use super::examine::{Sighting, key_digest};
+use super::{Unit, UnitError};
+
+/// Rows in one run: large enough to amortise a commit, small enough to bound memory.
+const ROWS_A_RUN: usize = 10_000;
+/// An idle unit tells the ledger this often what it has covered.
+const IDLE_COMMIT: Duration = Duration::from_secs(60);
+/// Rows this much older than the watermark cannot come again; the margin covers clock uncertainty.
+const OVERLAP_MARGIN: Duration = Duration::from_secs(2);
+
+impl Unit {
+    /// One run: one page of the owner's changes, examined in every flow, committed as one.
+    ///
+    /// # Errors
+    /// When the lease is lost, or state or spool fail. A system that cannot be read is a recorded outcome.
+    pub async fn changes(&mut self) -> Result<Summary, UnitError> {
+        let parts = Arc::clone(&self.parts);
+        let mut run = Run::begin(RunKind::Changes, self.lease.clone(), self.shared.clock.now());
+        let room = self.room() / parts.flows.len().max(1) as u64;
+        if room == 0 {
+            return self.refuse_for_room(run).await;
+        }
+        let limit = ROWS_A_RUN.min(parts.rows_per_run).min(usize::try_from(room).unwrap_or(usize::MAX));
+        self.measure_clock(&parts.owner).await;
+        match parts.owner.reader.changes(&parts.owner.mapping, &self.position.cursor, limit).await {
+            Ok(page) => self.take_page(run, page).await,
+            Err(error) => {
+                self.blind(&mut run, &error);
+                self.commit(run, None).await
+            }
+        }
+    }
+
+    async fn take_page(&mut self, mut run: Run, page: ChangesPage) -> Result<Summary, UnitError> {
+        let parts = Arc::clone(&self.parts);
+        run.summary.owner_records = page.records.len() as u64;
+        run.summary.complete = page.complete;
+        let not_before = self.position.last_complete;
+        let mut next = Position {
+            cursor: page.next,
+            last_complete: if page.complete { page.window.low } else { self.position.last_complete },
+            covered_to: page.watermark.unwrap_or(self.position.covered_to),
+            seen: HashMap::new(),
+        };
+        let sightings = self.new_sightings(&mut run, page.records, &mut next, page.watermark, not_before);
+        let borrowed: Vec<&Sighting> = sightings.iter().collect();
+        for (number, flow) in parts.flows.iter().enumerate() {
+            self.measure_clock(&flow.target).await;
+            let decided = self.examine(&mut run, number, &borrowed, page.window).await;
+            let expected = borrowed.len() as u64;
+            let blind = if decided < expected { "target" } else { "" };
+            if expected > 0 {
+                run.coverage(&flow.flow, (self.covered_from(&page.window), next.covered_to), expected, decided, blind);
+            }
+            let share = if expected == 0 { 1.0 } else { decided as f64 / expected as f64 };
+            self.shared.metrics.coverage(&flow.flow.id, share);
+        }
+        if !page.complete {
+            // The pages of one catch-up are one read: what the earlier ones saw may come again in a later one.
+            next.seen.extend(self.position.seen.drain());
+        }
+        let now = self.shared.clock.now();
+        let quiet = run.summary.total() == 0 && run.summary.failure.is_none();
+        if quiet && next.same_place(&self.position) && now.since(self.committed_at) < IDLE_COMMIT {
+            self.position = next;
+            return Ok(self.idle(run));
+        }
+        for flow in parts.flows.iter().filter(|_| quiet) {
+            run.coverage(&flow.flow, (self.covered_from(&page.window), next.covered_to), 0, 0, "");
+        }
+        self.committed_at = now;
+        let stored = next.to_bytes();
+        let summary = self.commit(run, Some(stored)).await?;
+        self.position = next;
+        Ok(summary)
+    }
+
+    /// Where the coverage of the present run begins: where the last one ended.
+    fn covered_from(&self, window: &ReadWindow) -> Moment {
+        if self.position.covered_to == Moment::MIN { window.low } else { self.position.covered_to }
+    }
+
+    /// The records that have not been examined in this state yet; unusable keys are reported at once.
+    fn new_sightings(
+        &mut self,
+        run: &mut Run,
+        records: Vec<Record>,
+        next: &mut Position,
+        watermark: Option<Moment>,
+        not_before: Moment,
+    ) -> Vec<Sighting> {
+        let stamps = self.stamps(&self.parts.owner);
+        let mut by_key: HashMap<u128, usize> = HashMap::with_capacity(records.len());
+        let mut sightings: Vec<Sighting> = Vec::with_capacity(records.len());
+        for record in records {
+            let key_digest = key_digest(&record.key);
+            let content = content_of(&record);
+            let settled = watermark.map(|watermark| watermark - OVERLAP_MARGIN);
+            let stamp = record.changed_at.and_then(|stamp| stamps.interval(stamp));
+            let comes_again = !matches!((settled, stamp), (Some(settled), Some(stamp)) if stamp.high < settled);
+            if comes_again {
+                next.seen.insert(key_digest, content);
+            }
+            if self.position.seen.get(&key_digest) == Some(&content) {
+                continue;
+            }
+            if !record.key.is_usable() {
+                self.unusable_key(run, &record);
+                continue;
+            }
+            match by_key.entry(key_digest) {
+                std::collections::hash_map::Entry::Occupied(place) => sightings[*place.get()].records.push(record),
+                std::collections::hash_map::Entry::Vacant(place) => {
+                    place.insert(sightings.len());
+                    let key = record.key.clone();
+                    sightings.push(Sighting { key, digest: key_digest, records: vec![record], not_before });
+                }
+            }
+        }
+        sightings
+    }
+
+    /// A record whose key is empty or unreadable names nothing that could be looked up elsewhere.
+    fn unusable_key(&self, run: &mut Run, record: &Record) {
+        for flow in &self.parts.flows {
+            run.check(
+                &flow.flow,
+                CheckParts {
+                    at: self.shared.clock.now(),
+                    key_hash: self.key_hash(&record.key),
+                    key: self.key_text(&record.key),
+                    verdict: Verdict::Invalid,
+                    likely: false,
+                    lag: Lag::ZERO,
+                    reason: "key",
+                    fields: Vec::new(),
+                },
+            );
+        }
+    }
+
+    /// The owner could not be read: nothing is known of any flow.
+    fn blind(&mut self, run: &mut Run, error: &ReadError) {
+        tracing::warn!(unit = %self.parts.name, "{error}");
+        run.summary.failure = Some(error.reason_code());
+        let from = self.position.covered_to;
+        for flow in &self.parts.flows {
+            if from != Moment::MIN {
+                run.coverage(&flow.flow, (from, run.started), 0, 0, "owner");
+            }
+            self.shared.metrics.coverage(&flow.flow.id, 0.0);
+        }
+    }
+
+    /// The in-flight queue is full: the probe waits instead of dropping anything, and says so.
+    async fn refuse_for_room(&mut self, mut run: Run) -> Result<Summary, UnitError> {
+        let held = self.shared.in_flight.load(Ordering::Relaxed);
+        tracing::warn!(
+            unit = %self.parts.name,
+            "the in-flight queue is full ({held} keys, `max_in_flight` = {}): changes are not read until keys settle",
+            self.shared.max_in_flight
+        );
+        run.summary.failure = Some("in_flight_full");
+        self.shared.metrics.skipped(run.kind, &self.parts.entity, &self.parts.owner.system, Skip::InFlightFull);
+        for flow in &self.parts.flows {
+            run.coverage(&flow.flow, (self.position.covered_to, run.started), 0, 0, "auditor");
+            self.shared.metrics.coverage(&flow.flow.id, 0.0);
+        }
+        self.commit(run, None).await
+    }
+
+    /// An idle run that moved nothing is not written anywhere; metrics tell that it ran.
+    fn idle(&self, run: Run) -> Summary {
+        self.count_run(run.kind, self.shared.clock.now().since(run.started), &run.summary);
+        run.summary
+    }
+}
+
+/// Digest of everything a record says, to know it again in the overlap.
+fn content_of(record: &Record) -> u64 {
+    let fields = digest(record.fields.iter()).0;
+    let stamp = record.changed_at.map_or(0, Moment::micros) as u64;
+    (fields as u64) ^ ((fields >> 64) as u64) ^ stamp.rotate_left(17) ^ u64::from(record.in_scope)
+}

@@ -1,0 +1,90 @@
+//! Looks again at unsettled keys that are due: the owner first, then the target, then what must be confirmed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::audit::run::{Run, Summary};
+use crate::connect::ReadError;
+use crate::metrics::RunKind;
+use crate::model::{Interval, Key, Record};
+
+use super::examine::{Sighting, key_digest};
+use super::{Unit, UnitError};
+
+/// Keys in one run: one read by key on each side.
+const KEYS_A_RUN: usize = 1_000;
+
+impl Unit {
+    /// Looks again at everything that is due, a batch at a time.
+    ///
+    /// # Errors
+    /// When the lease is lost, or state or spool fail.
+    pub async fn recheck_due(&mut self) -> Result<Summary, UnitError> {
+        let mut total = Summary { complete: true, ..Summary::default() };
+        let began = self.shared.clock.now();
+        loop {
+            let due = self.queue.due(began, KEYS_A_RUN);
+            if due.is_empty() {
+                return Ok(total);
+            }
+            let summary = self.recheck(&due).await?;
+            total.add(&summary);
+        }
+    }
+
+    /// One run over the given slots.
+    async fn recheck(&mut self, slots: &[(usize, u128)]) -> Result<Summary, UnitError> {
+        let parts = Arc::clone(&self.parts);
+        let mut run = Run::begin(RunKind::Recheck, self.lease.clone(), self.shared.clock.now());
+        run.summary.complete = true;
+        self.measure_clock(&parts.owner).await;
+        let keys = self.keys_of(slots);
+        let asked: Vec<Key> = keys.values().cloned().collect();
+        match parts.owner.reader.by_keys(&parts.owner.mapping, &asked).await {
+            Ok(read) => {
+                run.summary.owner_records = read.records.len() as u64;
+                let mut found: HashMap<u128, Vec<Record>> = HashMap::with_capacity(read.records.len());
+                for record in read.records {
+                    found.entry(key_digest(&record.key)).or_default().push(record);
+                }
+                for (number, flow) in parts.flows.iter().enumerate() {
+                    let sightings = self.sightings(slots, number, &found);
+                    if !sightings.is_empty() {
+                        self.measure_clock(&flow.target).await;
+                        let borrowed: Vec<&Sighting> = sightings.iter().collect();
+                        self.examine(&mut run, number, &borrowed, read.window).await;
+                    }
+                }
+            }
+            Err(error) => self.owner_unread(&mut run, slots, &error),
+        }
+        self.commit(run, None).await
+    }
+
+    fn keys_of(&self, slots: &[(usize, u128)]) -> HashMap<u128, Key> {
+        let key = |slot: &(usize, u128)| Some((slot.1, self.queue.get(*slot)?.key.clone()));
+        slots.iter().filter_map(key).collect()
+    }
+
+    fn sightings(&self, slots: &[(usize, u128)], flow: usize, found: &HashMap<u128, Vec<Record>>) -> Vec<Sighting> {
+        let of_flow = slots.iter().filter(|slot| slot.0 == flow);
+        let sighting = |slot: &(usize, u128)| {
+            let entry = self.queue.get(*slot)?;
+            let records = found.get(&slot.1).cloned().unwrap_or_default();
+            // A read by key is complete for its key: the last time the owner was seen bounds any newer state.
+            let not_before = entry.track.states.last().map_or(self.position.last_complete, |state| state.last_seen);
+            Some(Sighting { key: entry.key.clone(), digest: slot.1, records, not_before })
+        };
+        of_flow.filter_map(sighting).collect()
+    }
+
+    /// The owner could not be read: the keys stay as they are and are looked at again.
+    fn owner_unread(&mut self, run: &mut Run, slots: &[(usize, u128)], error: &ReadError) {
+        tracing::warn!(unit = %self.parts.name, "{error}");
+        run.summary.failure = Some(error.reason_code());
+        let now = self.shared.clock.now();
+        for &slot in slots {
+            self.owner_unread_at(run, slot, Interval::new(run.started, now), error.reason_code());
+        }
+    }
+}

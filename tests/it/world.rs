@@ -1,0 +1,204 @@
+//! A config, real systems and units without a schedule: a test moves the systems, lets the units look, and reads
+//! what they found. State is the real one, on SQLite; ledger rows are kept in memory beside it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use plumbline::audit::journal::{Committed, Journal, JournalError};
+use plumbline::audit::plan::{Readers, units};
+use plumbline::audit::run::Summary;
+use plumbline::audit::unit::{Shared, Unit};
+use plumbline::clock::{AnchoredClock, Clock};
+use plumbline::config::{Config, Environment, parse_with};
+use plumbline::connect;
+use plumbline::ledger::rows::{CheckRow, DiscrepancyRow, FreshnessRow, RunRows};
+use plumbline::metrics::{Metrics, Store};
+use plumbline::model::Verdict;
+use plumbline::state::change::{InFlightEntry, Lease, StateChange};
+use plumbline::state::{Applied, StateSecret, StateStore};
+
+/// Units over real systems.
+pub struct World {
+    pub config: Config,
+    pub units: Vec<Unit>,
+    pub recorder: Arc<Recorder>,
+    shared: Arc<Shared>,
+    readers: Readers,
+    _dir: tempfile::TempDir,
+}
+
+/// The real state store; ledger rows stay in memory.
+pub struct Recorder {
+    pub state: StateStore,
+    rows: Mutex<RunRows>,
+}
+
+impl World {
+    /// From a config text and the systems' URLs as `(variable, url)` for `env:` references.
+    pub async fn open(config: &str, urls: &[(&str, String)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let environment = Environment::fixed(urls.iter().map(|(name, url)| (*name, url.as_str())));
+        let parsed = parse_with(config, Path::new("plumbline.toml"), dir.path(), &environment);
+        let config = parsed.unwrap_or_else(|problems| panic!("{problems}"));
+        let clock: Arc<dyn Clock> = Arc::new(AnchoredClock::from_machine());
+        let mut readers = Readers::new();
+        for system in config.systems.values() {
+            readers.insert(system.id.clone(), connect::open(system, Arc::clone(&clock)).unwrap());
+        }
+        let secret = StateSecret::from_bytes([7; 32]);
+        let url = format!("sqlite://{}?mode=rwc", dir.path().join("state.db").display());
+        let state = StateStore::open(&url, &secret).await.unwrap();
+        state.migrate().await.unwrap();
+        let recorder = Arc::new(Recorder { state, rows: Mutex::default() });
+        let shared = Arc::new(Shared {
+            tenant: config.plumbline.tenant.clone(),
+            auditor: "test".to_owned(),
+            clock,
+            journal: Arc::clone(&recorder) as Arc<dyn Journal>,
+            metrics: Arc::new(Metrics::new()),
+            secret: secret.digest_key(),
+            in_flight: AtomicU64::new(0),
+            max_in_flight: config.plumbline.max_in_flight,
+        });
+        let mut world = Self { config, units: Vec::new(), recorder, shared, readers, _dir: dir };
+        world.restart().await;
+        // The first look only finds out where the present is.
+        world.changes().await;
+        world
+    }
+
+    /// Drops the units and takes them up again from state, as a new process would.
+    pub async fn restart(&mut self) {
+        self.units.clear();
+        for parts in units(&self.config, &self.readers, self.shared.clock.now()) {
+            let taken = self
+                .recorder
+                .state
+                .acquire(&[parts.name.clone()], "test", Duration::from_secs(3_600), usize::MAX)
+                .await
+                .unwrap();
+            let lease = taken.into_iter().find(|lease| lease.unit == parts.name).unwrap();
+            self.units.push(Unit::resume(parts, Arc::clone(&self.shared), lease).await.unwrap());
+        }
+    }
+
+    /// Every unit reads its owner's changes to the end.
+    pub async fn changes(&mut self) -> Summary {
+        let mut total = Summary::default();
+        for unit in &mut self.units {
+            loop {
+                let summary = unit.changes().await.unwrap();
+                total.add(&summary);
+                if summary.complete || summary.failure.is_some() {
+                    break;
+                }
+            }
+        }
+        total
+    }
+
+    /// Every unit looks at its due keys.
+    pub async fn recheck(&mut self) -> Summary {
+        let mut total = Summary::default();
+        for unit in &mut self.units {
+            total.add(&unit.recheck_due().await.unwrap());
+        }
+        total
+    }
+
+    /// Looks (changes and due keys) until `done`, or fails loudly after a minute.
+    pub async fn look_until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let began = tokio::time::Instant::now();
+        while !done(self) {
+            assert!(began.elapsed() < Duration::from_secs(60), "gave up waiting: {what}; {:#?}", self.checks());
+            self.changes().await;
+            self.recheck().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Looks until the last check of `key` has the verdict.
+    pub async fn look_until_verdict(&mut self, key: &str, verdict: Verdict) -> CheckRow {
+        let what = format!("{key} to be {verdict}");
+        self.look_until(&what, |world| world.last(key).is_some_and(|row| row.is(verdict))).await;
+        self.last(key).unwrap()
+    }
+
+    /// All checks so far.
+    pub fn checks(&self) -> Vec<CheckRow> {
+        self.recorder.rows.lock().unwrap().checks.clone()
+    }
+
+    /// The last check of a key.
+    pub fn last(&self, key: &str) -> Option<CheckRow> {
+        self.recorder.rows.lock().unwrap().checks.iter().rev().find(|row| row.key == key).cloned()
+    }
+
+    /// Verdicts given to a key, without repetitions in a row.
+    pub fn verdicts(&self, key: &str) -> Vec<String> {
+        let mut words: Vec<String> =
+            self.checks().into_iter().filter(|row| row.key == key).map(|row| row.verdict).collect();
+        words.dedup();
+        words
+    }
+
+    /// Freshness events so far.
+    pub fn freshness(&self) -> Vec<FreshnessRow> {
+        self.recorder.rows.lock().unwrap().freshness.clone()
+    }
+
+    /// Steps of discrepancies so far.
+    pub fn discrepancies(&self) -> Vec<DiscrepancyRow> {
+        self.recorder.rows.lock().unwrap().discrepancies.clone()
+    }
+
+    /// Discrepancies that are open in state.
+    pub async fn open_discrepancies(&self) -> u64 {
+        self.recorder.state.open_discrepancy_counts().await.unwrap().iter().map(|count| count.count).sum()
+    }
+}
+
+#[async_trait]
+impl Journal for Recorder {
+    async fn position(&self, unit: &str) -> Result<Option<Vec<u8>>, JournalError> {
+        self.state.position(unit).await.map_err(|error| JournalError::new(Store::State, error))
+    }
+
+    async fn in_flight_after(
+        &self,
+        flow: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, InFlightEntry)>, JournalError> {
+        let found = self.state.in_flight_after(flow, after, limit).await;
+        let found = found.map_err(|error| JournalError::new(Store::State, error))?;
+        let entry = |key: plumbline::state::InFlight| {
+            (key.key_hash, InFlightEntry { due_at: key.due_at, overdue_at: key.overdue_at, payload: key.payload })
+        };
+        Ok(found.into_iter().map(entry).collect())
+    }
+
+    async fn baselines(&self, pair: &str, hashes: &[String]) -> Result<HashMap<String, u128>, JournalError> {
+        let found = self.state.baselines(pair, hashes).await.map_err(|error| JournalError::new(Store::State, error))?;
+        Ok(found.into_iter().map(|(hash, baseline)| (hash, baseline.digest)).collect())
+    }
+
+    async fn commit(&self, change: StateChange, rows: RunRows) -> Result<Committed, JournalError> {
+        match self.state.apply(&change).await.map_err(|error| JournalError::new(Store::State, error))? {
+            Applied::Now | Applied::Already => {
+                let mut all = self.rows.lock().unwrap();
+                all.checks.extend(rows.checks);
+                all.freshness.extend(rows.freshness);
+                all.runs.extend(rows.runs);
+                all.coverage.extend(rows.coverage);
+                all.discrepancies.extend(rows.discrepancies);
+                Ok(Committed::Yes)
+            }
+            Applied::Fenced => Ok(Committed::Fenced),
+        }
+    }
+}
