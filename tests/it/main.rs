@@ -7,3 +7,5 @@ mod server;
 mod state;
 mod support;
 mod support_works;
+mod verdicts;
+mod world;

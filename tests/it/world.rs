@@ -18,7 +18,7 @@ use plumbline::connect;
 use plumbline::ledger::rows::{CheckRow, DiscrepancyRow, FreshnessRow, RunRows};
 use plumbline::metrics::{Metrics, Store};
 use plumbline::model::Verdict;
-use plumbline::state::change::{InFlightEntry, Lease, StateChange};
+use plumbline::state::change::{InFlightEntry, StateChange};
 use plumbline::state::{Applied, StateSecret, StateStore};
 
 /// Units over real systems.
