@@ -17,56 +17,49 @@ pub(super) struct Address {
     pub is_local: bool,
 }
 
-const PASSWORD_REFUSED: &str = "a password must not stand in the config; keep the URL without it and set `password`, or write the whole URL as `env:NAME` or `file:PATH`";
+const POSTGRES: &[&str] = &["postgres", "postgresql"];
+const MYSQL: &[&str] = &["mysql", "mariadb"];
 
 /// The address of a system of this kind. `password` is put into a URL that has none.
 pub(super) fn system_address(node: Node<'_>, kind: SystemKind, password: Option<&SecretString>) -> Option<Address> {
-    let (text, is_plain) = match referred(node)? {
-        Referred::Plain(text) => (text, true),
-        Referred::Secret(text) => (text, false),
-    };
+    let referred = referred(node)?;
     match kind {
-        SystemKind::Sqlite => sqlite(node, &text),
-        SystemKind::Postgres => server(node, &text, is_plain, &["postgres", "postgresql"], password),
-        SystemKind::Mysql => server(node, &text, is_plain, &["mysql", "mariadb"], password),
+        SystemKind::Sqlite => sqlite(node, referred.text()),
+        SystemKind::Postgres => server(node, &referred, POSTGRES, password),
+        SystemKind::Mysql => server(node, &referred, MYSQL, password),
     }
 }
 
 /// The address of the state database: PostgreSQL, or a SQLite file.
 pub(super) fn state_address(node: Node<'_>) -> Option<Address> {
-    let (text, is_plain) = match referred(node)? {
-        Referred::Plain(text) => (text, true),
-        Referred::Secret(text) => (text, false),
-    };
-    if text.starts_with("sqlite:") {
-        return sqlite(node, &text);
+    let referred = referred(node)?;
+    if referred.text().starts_with("sqlite:") {
+        return sqlite(node, referred.text());
     }
-    server(node, &text, is_plain, &["postgres", "postgresql"], None)
+    server(node, &referred, POSTGRES, None)
 }
 
-fn server(
-    node: Node<'_>,
-    text: &str,
-    is_plain: bool,
-    schemes: &[&str],
-    password: Option<&SecretString>,
-) -> Option<Address> {
-    let mut url = match Url::parse(text) {
+/// Never prints the text: it may hold a password.
+fn server(node: Node<'_>, referred: &Referred, schemes: &[&str], password: Option<&SecretString>) -> Option<Address> {
+    let mut url = match Url::parse(referred.text()) {
         Ok(url) => url,
-        Err(error) => return node.refuse(format!("not a URL: {error}")),
+        Err(error) => return node.refuse(format!("not a URL such as `{}://USER@HOST/DATABASE`: {error}", schemes[0])),
     };
     if !schemes.contains(&url.scheme()) {
-        return node.refuse(format!("must begin with `{}://`, found `{}:`", schemes[0], url.scheme()));
+        return node.refuse(format!("must begin with `{}://`", schemes[0]));
     }
-    if is_plain && has_password(&url) {
-        return node.refuse(PASSWORD_REFUSED);
+    if matches!(referred, Referred::Plain(_)) && has_password(&url) {
+        return node.refuse(
+            "a password must not stand in the config; write the whole URL as `env:NAME` or `file:PATH`, \
+             or (for a system) the password alone under `password`",
+        );
     }
     if let Some(password) = password {
-        if url.password().is_some() {
-            return node.refuse("the URL already holds a password; remove it or the key `password`");
+        if has_password(&url) {
+            return node.refuse("already holds a password; remove it or the key `password`");
         }
         if url.set_password(Some(password.expose_secret())).is_err() {
-            return node.refuse("a password needs a URL with a host");
+            return node.refuse("has no host, so `password` cannot be used with it");
         }
     }
     let is_local = is_local(&url);

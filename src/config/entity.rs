@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::field::{Declared, type_name};
 use super::mapping::Surroundings;
-use super::problems::{At, suggestion};
+use super::problems::At;
 use super::section::{Entry, Keys, Node, Section};
 use super::{Class, Entity, System, field, mapping};
 use crate::model::{EntityId, FieldType, Mapping, SystemId};
@@ -56,8 +56,7 @@ fn read_key(node: Node<'_>, fields: &[(&str, Option<Declared>)]) -> Vec<usize> {
     for node in node.one_or_many() {
         let Some(name) = node.text() else { continue };
         let Some(index) = fields.iter().position(|(known, _)| *known == name) else {
-            let hint = suggestion(name, fields.iter().map(|(known, _)| *known));
-            node.reading.problem_with_hint(node.at(), format!("key field `{name}` is not in `fields`"), hint);
+            node.reading.unknown(node.at(), name, "one of the `fields`", fields.iter().map(|(known, _)| *known));
             continue;
         };
         if key.contains(&index) {
@@ -90,8 +89,7 @@ fn refuse_unknown_owners(section: &Section<'_>, fields: &[(&str, Option<Declared
     for declared in fields.iter().filter_map(|(_, declared)| declared.as_ref()) {
         for (owner, at) in declared.field.owners.iter().zip(&declared.owners_at) {
             if !systems.names.contains(&owner.as_str()) {
-                let hint = suggestion(owner.as_str(), systems.names.iter().copied());
-                section.reading.problem_with_hint(*at, format!("owner `{owner}` is not a system"), hint);
+                section.reading.unknown(*at, owner.as_str(), "a system", systems.names.iter().copied());
             }
         }
     }
@@ -123,8 +121,7 @@ fn read_mappings(
 fn is_system(entry: &Entry<'_>, systems: &Systems<'_>) -> bool {
     let known = systems.names.contains(&entry.name);
     if !known {
-        let hint = suggestion(entry.name, systems.names.iter().copied());
-        entry.node.reading.problem_with_hint(entry.name_at, format!("`{}` is not a system", entry.name), hint);
+        entry.node.reading.unknown(entry.name_at, entry.name, "a system", systems.names.iter().copied());
     }
     known
 }

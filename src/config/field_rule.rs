@@ -36,7 +36,8 @@ pub(super) fn read(
 ) -> Option<FieldRule> {
     if !entry.node.is_table() {
         let origin = Origin::Source(sources.path(entry.node)?);
-        return finish(entry, field, plain(field, origin, zone));
+        refuse_money_without_currency(entry, field);
+        return Some(plain(field, origin, zone));
     }
     let section = entry.node.section(&KEYS)?;
     let (origin_key, origin_node) = section.exactly_one(&["path", "sql", "const"])?;
@@ -46,6 +47,9 @@ pub(super) fn read(
         "sql" => sql(origin_node).map(|source| Origin::Source(sources.index(source))),
         _ => constant(origin_node, field, currency.as_ref()).map(Origin::Const),
     };
+    if section.get("currency").is_none() {
+        refuse_money_without_currency(entry, field);
+    }
     refuse_misfits(&section, field, is_key, origin_key);
     let mut rule = plain(field, origin?, zone);
     rule.when = section.get("when").and_then(|node| condition::read(node, sources));
@@ -56,8 +60,7 @@ pub(super) fn read(
     rule.zone = section.get("zone").and_then(zone::read).unwrap_or(zone);
     rule.epoch = section.get("epoch").and_then(|node| node.choice(&EPOCHS));
     rule.currency = currency;
-    let has_currency = section.get("currency").is_some();
-    if has_currency { Some(rule) } else { finish(entry, field, rule) }
+    Some(rule)
 }
 
 /// A rule that takes the value as it is.
@@ -75,47 +78,41 @@ fn plain(field: &Field, origin: Origin, zone: Tz) -> FieldRule {
     }
 }
 
-/// Refuses money without a currency.
-fn finish(entry: &Entry<'_>, field: &Field, rule: FieldRule) -> Option<FieldRule> {
-    if field.field_type == FieldType::Money {
-        entry.node.reading.problem_with_hint(
-            entry.name_at,
-            format!("`{}` is money and has no currency", field.name),
-            "add `currency = \"EUR\"` or `currency = { path = \"…\" }`",
-        );
-        return None;
+fn refuse_money_without_currency(entry: &Entry<'_>, field: &Field) {
+    if field.field_type == FieldType::Money && entry.node.reading.is_toml() {
+        let message = format!("`{}` is money and has no currency", field.name);
+        let hint = "add `currency = \"EUR\"` or `currency = { path = \"…\" }`";
+        entry.node.reading.problem_with_hint(entry.name_at, message, hint);
     }
-    Some(rule)
 }
 
-/// Reports keys that mean nothing for this type or place.
+/// Reports keys that mean nothing for this type, for a constant or in a key.
 fn refuse_misfits(section: &Section<'_>, field: &Field, is_key: bool, origin_key: &str) {
-    let name = type_name(field.field_type);
+    let is_money = field.field_type == FieldType::Money;
+    let is_time = field.field_type == FieldType::Timestamp;
     let fitting: [(&'static str, bool); 5] = [
-        ("unit", field.field_type == FieldType::Money),
-        ("currency", field.field_type == FieldType::Money),
+        ("unit", is_money),
+        ("currency", is_money),
         ("scale", is_numeric(field.field_type)),
-        ("zone", matches!(field.field_type, FieldType::Timestamp | FieldType::Date)),
-        ("epoch", matches!(field.field_type, FieldType::Timestamp | FieldType::Date)),
+        ("zone", is_time || field.field_type == FieldType::Date),
+        ("epoch", is_time),
     ];
-    for (key, fits) in fitting {
-        if let (Some(node), false) = (section.get(key), fits) {
-            section.reading.problem(node.at(), format!("`{key}` does not fit a field of type `{name}`"));
+    let refuse = |key: &'static str, message: String| match section.get(key) {
+        Some(node) => section.reading.problem(node.at(), message),
+        None => {}
+    };
+    if origin_key == "const" {
+        for key in ["steps", "unit", "scale", "zone", "epoch"] {
+            refuse(key, format!("`{key}` does nothing to a constant; write the value it should have"));
+        }
+    } else {
+        let type_name = type_name(field.field_type);
+        for (key, _) in fitting.into_iter().filter(|(_, fits)| !fits) {
+            refuse(key, format!("`{key}` does not fit a field of type `{type_name}`"));
         }
     }
-    let of_a_const = if origin_key == "const" { &["steps", "unit", "scale", "when", "zone", "epoch"][..] } else { &[] };
-    for key in of_a_const {
-        if let Some(node) = section.get(key) {
-            section
-                .reading
-                .problem(node.at(), format!("`{key}` does nothing to a constant; write the value it should have"));
-        }
-    }
-    let of_a_key = if is_key { &["when", "scale", "epoch"][..] } else { &[] };
-    for key in of_a_key {
-        if let Some(node) = section.get(key) {
-            section.reading.problem(node.at(), format!("a key with `{key}` needs a key index: not supported yet"));
-        }
+    if is_key {
+        refuse("when", "a key with `when` needs a key index: not supported yet".to_owned());
     }
 }
 
@@ -144,7 +141,7 @@ fn currency(node: Node<'_>, sources: &mut Sources) -> Option<CurrencyRule> {
     let code = node.text()?;
     match code.parse() {
         Ok(currency) => Some(CurrencyRule::Const(currency)),
-        Err(error) => node.refuse(format!("{error}")),
+        Err(error) => node.refuse(error),
     }
 }
 
@@ -153,7 +150,7 @@ fn sql(node: Node<'_>) -> Option<Source> {
     match sql_expression::check(text) {
         Ok(()) => Some(Source::Sql(text.to_owned())),
         Err(refusal) => {
-            node.reading.problem(node.at_offset(refusal.offset), refusal.message);
+            node.reading.problem(node.at_offset(refusal.offset), format!("`sql`: {}", refusal.message));
             None
         }
     }
@@ -182,7 +179,7 @@ fn constant_money(node: Node<'_>, currency: Option<&CurrencyRule>) -> Option<Val
     let amount = Number::read(node)?;
     match currency {
         Some(CurrencyRule::Const(currency)) => Some(Value::Money(money(amount, *currency))),
-        // A missing currency is reported by `finish`; the place holder is never used.
+        // The missing currency is reported elsewhere, so this value is never used.
         None => Some(Value::Number(amount)),
         Some(CurrencyRule::Source(_)) => node.refuse("a constant amount needs a constant currency"),
     }

@@ -71,6 +71,9 @@ pub(super) fn tighten(flows: &mut [Flow], promises: &BTreeMap<FlowId, Duration>)
 
 /// Reports owners that cannot be right about a field because they do not hold it, and what is never compared.
 pub(super) fn check_ownership(reading: &Reading<'_>, read: &ReadEntity, flows: &[Flow]) {
+    if !reading.is_toml() {
+        return;
+    }
     let before = reading.count();
     let entity = &read.entity;
     for (index, field) in entity.fields.iter().enumerate() {

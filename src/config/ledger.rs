@@ -31,7 +31,7 @@ pub(super) fn read(section: &Section<'_>) -> Ledger {
     if section.get("url").is_none() {
         for key in ["user", "password", "cluster"] {
             if let Some(node) = section.get(key) {
-                node.refuse::<()>(format!("`{key}` is for a ClickHouse server; set `url` too")).unwrap_or(());
+                section.reading.problem(node.at(), format!("`{key}` is for a ClickHouse server; set `url` too"));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! `[entity.NAME.in.SYSTEM]`: how one system holds an entity.
 
 use super::field::Declared;
-use super::problems::{At, quoted, suggestion};
+use super::problems::{At, quoted};
 use super::section::{Entry, Keys, Node, Read, Section};
 use super::{condition, field_rule, zone};
 use crate::model::mapping::{Condition, Dataset, EpochUnit, FieldRule, Mapping, Source, Stamp, VersionRule};
@@ -63,8 +63,8 @@ impl Surroundings<'_> {
         let names = self.fields.iter().map(|(name, _)| *name);
         let found = names.clone().position(|name| name == entry.name);
         if found.is_none() {
-            let message = format!("`{}` is not a field of `{}`", entry.name, self.entity);
-            entry.node.reading.problem_with_hint(entry.name_at, message, suggestion(entry.name, names));
+            let what = format!("a field of `{}`", self.entity);
+            entry.node.reading.unknown(entry.name_at, entry.name, what, names);
         }
         found
     }

@@ -1,7 +1,7 @@
 //! `[[probe]]`: scheduled looks.
 
 use super::duration::show;
-use super::problems::{At, quoted, suggestion};
+use super::problems::{At, quoted};
 use super::section::{Keys, Node, Reading, Section};
 use super::{Probe, ProbeKind, Schedule, schedule, zone};
 use crate::model::mapping::VersionRule;
@@ -26,7 +26,7 @@ pub(super) struct Known<'k> {
     pub entities: &'k [&'k str],
     /// Flows of the entities that could be read.
     pub flows: &'k [Flow],
-    /// Whether every entity could be read: only then can a missing flow be the probe's fault.
+    /// Whether every entity could be read and yields flows: only then can a missing flow be the probe's fault.
     pub is_complete: bool,
 }
 
@@ -35,8 +35,7 @@ impl Known<'_> {
     pub fn entity(&self, node: Node<'_>) -> Option<EntityId> {
         let name = node.text()?;
         if !self.entities.contains(&name) {
-            let hint = suggestion(name, self.entities.iter().copied());
-            node.reading.problem_with_hint(node.at(), format!("`{name}` is not an entity"), hint);
+            node.reading.unknown(node.at(), name, "an entity", self.entities.iter().copied());
             return None;
         }
         name.parse().ok()
@@ -90,9 +89,9 @@ fn read_owner(section: &Section<'_>, entity: &EntityId, known: &Known<'_>) -> Op
     };
     let name = node.text()?;
     let found = owners.iter().find(|owner| owner.as_str() == name);
-    if found.is_none() {
-        let message = format!("`{name}` owns nothing that another system holds of `{entity}`");
-        node.reading.problem_with_hint(node.at(), message, suggestion(name, names));
+    if found.is_none() && known.is_complete {
+        let what = format!("an owner of anything that another system holds of `{entity}`");
+        node.reading.unknown(node.at(), name, what, names);
     }
     found.map(|owner| (*owner).clone())
 }
@@ -121,7 +120,7 @@ pub(super) fn check_interval(reading: &Reading<'_>, read: &ReadProbe, flows: &[F
     let Some(flow) = tightest else { return };
     if interval > flow.deadline / 2 {
         let message = format!(
-            "looks every {} at the longest, so a lag is known only to about {0}, which cannot decide the deadline of {} of `{}`",
+            "two looks are up to {} apart, so a lag is known only to about {0}: too little to decide the deadline {} of `{}`",
             show(interval),
             show(flow.deadline),
             flow.id

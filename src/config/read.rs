@@ -38,9 +38,10 @@ fn read_sections<'a>(reading: &'a Reading<'a>, root: &'a DeTable<'a>) -> Config 
     let entity_entries = named(&root, "entity");
     let entity_names: Vec<&str> = entity_entries.iter().map(|entry| entry.name).collect();
     let entities = read_entities(&entity_entries, &Systems { names: &system_names, read: &systems });
+    let before = reading.count();
     let mut flows = derive_flows(reading, &plumbline, &entities);
-
-    let known = Known { entities: &entity_names, flows: &flows, is_complete: entities.len() == entity_names.len() };
+    let is_complete = entities.len() == entity_names.len() && reading.count() == before;
+    let known = Known { entities: &entity_names, flows: &flows, is_complete };
     let slos = read_slos(&root, &known, &system_names);
     let probes: Vec<ReadProbe> =
         listed(&root, "probe", &probe::KEYS).iter().filter_map(|section| probe::read(section, &known)).collect();

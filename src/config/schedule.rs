@@ -52,9 +52,12 @@ fn cron(node: Node<'_>, text: &str, zone: Tz) -> Option<Schedule> {
     }
 }
 
-/// A fixed start, so that the same config always gives the same answer: 2025-01-01T00:00:00Z.
+/// A fixed start, so that the same config always gives the same answer: half a second after 2025-01-01T00:00:00Z,
+/// because cron fires on whole seconds and a gap must be looked at from its inside.
 fn reference(zone: Tz) -> DateTime<Tz> {
-    zone.timestamp_opt(1_735_689_600, 0).single().unwrap_or(DateTime::<chrono::Utc>::UNIX_EPOCH.with_timezone(&zone))
+    zone.timestamp_opt(1_735_689_600, 500_000_000)
+        .single()
+        .unwrap_or(DateTime::<chrono::Utc>::UNIX_EPOCH.with_timezone(&zone))
 }
 
 /// How many firings, and hours and days after the reference, are looked at for the longest gap.

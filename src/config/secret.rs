@@ -40,6 +40,14 @@ pub(super) enum Referred {
     Secret(String),
 }
 
+impl Referred {
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Plain(text) | Self::Secret(text) => text,
+        }
+    }
+}
+
 /// Follows `env:NAME` and `file:PATH`; other text is plain.
 pub(super) fn referred(node: Node<'_>) -> Option<Referred> {
     let text = node.text()?;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, Error as SyntaxError};
+use toml::de::{DeString, DeTable, DeValue, Error as SyntaxError};
 
 use super::problems::{At, Problem, Problems, line_and_column, nearest, quoted, suggestion};
 use super::secret::Environment;
@@ -54,6 +54,19 @@ impl<'a> Reading<'a> {
 
     pub fn problem_with_hint(&self, at: At, message: impl Into<String>, hint: impl Into<String>) {
         self.report(at, message.into(), Some(hint.into()));
+    }
+
+    /// Reports a name that nothing has. Silent where the text is not TOML: what is named may be hidden there.
+    pub fn unknown<'n>(
+        &self,
+        at: At,
+        found: &str,
+        what: impl Display,
+        known: impl IntoIterator<Item = &'n str> + Clone,
+    ) {
+        if self.is_toml() {
+            self.problem_with_hint(at, format!("`{found}` is not {what}"), suggestion(found, known));
+        }
     }
 
     fn report(&self, at: At, message: String, hint: Option<String>) {
@@ -101,6 +114,8 @@ pub(super) trait Read: Sized {
 #[derive(Clone, Copy)]
 pub(super) struct Node<'a> {
     pub reading: &'a Reading<'a>,
+    /// The key it stands under, or that its list stands under; problems name it.
+    key: &'a str,
     pub value: &'a Spanned<DeValue<'a>>,
 }
 
@@ -117,9 +132,15 @@ impl<'a> Node<'a> {
         raw.find(text).map_or(self.at(), |start| At(span.start + start + offset))
     }
 
-    /// Reports a problem at this value.
-    pub fn refuse<T>(self, message: impl Into<String>) -> Option<T> {
-        self.reading.problem(self.at(), message);
+    /// Reports a problem at this value, under the name of its key.
+    pub fn refuse<T>(self, message: impl Display) -> Option<T> {
+        self.reading.problem(self.at(), format!("`{}`: {message}", self.key));
+        None
+    }
+
+    /// As [`Self::refuse`], with what to write instead.
+    pub fn refuse_with_hint<T>(self, message: impl Display, hint: impl Into<String>) -> Option<T> {
+        self.reading.problem_with_hint(self.at(), format!("`{}`: {message}", self.key), hint);
         None
     }
 
@@ -158,23 +179,22 @@ impl<'a> Node<'a> {
         let text = self.text()?;
         match text.parse() {
             Ok(value) => Some(value),
-            Err(error) => self.refuse(format!("`{text}` {error}")),
+            Err(error) => self.refuse(format!("`{text}` is not allowed: {error}")),
         }
     }
 
     /// One of a few words.
     pub fn choice<T: Clone>(self, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
-        let found = choices.iter().find(|(word, _)| *word == text);
-        if found.is_none() {
-            let words = choices.iter().map(|(word, _)| *word);
-            let message = format!("`{text}` is not one of {}", quoted(words.clone()));
-            match nearest(text, words) {
-                Some(word) => self.reading.problem_with_hint(self.at(), message, format!("did you mean `{word}`?")),
-                None => self.reading.problem(self.at(), message),
-            }
+        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
+            return Some(value.clone());
         }
-        found.map(|(_, value)| value.clone())
+        let words = choices.iter().map(|(word, _)| *word);
+        let message = format!("`{text}` is not allowed, only {}", quoted(words.clone()));
+        match nearest(text, words) {
+            Some(word) => self.refuse_with_hint(message, format!("did you mean `{word}`?")),
+            None => self.refuse(message),
+        }
     }
 
     pub fn list(self) -> Option<Vec<Node<'a>>> {
@@ -237,10 +257,9 @@ impl Entry<'_> {
 }
 
 fn entries<'a>(reading: &'a Reading<'a>, table: &'a DeTable<'a>) -> Vec<Entry<'a>> {
-    let entry = |(key, value): (&'a Spanned<_>, &'a Spanned<DeValue<'a>>)| Entry {
-        name: AsRef::<str>::as_ref(key.get_ref()),
-        name_at: At(key.span().start),
-        node: Node { reading, value },
+    let entry = |(key, value): (&'a Spanned<DeString<'a>>, &'a Spanned<DeValue<'a>>)| {
+        let name: &'a str = key.get_ref();
+        Entry { name, name_at: At(key.span().start), node: Node { reading, key: name, value } }
     };
     let mut entries: Vec<_> = table.iter().map(entry).collect();
     entries.sort_by_key(|entry| entry.name_at);
@@ -281,16 +300,23 @@ impl<'a> Section<'a> {
     /// The value of a key, if it is there.
     pub fn get(&self, key: &'static str) -> Option<Node<'a>> {
         debug_assert!(self.keys.names.contains(&key), "`{key}` is missing from the keys of {}", self.keys.section);
-        self.table.get(key).map(|value| Node { reading: self.reading, value })
+        self.table.get(key).map(|value| Node { reading: self.reading, key, value })
     }
 
     /// The value of a key; reports when it is missing.
     pub fn need(&self, key: &'static str) -> Option<Node<'a>> {
         let node = self.get(key);
-        if node.is_none() && self.reading.is_toml() {
+        if node.is_none() && self.reading.is_toml() && !self.is_misspelt(key) {
             self.reading.problem(self.at, format!("key `{key}` is missing"));
         }
         node
+    }
+
+    /// Whether an unknown key was probably meant to be this one: it has been reported as that.
+    fn is_misspelt(&self, key: &str) -> bool {
+        let names = self.keys.names;
+        let mut unknown = self.table.keys().map(|name| name.get_ref().as_ref()).filter(|name| !names.contains(name));
+        unknown.any(|name| nearest(name, names.iter().copied()) == Some(key))
     }
 
     /// A value that may be there.
@@ -303,19 +329,20 @@ impl<'a> Section<'a> {
         self.optional(key).unwrap_or(default)
     }
 
-    /// The keys of `choices` that are there; reports when there is none or more than one.
+    /// The one key of `choices` that is there; reports when there is none or more than one.
     pub fn exactly_one(&self, choices: &[&'static str]) -> Option<(&'static str, Node<'a>)> {
-        let mut found = choices.iter().filter_map(|key| Some((*key, self.get(key)?)));
-        let names = quoted(choices.iter().copied());
-        match (found.next(), found.next()) {
-            (Some(one), None) => return Some(one),
-            (None, _) if self.reading.is_toml() => self.reading.problem(self.at, format!("one of {names} is missing")),
-            (None, _) => {}
-            (Some(_), Some((_, second))) => {
-                second.refuse::<()>(format!("only one of {names} may be given")).unwrap_or(())
+        let found: Vec<_> = choices.iter().filter_map(|key| Some((*key, self.get(key)?))).collect();
+        match found[..] {
+            [one] => Some(one),
+            [] => {
+                if self.reading.is_toml() && !choices.iter().any(|key| self.is_misspelt(key)) {
+                    let names = quoted(choices.iter().copied());
+                    self.reading.problem(self.at, format!("one of {names} is missing"));
+                }
+                None
             }
+            [(first, _), (_, second), ..] => second.refuse(format!("cannot stand together with `{first}`")),
         }
-        None
     }
 }
 

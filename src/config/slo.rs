@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::Slo;
 use super::duration::{bounded, show};
 use super::probe::Known;
-use super::problems::suggestion;
 use super::section::{Keys, Node, Section, number};
 use crate::model::{EntityId, FlowId, Number};
 
@@ -67,8 +66,7 @@ fn select(section: &Section<'_>, known: &Known<'_>, systems: &[&str]) -> Option<
         let node: Node<'_> = section.get(key)?;
         let name = node.text()?;
         if !systems.contains(&name) {
-            let hint = suggestion(name, systems.iter().copied());
-            node.reading.problem_with_hint(node.at(), format!("`{name}` is not a system"), hint);
+            node.reading.unknown(node.at(), name, "a system", systems.iter().copied());
         }
         Some(name)
     };
@@ -96,9 +94,9 @@ fn refuse_empty(section: &Section<'_>, known: &Known<'_>, flow: Option<&str>) {
     let names = names.iter().map(String::as_str);
     match section.get("flow").zip(flow) {
         Some((node, flow)) => {
-            let message = format!("`{flow}` is not a flow, or the other selectors exclude it");
-            section.reading.problem_with_hint(node.at(), message, suggestion(flow, names));
+            section.reading.unknown(node.at(), flow, "a flow that the other selectors allow", names);
         }
+        None if !section.reading.is_toml() => {}
         None => section.reading.problem_with_hint(
             section.at,
             "no flow matches the selectors; a promise about nothing would always be kept",

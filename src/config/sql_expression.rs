@@ -272,11 +272,8 @@ impl<'t> Check<'t> {
             return Err(unexpected(token, "a function"));
         }
         if !FUNCTIONS.contains(&word) {
-            let hint = match super::problems::nearest(word, FUNCTIONS) {
-                Some(name) => format!("; did you mean `{name}`?"),
-                None => format!("; allowed: {}", super::problems::quoted(FUNCTIONS)),
-            };
-            return Err(Refusal::new(token.offset, format!("function `{}` is not allowed{hint}", token.text)));
+            let hint = super::problems::suggestion(word, FUNCTIONS);
+            return Err(Refusal::new(token.offset, format!("function `{}` is not allowed; {hint}", token.text)));
         }
         self.expect("(")?;
         self.arguments()

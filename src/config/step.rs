@@ -60,8 +60,7 @@ fn written_as_word(node: Node<'_>) -> Option<(&'static str, Step)> {
         return node.refuse(format!("step `{text}` needs a value: `{{ {text} = … }}`"));
     }
     let words = WORDS.iter().map(|(word, _)| *word).chain(KEYS.names.iter().copied());
-    node.reading.problem_with_hint(node.at(), format!("`{text}` is not a step"), suggestion(text, words));
-    None
+    node.refuse_with_hint(format!("`{text}` is not a step"), suggestion(text, words))
 }
 
 fn written_as_table(node: Node<'_>) -> Option<(&'static str, Step)> {

@@ -1,5 +1,6 @@
 //! `[system.NAME]`: one external system.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -37,7 +38,7 @@ pub(super) fn read(id: SystemId, section: &Section<'_>) -> Option<System> {
     let budget = section.get("budget").and_then(|node| node.section(&BUDGET_KEYS)).map(|section| read_budget(&section));
     let statement_timeout = section.get("statement_timeout").and_then(statement_timeout);
     let commit_delay = section.get("commit_delay").and_then(commit_delay);
-    let tls_ca = section.optional("tls_ca");
+    let tls_ca = section.get("tls_ca").and_then(readable_file);
     let tls = section.get("tls").and_then(|node| node.choice(&TLS_MODES));
     let url = section.need("url");
     // The rest depends on the kind.
@@ -88,6 +89,14 @@ fn tls_mode(section: &Section<'_>, address: &Address, declared: Option<TlsMode>)
         section.reading.problem(ca.at(), "a certificate authority is used only with `tls = \"verify\"`");
     }
     mode
+}
+
+fn readable_file(node: Node<'_>) -> Option<PathBuf> {
+    let path = PathBuf::read(node)?;
+    match std::fs::File::open(&path) {
+        Ok(_) => Some(path),
+        Err(error) => node.refuse(format!("`{}` cannot be read: {error}", path.display())),
+    }
 }
 
 fn commit_delay(node: Node<'_>) -> Option<Duration> {

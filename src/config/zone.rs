@@ -15,6 +15,5 @@ pub(super) fn read(node: Node<'_>) -> Option<Tz> {
         Some(name) => format!("did you mean `{name}`?"),
         None => "write an IANA name such as `UTC` or `Europe/Berlin`".to_owned(),
     };
-    node.reading.problem_with_hint(node.at(), format!("`{text}` is not a time zone"), hint);
-    None
+    node.refuse_with_hint(format!("`{text}` is not a time zone"), hint)
 }
