@@ -80,7 +80,7 @@ impl Schedule {
 
 fn longest_gap(schedule: &cron::Schedule, start: DateTime<Tz>) -> Duration {
     let firings: Vec<_> = schedule.after(&start).take(FIRINGS).collect();
-    let between = firings.windows(2).map(|pair| pair[1].clone() - pair[0].clone());
+    let between = firings.windows(2).map(|pair| pair[1] - pair[0]);
     let hours = (0..HOURS).map(|hour| start + TimeDelta::hours(hour));
     let days = (0..DAYS).map(|day| start + TimeDelta::days(day));
     let around = hours.chain(days).filter_map(|moment| {

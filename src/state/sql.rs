@@ -1,7 +1,5 @@
 //! Text of statements over many rows. Values are always bound; only placeholders are written here.
 
-use std::fmt::Write;
-
 /// Rows a statement takes at most: with six columns well under SQLite's limit of 32,766 parameters.
 pub(super) const ROWS: usize = 1000;
 
@@ -11,7 +9,7 @@ pub(super) fn list(first: usize, count: usize) -> String {
     for number in first..first + count {
         let comma = if number == first { "" } else { ", " };
         // Writing to a `String` cannot fail.
-        let _ = write!(text, "{comma}${number}");
+        text.push_str(&format!("{comma}${number}"));
     }
     text
 }
@@ -22,7 +20,7 @@ pub(super) fn rows(rows: usize, columns: usize) -> String {
     for row in 0..rows {
         let comma = if row == 0 { "" } else { ", " };
         // Writing to a `String` cannot fail.
-        let _ = write!(text, "{comma}({})", list(row * columns + 1, columns));
+        text.push_str(&format!("{comma}({})", list(row * columns + 1, columns)));
     }
     text
 }

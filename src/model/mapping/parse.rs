@@ -2,8 +2,6 @@
 //!
 //! Reasons name what was wanted and what was found, never the data: they are logged.
 
-use std::fmt::Write;
-
 use chrono::{NaiveTime, Timelike};
 use uuid::Uuid;
 
@@ -90,7 +88,7 @@ fn time_text(time: NaiveTime) -> String {
     let micros = time.nanosecond() / 1_000 % 1_000_000;
     if micros > 0 {
         // Writing into a `String` cannot fail.
-        let _: std::fmt::Result = write!(text, ".{micros:06}");
+        text.push_str(&format!(".{micros:06}"));
     }
     text
 }
