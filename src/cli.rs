@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 mod check;
+mod clickhouse;
 
 use check::ConfigFile;
 
@@ -27,6 +28,8 @@ struct Arguments {
 enum Command {
     /// Check the config: print what follows from it, or all its problems.
     Check(ConfigFile),
+    /// Serve ClickHouse's HTTP interface on loopback, with the engine inside.
+    Clickhouse(clickhouse::ClickhouseArgs),
 }
 
 /// How a command ended; the process's exit code.
@@ -109,5 +112,6 @@ fn start_log(filter: &str) -> Result<(), Failure> {
 fn dispatch(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Check(file) => Ok(check::run(&file.config)),
+        Command::Clickhouse(args) => clickhouse::start(args),
     }
 }

@@ -18,6 +18,7 @@ use crate::model::{EntityId, Field, Flow, FlowId, Mapping, SystemId, TenantId};
 
 mod address;
 mod condition;
+mod directories;
 mod duration;
 mod entity;
 mod field;
@@ -43,6 +44,7 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
+pub use directories::cache_dir;
 pub use problems::{Problem, Problems};
 pub use render::render_check;
 pub use secret::Environment;

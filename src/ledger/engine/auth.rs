@@ -116,7 +116,8 @@ mod tests {
     }
 
     fn check(headers: &[(&'static str, &str)], params: &[(&str, &str)], expect: Option<Role>) {
-        let headers: HeaderMap = headers.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect::<HeaderMap>();
+        let headers: HeaderMap =
+            headers.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect::<HeaderMap>();
         let param = |name: &str| params.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
         assert_eq!(users().role(&headers, param).ok(), expect, "{headers:?}");
     }

@@ -4,6 +4,8 @@
 //! time; results as buffers that the library owns until they are destroyed. The library is never unloaded: it keeps
 //! threads of its own.
 
+#![expect(unsafe_code, reason = "a C library is called here, and nowhere else")]
+
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr::NonNull;

@@ -77,7 +77,11 @@ impl Failure {
     /// A failure that this layer found.
     pub fn new(code: Code, message: impl std::fmt::Display) -> Self {
         let (number, name) = code.number_and_name();
-        Self { code: number, status: status_of(number), text: format!("Code: {number}. DB::Exception: {message}. ({name})") }
+        Self {
+            code: number,
+            status: status_of(number),
+            text: format!("Code: {number}. DB::Exception: {message}. ({name})"),
+        }
     }
 
     /// The same with another status, where HTTP has a closer word than ClickHouse's mapping.
@@ -123,8 +127,8 @@ fn status_of(code: u32) -> StatusCode {
     match code {
         194 => StatusCode::UNAUTHORIZED,
         192 | 193 | 497 | 512 | 516 => StatusCode::FORBIDDEN,
-        6 | 8 | 15 | 25 | 26 | 27 | 36 | 38 | 41 | 44 | 53 | 62 | 72 | 117 | 167 | 168 | 223 | 321 | 376 | 427 | 441
-        | 442 => StatusCode::BAD_REQUEST,
+        6 | 8 | 15 | 25 | 26 | 27 | 36 | 38 | 41 | 44 | 53 | 62 | 72 | 117 | 167 | 168 | 223 | 321 | 376 | 427
+        | 441 | 442 => StatusCode::BAD_REQUEST,
         46 | 47 | 50 | 56 | 60 | 63 | 73 | 78 | 81 | 115 | 152 | 336 | 511 => StatusCode::NOT_FOUND,
         159 => StatusCode::REQUEST_TIMEOUT,
         76 | 202 | 209 => StatusCode::SERVICE_UNAVAILABLE,

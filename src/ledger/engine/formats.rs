@@ -28,13 +28,36 @@ pub enum Joining {
 /// How chunks of this output format are joined.
 pub fn joining(format: &str) -> Joining {
     match format.to_ascii_lowercase().as_str() {
-        "tabseparated" | "tsv" | "tabseparatedraw" | "tsvraw" | "raw" | "csv" | "jsoneachrow" | "jsonlines" | "ndjson"
-        | "jsonstringseachrow" | "jsoncompacteachrow" | "jsoncompactstringseachrow" | "rowbinary" | "native" | "tskv"
-        | "lineasstring" | "null" => Joining::Appended,
-        "tabseparatedwithnames" | "tsvwithnames" | "tabseparatedrawwithnames" | "tsvrawwithnames" | "rawwithnames"
-        | "jsoncompacteachrowwithnames" | "jsoncompactstringseachrowwithnames" => Joining::HeaderLines(1),
-        "tabseparatedwithnamesandtypes" | "tsvwithnamesandtypes" | "tabseparatedrawwithnamesandtypes"
-        | "tsvrawwithnamesandtypes" | "rawwithnamesandtypes" | "jsoncompacteachrowwithnamesandtypes"
+        "tabseparated"
+        | "tsv"
+        | "tabseparatedraw"
+        | "tsvraw"
+        | "raw"
+        | "csv"
+        | "jsoneachrow"
+        | "jsonlines"
+        | "ndjson"
+        | "jsonstringseachrow"
+        | "jsoncompacteachrow"
+        | "jsoncompactstringseachrow"
+        | "rowbinary"
+        | "native"
+        | "tskv"
+        | "lineasstring"
+        | "null" => Joining::Appended,
+        "tabseparatedwithnames"
+        | "tsvwithnames"
+        | "tabseparatedrawwithnames"
+        | "tsvrawwithnames"
+        | "rawwithnames"
+        | "jsoncompacteachrowwithnames"
+        | "jsoncompactstringseachrowwithnames" => Joining::HeaderLines(1),
+        "tabseparatedwithnamesandtypes"
+        | "tsvwithnamesandtypes"
+        | "tabseparatedrawwithnamesandtypes"
+        | "tsvrawwithnamesandtypes"
+        | "rawwithnamesandtypes"
+        | "jsoncompacteachrowwithnamesandtypes"
         | "jsoncompactstringseachrowwithnamesandtypes" => Joining::HeaderLines(2),
         "csvwithnames" => Joining::HeaderRecords(1),
         "csvwithnamesandtypes" => Joining::HeaderRecords(2),

@@ -12,38 +12,139 @@ use super::lexer::{Kind, Token, tokens};
 
 /// Table functions that stay inside the engine. Everything else that the engine lists is refused.
 const INNER_TABLE_FUNCTIONS: &[&str] = &[
-    "format", "fuzzjson", "fuzzquery", "generate_series", "generaterandom", "generateseries", "loop", "merge",
-    "mergetreeanalyzeindexes", "mergetreeanalyzeindexesuuid", "mergetreeindex", "mergetreeprojection",
-    "mergetreetextindex", "null", "numbers", "numbers_mt", "primes", "sqlstandardvalues", "timeseriesdata",
-    "timeseriesmetrics", "timeseriesselector", "timeseriestags", "values", "view", "viewexplain", "viewifpermitted",
-    "zeros", "zeros_mt",
+    "format",
+    "fuzzjson",
+    "fuzzquery",
+    "generate_series",
+    "generaterandom",
+    "generateseries",
+    "loop",
+    "merge",
+    "mergetreeanalyzeindexes",
+    "mergetreeanalyzeindexesuuid",
+    "mergetreeindex",
+    "mergetreeprojection",
+    "mergetreetextindex",
+    "null",
+    "numbers",
+    "numbers_mt",
+    "primes",
+    "sqlstandardvalues",
+    "timeseriesdata",
+    "timeseriesmetrics",
+    "timeseriesselector",
+    "timeseriestags",
+    "values",
+    "view",
+    "viewexplain",
+    "viewifpermitted",
+    "zeros",
+    "zeros_mt",
 ];
 
 /// Refused even if the engine did not list them: names of other versions, functions and sources.
 const OUTER_FUNCTIONS: &[&str] = &[
-    "arrowflight", "arrowstream", "azure", "azureblobstorage", "azureblobstoragecluster", "catboostevaluate",
-    "clickhouse", "cluster", "clusterallreplicas", "cosn", "deltalake", "dictionary", "disk", "executable", "file",
-    "filecluster", "filesystem", "gcs", "hdfs", "hdfscluster", "http", "hudi", "iceberg", "input", "jdbc", "library",
-    "mongodb", "mysql", "odbc", "oss", "postgresql", "prometheusquery", "prometheusqueryrange", "python", "redis",
-    "remote", "remotesecure", "s3", "s3cluster", "source", "sqlite", "url", "urlcluster", "ytsaurus",
+    "arrowflight",
+    "arrowstream",
+    "azure",
+    "azureblobstorage",
+    "azureblobstoragecluster",
+    "catboostevaluate",
+    "clickhouse",
+    "cluster",
+    "clusterallreplicas",
+    "cosn",
+    "deltalake",
+    "dictionary",
+    "disk",
+    "executable",
+    "file",
+    "filecluster",
+    "filesystem",
+    "gcs",
+    "hdfs",
+    "hdfscluster",
+    "http",
+    "hudi",
+    "iceberg",
+    "input",
+    "jdbc",
+    "library",
+    "mongodb",
+    "mysql",
+    "odbc",
+    "oss",
+    "postgresql",
+    "prometheusquery",
+    "prometheusqueryrange",
+    "python",
+    "redis",
+    "remote",
+    "remotesecure",
+    "s3",
+    "s3cluster",
+    "source",
+    "sqlite",
+    "url",
+    "urlcluster",
+    "ytsaurus",
 ];
 
 /// Table and database engines that stay inside the engine.
 const INNER_ENGINES: &[&str] = &[
-    "aggregatingmergetree", "atomic", "buffer", "coalescingmergetree", "collapsingmergetree", "graphitemergetree",
-    "join", "log", "materializedview", "memory", "merge", "mergetree", "null", "replacingmergetree", "set",
-    "stripelog", "summingmergetree", "tinylog", "versionedcollapsingmergetree", "view",
+    "aggregatingmergetree",
+    "atomic",
+    "buffer",
+    "coalescingmergetree",
+    "collapsingmergetree",
+    "graphitemergetree",
+    "join",
+    "log",
+    "materializedview",
+    "memory",
+    "merge",
+    "mergetree",
+    "null",
+    "replacingmergetree",
+    "set",
+    "stripelog",
+    "summingmergetree",
+    "tinylog",
+    "versionedcollapsingmergetree",
+    "view",
 ];
 
 /// Beginnings of statements that nobody may send, as words in a row.
 const REFUSED_STATEMENTS: &[&[&str]] = &[
-    &["attach"], &["backup"], &["restore"], &["grant"], &["revoke"], &["undrop"],
-    &["create", "function"], &["create", "user"], &["create", "role"], &["create", "quota"], &["create", "row"],
-    &["create", "policy"], &["create", "settings"], &["create", "profile"], &["create", "named"],
-    &["create", "workload"], &["create", "resource"], &["create", "dictionary"], &["create", "masking"],
-    &["replace", "dictionary"], &["drop", "function"], &["drop", "database", "default"],
-    &["detach", "database", "default"], &["system", "shutdown"], &["system", "kill"], &["system", "suspend"],
-    &["system", "reload", "config"], &["system", "start", "listen"], &["system", "stop", "listen"],
+    &["attach"],
+    &["backup"],
+    &["restore"],
+    &["grant"],
+    &["revoke"],
+    &["undrop"],
+    &["create", "function"],
+    &["create", "user"],
+    &["create", "role"],
+    &["create", "quota"],
+    &["create", "row"],
+    &["create", "policy"],
+    &["create", "settings"],
+    &["create", "profile"],
+    &["create", "named"],
+    &["create", "workload"],
+    &["create", "resource"],
+    &["create", "dictionary"],
+    &["create", "masking"],
+    &["replace", "dictionary"],
+    &["drop", "function"],
+    &["drop", "database", "default"],
+    &["detach", "database", "default"],
+    &["system", "shutdown"],
+    &["system", "kill"],
+    &["system", "suspend"],
+    &["system", "reload", "config"],
+    &["system", "start", "listen"],
+    &["system", "stop", "listen"],
 ];
 
 /// The names that statements are held against.
@@ -79,6 +180,14 @@ impl Guard {
         self.refuse_calls(&tokens)?;
         self.refuse_engines(&tokens)?;
         if role == Role::Reader { refuse_to_readers(&tokens) } else { Ok(()) }
+    }
+
+    /// Lets only statements pass that change nothing, for GET requests.
+    ///
+    /// # Errors
+    /// [`Code::Readonly`].
+    pub fn check_reading(&self, text: &str) -> Result<(), Failure> {
+        refuse_changes(&tokens(text))
     }
 
     fn refuse_calls(&self, tokens: &[Token<'_>]) -> Result<(), Failure> {
@@ -131,7 +240,8 @@ fn refuse_statement(tokens: &[Token<'_>]) -> Result<(), Failure> {
 fn refuse_file_clauses(tokens: &[Token<'_>]) -> Result<(), Failure> {
     let pairs = [("into", "outfile"), ("from", "infile"), ("into", "function"), ("table", "function")];
     for pair in tokens.windows(2) {
-        if let Some((first, second)) = pairs.iter().find(|(first, second)| pair[0].is_word(first) && pair[1].is_word(second))
+        if let Some((first, second)) =
+            pairs.iter().find(|(first, second)| pair[0].is_word(first) && pair[1].is_word(second))
         {
             return Err(denied(format!("`{} {}`", first.to_uppercase(), second.to_uppercase())));
         }
@@ -139,13 +249,21 @@ fn refuse_file_clauses(tokens: &[Token<'_>]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn refuse_to_readers(tokens: &[Token<'_>]) -> Result<(), Failure> {
-    let readonly = |what: &str| Err(Failure::new(Code::Readonly, format!("Cannot execute query in readonly mode: {what}")));
-    const READING: &[&str] = &["select", "with", "from", "show", "describe", "desc", "explain", "exists", "use", "check"];
+/// Beginnings of statements that change nothing.
+const READING: &[&str] = &["select", "with", "from", "show", "describe", "desc", "explain", "exists", "use", "check"];
+
+fn readonly(what: &str) -> Result<(), Failure> {
+    Err(Failure::new(Code::Readonly, format!("Cannot execute query in readonly mode: {what}")))
+}
+
+fn refuse_changes(tokens: &[Token<'_>]) -> Result<(), Failure> {
     let first = tokens.iter().find(|token| !token.is_symbol('('));
-    if !first.is_some_and(|token| READING.iter().any(|word| token.is_word(word))) {
-        return readonly("readers may only read");
-    }
+    let is_reading = first.is_some_and(|token| READING.iter().any(|word| token.is_word(word)));
+    if is_reading { Ok(()) } else { readonly("only reading is allowed") }
+}
+
+fn refuse_to_readers(tokens: &[Token<'_>]) -> Result<(), Failure> {
+    refuse_changes(tokens)?;
     for triple in tokens.windows(3) {
         if triple[0].is_word("settings") && triple[1].name().is_some() && triple[2].is_symbol('=') {
             return readonly("`SETTINGS`");

@@ -96,8 +96,9 @@ impl<'t> Lexer<'t> {
         let Some(first) = chars.next() else { return (Kind::Unclosed, 0) };
         match first {
             '\'' => quoted(rest, '\'').map_or((Kind::Unclosed, rest.len()), |(_, length)| (Kind::Text, length)),
-            '"' | '`' => quoted(rest, first)
-                .map_or((Kind::Unclosed, rest.len()), |(name, length)| (Kind::Quoted(name), length)),
+            '"' | '`' => {
+                quoted(rest, first).map_or((Kind::Unclosed, rest.len()), |(name, length)| (Kind::Quoted(name), length))
+            }
             '\u{2018}' => until(rest, '\u{2019}').map_or((Kind::Unclosed, rest.len()), |end| (Kind::Text, end)),
             '\u{201c}' => until(rest, '\u{201d}').map_or((Kind::Unclosed, rest.len()), |end| {
                 (Kind::Quoted(rest[first.len_utf8()..end - '\u{201d}'.len_utf8()].to_owned()), end)

@@ -25,35 +25,132 @@ impl Default for Limits {
 
 /// Beginnings of names that only change how a statement reads, computes or shows its data.
 const ALLOWED_BEGINNINGS: &[&str] = &[
-    "aggregate_", "aggregation_", "allow_experimental_", "allow_suspicious_", "analyzer_", "any_join_", "apply_",
-    "bool_", "cast_", "compile_", "count_", "data_type_", "date_time_", "deduplicate_", "describe_", "distinct_",
-    "empty_result_", "enable_", "exact_", "external_", "flatten_", "force_", "format_", "formatdatetime_", "fsync_",
-    "function_", "group_by_", "input_format_", "insert_", "interval_output_", "join_", "least_", "lightweight_",
-    "limit", "low_cardinality_", "max_", "merge_tree_", "min_", "mutations_", "normalize_", "offset", "optimize_",
-    "output_format_", "parallelize_", "parsedatetime_", "partial_", "prefer_", "print_pretty_", "query_plan_",
-    "read_in_", "regexp_", "result_overflow_", "rows_", "schema_inference_", "select_", "short_circuit_", "show_",
-    "single_", "sort_", "splitby_", "throw_", "totals_", "transform_", "type_json_", "union_", "use_", "validate_",
+    "aggregate_",
+    "aggregation_",
+    "allow_experimental_",
+    "allow_suspicious_",
+    "analyzer_",
+    "any_join_",
+    "apply_",
+    "bool_",
+    "cast_",
+    "compile_",
+    "count_",
+    "data_type_",
+    "date_time_",
+    "deduplicate_",
+    "describe_",
+    "distinct_",
+    "empty_result_",
+    "enable_",
+    "exact_",
+    "external_",
+    "flatten_",
+    "force_",
+    "format_",
+    "formatdatetime_",
+    "fsync_",
+    "function_",
+    "group_by_",
+    "input_format_",
+    "insert_",
+    "interval_output_",
+    "join_",
+    "least_",
+    "lightweight_",
+    "limit",
+    "low_cardinality_",
+    "max_",
+    "merge_tree_",
+    "min_",
+    "mutations_",
+    "normalize_",
+    "offset",
+    "optimize_",
+    "output_format_",
+    "parallelize_",
+    "parsedatetime_",
+    "partial_",
+    "prefer_",
+    "print_pretty_",
+    "query_plan_",
+    "read_in_",
+    "regexp_",
+    "result_overflow_",
+    "rows_",
+    "schema_inference_",
+    "select_",
+    "short_circuit_",
+    "show_",
+    "single_",
+    "sort_",
+    "splitby_",
+    "throw_",
+    "totals_",
+    "transform_",
+    "type_json_",
+    "union_",
+    "use_",
+    "validate_",
 ];
 
 const ALLOWED_NAMES: &[&str] = &[
-    "alter_sync", "asterisk_include_alias_columns", "asterisk_include_materialized_columns", "extremes", "final",
-    "ignore_data_skipping_indices", "materialize_ttl_after_modify", "read_overflow_mode", "session_timezone",
-    "timeout_overflow_mode", "transfer_overflow_mode", "variant_throw_on_type_mismatch",
+    "alter_sync",
+    "asterisk_include_alias_columns",
+    "asterisk_include_materialized_columns",
+    "extremes",
+    "final",
+    "ignore_data_skipping_indices",
+    "materialize_ttl_after_modify",
+    "read_overflow_mode",
+    "session_timezone",
+    "timeout_overflow_mode",
+    "transfer_overflow_mode",
+    "variant_throw_on_type_mismatch",
 ];
 
 /// Names with the allowed beginnings that reach files or hosts all the same.
-const REFUSED_ENDINGS: &[&str] = &["_schema", "_schema_source", "_path", "_url", "_file", "_files", "_host", "_dictionary"];
+const REFUSED_ENDINGS: &[&str] =
+    &["_schema", "_schema_source", "_path", "_url", "_file", "_files", "_host", "_dictionary"];
 
 /// Settings that mean something to an HTTP connection, or that the layer decides itself; taken and not passed on.
 const IGNORED: &[&str] = &[
-    "add_http_cors_header", "async_insert", "buffer_size", "cancel_http_readonly_queries_on_client_close",
-    "client_protocol_version", "compress", "connect_timeout", "database", "decompress", "default_format",
-    "enable_http_compression", "http_headers_progress_interval_ms", "http_max_field_value_size",
-    "http_native_compression_disable_checksumming_on_decompress", "http_receive_timeout", "http_response_buffer_size",
-    "http_send_timeout", "http_write_exception_in_output_format", "http_zlib_compression_level", "log_comment",
-    "log_queries", "network_compression_method", "password", "query", "query_id", "quota_key", "receive_timeout",
-    "send_progress_in_http_headers", "send_timeout", "session_check", "session_id", "session_timeout", "stacktrace",
-    "user", "wait_end_of_query", "wait_for_async_insert",
+    "add_http_cors_header",
+    "async_insert",
+    "buffer_size",
+    "cancel_http_readonly_queries_on_client_close",
+    "client_protocol_version",
+    "compress",
+    "connect_timeout",
+    "database",
+    "decompress",
+    "default_format",
+    "enable_http_compression",
+    "http_headers_progress_interval_ms",
+    "http_max_field_value_size",
+    "http_native_compression_disable_checksumming_on_decompress",
+    "http_receive_timeout",
+    "http_response_buffer_size",
+    "http_send_timeout",
+    "http_write_exception_in_output_format",
+    "http_zlib_compression_level",
+    "log_comment",
+    "log_queries",
+    "network_compression_method",
+    "password",
+    "query",
+    "query_id",
+    "quota_key",
+    "receive_timeout",
+    "send_progress_in_http_headers",
+    "send_timeout",
+    "session_check",
+    "session_id",
+    "session_timeout",
+    "stacktrace",
+    "user",
+    "wait_end_of_query",
+    "wait_for_async_insert",
 ];
 
 /// The settings of one statement, in the order in which they are set.
@@ -82,11 +179,6 @@ impl Settings {
         for (name, limit) in limits.all() {
             self.default_to(name, limit);
         }
-    }
-
-    /// Whether nothing is set.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// The value asked for.
@@ -119,7 +211,8 @@ impl Settings {
 
     /// `SET …` for all of them.
     pub fn statement(&self) -> String {
-        let assignments: Vec<_> = self.0.iter().map(|(name, value)| format!("{name} = {}", text_literal(value))).collect();
+        let assignments: Vec<_> =
+            self.0.iter().map(|(name, value)| format!("{name} = {}", text_literal(value))).collect();
         format!("SET {}", assignments.join(", "))
     }
 
@@ -154,16 +247,18 @@ fn allowed_value(name: &str, value: &str, role: Role, limits: &Limits) -> Result
     let Some((_, limit)) = limits.all().into_iter().find(|(limited, _)| *limited == name) else {
         return Ok(value.to_owned());
     };
-    let asked: f64 = value.parse().map_err(|_| Failure::new(Code::BadArguments, format!("`{name}` must be a number")))?;
+    let asked: f64 =
+        value.parse().map_err(|_| Failure::new(Code::BadArguments, format!("`{name}` must be a number")))?;
     Ok(if asked > 0.0 && asked <= limit as f64 { value.to_owned() } else { limit.to_string() })
 }
 
 fn refused(name: &str, role: Role) -> Failure {
     match role {
         Role::Reader => Failure::new(Code::Readonly, format!("Cannot modify '{name}' setting in readonly mode")),
-        Role::Writer => {
-            Failure::new(Code::SettingConstraintViolation, format!("Setting {name} should not be changed in the ledger's engine"))
-        }
+        Role::Writer => Failure::new(
+            Code::SettingConstraintViolation,
+            format!("Setting {name} should not be changed in the ledger's engine"),
+        ),
     }
 }
 
@@ -197,7 +292,9 @@ mod tests {
             let code = of(&[(name, "1")], role).map_or_else(|failure| failure.code, |_| 0);
             assert_eq!(code, expect, "{name}");
         }
-        for name in ["output_format_json_quote_64bit_integers", "date_time_input_format", "session_timezone", "query_id"] {
+        for name in
+            ["output_format_json_quote_64bit_integers", "date_time_input_format", "session_timezone", "query_id"]
+        {
             check(name, Role::Reader, 0);
         }
         check("format_schema", Role::Reader, 164);

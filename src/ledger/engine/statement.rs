@@ -127,7 +127,10 @@ fn parse_whole(text: &str) -> Result<Statement, Failure> {
 }
 
 fn unclosed(token: &Token<'_>) -> Failure {
-    Failure::new(Code::SyntaxError, format!("Syntax error: failed at position {} (no end of quote or comment)", token.start + 1))
+    Failure::new(
+        Code::SyntaxError,
+        format!("Syntax error: failed at position {} (no end of quote or comment)", token.start + 1),
+    )
 }
 
 /// The last `FORMAT name` outside of brackets.
@@ -186,9 +189,11 @@ mod tests {
 
     #[test]
     fn refused_texts() {
-        for (text, expect) in
-            [(" -- nothing", "empty query"), ("select 1; select 2", "Multi-statements"), ("select 'a", "no end of quote")]
-        {
+        for (text, expect) in [
+            (" -- nothing", "empty query"),
+            ("select 1; select 2", "Multi-statements"),
+            ("select 'a", "no end of quote"),
+        ] {
             assert!(Statement::parse(text).unwrap_err().text.contains(expect), "{text}");
         }
     }
