@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 mod check;
 mod clickhouse;
+mod view;
 
 use check::ConfigFile;
 

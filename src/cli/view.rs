@@ -1,0 +1,272 @@
+//! The live terminal view: what an auditor sees, twice a second.
+//!
+//! [`View`] holds everything that is shown; [`draw`] and [`plain::lines`] turn it into a picture or into lines and
+//! nothing else. [`feed`] fills it, [`screen`] owns the terminal.
+
+use std::time::Duration;
+
+use crate::model::Verdict;
+
+mod draw;
+pub mod feed;
+pub mod plain;
+pub mod screen;
+
+pub use draw::draw;
+
+/// Everything that is shown.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct View {
+    /// What is audited.
+    pub title: String,
+    /// Since the start.
+    pub elapsed: Duration,
+    /// When the run ends by itself.
+    pub run_for: Option<Duration>,
+    /// In the config's order.
+    pub flows: Vec<FlowLine>,
+    /// Checks in each of the last seconds, oldest first.
+    pub checks_per_second: Vec<u64>,
+    /// Open discrepancies, newest first; more may be open than are listed.
+    pub discrepancies: Vec<DiscrepancyLine>,
+    /// How many are open.
+    pub open: u64,
+    /// What was planted, newest first; empty outside the demo.
+    pub plants: Vec<PlantLine>,
+    /// Spool, engine, stores.
+    pub health: Health,
+}
+
+/// One flow.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FlowLine {
+    /// `stock: erp -> warehouse`.
+    pub name: String,
+    /// Checks so far, in the order of [`Verdict::ALL`].
+    pub verdicts: [u64; Verdict::ALL.len()],
+    /// Keys in flight now.
+    pub in_flight: u64,
+    /// Keys past their deadline now.
+    pub overdue: u64,
+    /// How far the oldest is past it.
+    pub oldest: Duration,
+    /// Discrepancies open now.
+    pub open: u64,
+    /// Half of all changes took at most this long; `None` before the first arrived.
+    pub lag_p50: Option<Duration>,
+    /// All but one in a hundred took at most this long.
+    pub lag_p99: Option<Duration>,
+    /// 0.0..=1.0.
+    pub coverage: f64,
+}
+
+impl FlowLine {
+    /// Checks with this verdict.
+    pub fn count(&self, verdict: Verdict) -> u64 {
+        Verdict::ALL.iter().position(|known| *known == verdict).map_or(0, |index| self.verdicts[index])
+    }
+}
+
+/// One open discrepancy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DiscrepancyLine {
+    /// The flow.
+    pub flow: String,
+    /// The key, as its store rule allows.
+    pub key: String,
+    /// What is wrong.
+    pub verdict: Verdict,
+    /// Stale against mismatch is likely, not certain.
+    pub likely: bool,
+    /// How long the sides have differed, at most.
+    pub lasted: Duration,
+    /// What differs: field, owner's value, target's value.
+    pub fields: Vec<(String, String, String)>,
+}
+
+/// One planted fault.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlantLine {
+    /// When, since the start.
+    pub at: Duration,
+    /// `delay`, `drop`, `duplicate`, `corrupt`.
+    pub fault: String,
+    /// Of what.
+    pub entity: String,
+    /// Of which.
+    pub key: String,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a planted fault.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fate {
+    /// Too young to be told from slowness.
+    Young,
+    /// Reported.
+    Found {
+        /// As what.
+        verdict: Verdict,
+        /// How long after it was planted.
+        after: Duration,
+    },
+    /// Over before it could be told from slowness.
+    Over,
+    /// Old enough, and not reported.
+    Unseen,
+}
+
+/// Spool, engine, stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Health {
+    /// The embedded engine answers.
+    pub engine_up: bool,
+    /// It was started again this often.
+    pub engine_restarts: u64,
+    /// Bytes not yet in the ledger.
+    pub spool_bytes: u64,
+    /// Age of the oldest of them.
+    pub spool_oldest: Duration,
+    /// Failed calls to state and ledger.
+    pub store_errors: u64,
+    /// Reads that waited for a budget.
+    pub throttles: u64,
+    /// Failed runs of probes.
+    pub failed_runs: u64,
+}
+
+/// `8.4 s`, `3 min 20 s`, `2 h 05 min`: as short as a person would say it.
+pub fn spoken(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..120 => format!("{seconds} s"),
+        120..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// `01:05`, with hours when there are any.
+pub fn clock_face(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds / 3600 {
+        0 => format!("{:02}:{:02}", seconds / 60, seconds % 60),
+        hours => format!("{hours}:{:02}:{:02}", seconds / 60 % 60, seconds % 60),
+    }
+}
+
+/// `512 B`, `3.4 MiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut amount = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while amount >= 1024.0 && unit + 1 < UNITS.len() {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    format!("{amount:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A view with something of everything.
+    pub fn sample() -> View {
+        let seconds = Duration::from_secs_f64;
+        let flow = |name: &str, matches: u64, in_flight: u64, open: u64, overdue: u64| {
+            let mut verdicts = [0; Verdict::ALL.len()];
+            (verdicts[0], verdicts[1], verdicts[2]) = (matches, in_flight * 3, open);
+            let (oldest, coverage) = (seconds(overdue as f64 * 1.7), 1.0);
+            let (lag_p50, lag_p99) = (Some(seconds(0.61)), Some(seconds(8.4)));
+            FlowLine { name: name.to_owned(), verdicts, in_flight, overdue, oldest, open, lag_p50, lag_p99, coverage }
+        };
+        let mut quiet = flow("stock: warehouse -> erp", 98, 0, 0, 0);
+        (quiet.lag_p50, quiet.lag_p99, quiet.coverage) = (None, None, 0.87);
+        let field = |name: &str, owner: &str, target: &str| (name.to_owned(), owner.to_owned(), target.to_owned());
+        let discrepancy = |flow: &str, key: &str, verdict, likely, lasted, fields| DiscrepancyLine {
+            flow: flow.to_owned(),
+            key: key.to_owned(),
+            verdict,
+            likely,
+            lasted: seconds(lasted),
+            fields,
+        };
+        let plant = |at: f64, fault: &str, entity: &str, key: &str, fate| PlantLine {
+            at: seconds(at),
+            fault: fault.to_owned(),
+            entity: entity.to_owned(),
+            key: key.to_owned(),
+            fate,
+        };
+        View {
+            title: "demo company, seed 7".to_owned(),
+            elapsed: seconds(37.0),
+            run_for: Some(seconds(60.0)),
+            flows: vec![
+                flow("product: erp -> warehouse", 123, 2, 2, 2),
+                flow("order: erp -> warehouse", 45, 1, 1, 1),
+                quiet,
+            ],
+            checks_per_second: vec![3, 8, 9, 12, 7, 0, 4, 9],
+            discrepancies: vec![
+                discrepancy("order: erp -> warehouse", "1004", Verdict::Missing, false, 5.4, Vec::new()),
+                discrepancy(
+                    "product: erp -> warehouse",
+                    "SKU-0007",
+                    Verdict::Mismatch,
+                    true,
+                    9.9,
+                    vec![
+                        field("price", "12.99 EUR", "13.06 EUR"),
+                        field("title", "oak Mallet, no. 7", "oak Malet, no. 7"),
+                    ],
+                ),
+                discrepancy(
+                    "product: erp -> warehouse",
+                    "SKU-0003",
+                    Verdict::Stale,
+                    false,
+                    14.0,
+                    vec![field("price", "10.49 EUR", "9.99 EUR")],
+                ),
+            ],
+            open: 3,
+            plants: vec![
+                plant(35.0, "drop", "stock", "SKU-0001", Fate::Young),
+                plant(31.6, "delay", "order", "1004", Fate::Found { verdict: Verdict::Missing, after: seconds(5.4) }),
+                plant(
+                    27.1,
+                    "corrupt",
+                    "product",
+                    "SKU-0007",
+                    Fate::Found { verdict: Verdict::Mismatch, after: seconds(6.2) },
+                ),
+                plant(20.0, "duplicate", "order", "1001", Fate::Unseen),
+                plant(12.0, "drop", "stock", "SKU-0009", Fate::Over),
+            ],
+            health: Health { engine_up: true, spool_bytes: 3_500, ..Health::default() },
+        }
+    }
+
+    #[test]
+    fn durations_are_said_as_people_do() {
+        let check = |seconds: f64, expect: &str| assert_eq!(spoken(Duration::from_secs_f64(seconds)), expect);
+        check(0.0, "0.0 s");
+        check(8.44, "8.4 s");
+        check(61.0, "61 s");
+        check(200.0, "3 min 20 s");
+        check(7_500.0, "2 h 05 min");
+        assert_eq!(clock_face(Duration::from_secs(65)), "01:05");
+        assert_eq!(clock_face(Duration::from_secs(3_665)), "1:01:05");
+    }
+
+    #[test]
+    fn sizes_are_said_as_people_do() {
+        assert_eq!((size(0), size(1536), size(5 << 30)), ("0 B".into(), "1.5 KiB".into(), "5.0 GiB".into()));
+    }
+}
