@@ -1,7 +1,17 @@
 //! The history in ClickHouse: tables, rows, the spool in front of it, and the embedded engine.
 
 pub mod engine;
+mod error;
+mod migrate;
+mod queries;
 pub mod rows;
+mod schema;
+mod shipper;
 pub mod spool;
 
+pub use error::LedgerError;
+pub use migrate::migrate;
+pub use queries::{LagQuantiles, Ledger, VerdictCounts};
+pub use schema::LedgerOptions;
+pub use shipper::{ShipError, Shipper, ShipperStatus};
 pub use spool::{Recovered, Spool, SpoolError, SpoolOptions, SpoolStatus};

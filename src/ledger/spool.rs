@@ -13,6 +13,9 @@ mod recover;
 mod segment;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -138,7 +141,7 @@ pub struct SpoolStatus {
     pub bytes: u64,
     /// Segments not yet shipped, the open one included.
     pub segments: usize,
-    /// Age of the oldest of them; since the start of the process for one that was recovered.
+    /// Age of the oldest of them.
     pub oldest_age: Duration,
     /// Commits that wait because the spool is full.
     pub waiting: usize,
@@ -183,11 +186,28 @@ struct Registry {
 
 struct SegmentEntry {
     id: SegmentId,
-    since: Instant,
+    began: Began,
     sealed: bool,
-    recovered: bool,
     bytes: u64,
     runs: Vec<(Uuid, Fate)>,
+}
+
+/// When a segment's first frame was written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Began {
+    /// By this process.
+    Here(Instant),
+    /// By an earlier one: the segment had this age when the spool was opened.
+    Before(Duration, Instant),
+}
+
+impl Began {
+    fn age(self) -> Duration {
+        match self {
+            Self::Here(since) => since.elapsed(),
+            Self::Before(age, since) => age + since.elapsed(),
+        }
+    }
 }
 
 /// What becomes of a frame's rows.
@@ -217,10 +237,16 @@ enum Job {
 #[derive(Clone, Debug)]
 pub(crate) struct ReadySegment {
     pub(crate) id: SegmentId,
-    /// Written by an earlier process, which may have shipped a part of it.
-    pub(crate) recovered: bool,
+    began: Began,
     /// All runs, and whether their rows belong to the ledger.
     pub(crate) runs: Vec<(Uuid, bool)>,
+}
+
+impl ReadySegment {
+    /// No part of it can have been shipped longer ago than this.
+    pub(crate) fn age(&self) -> Duration {
+        self.began.age()
+    }
 }
 
 impl Spool {
@@ -273,7 +299,7 @@ impl Spool {
         SpoolStatus {
             bytes: registry.bytes,
             segments: registry.segments.len(),
-            oldest_age: registry.segments.front().map_or(Duration::ZERO, |segment| segment.since.elapsed()),
+            oldest_age: registry.segments.front().map_or(Duration::ZERO, |segment| segment.began.age()),
             waiting: registry.waiting,
         }
     }
@@ -285,7 +311,7 @@ impl Spool {
         let decided = segment.runs.iter().all(|(_, fate)| *fate != Fate::Undecided);
         (segment.sealed && decided).then(|| ReadySegment {
             id: segment.id,
-            recovered: segment.recovered,
+            began: segment.began,
             runs: segment.runs.iter().map(|(run_id, fate)| (*run_id, *fate == Fate::Ship)).collect(),
         })
     }

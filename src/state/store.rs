@@ -91,6 +91,12 @@ impl StateStore {
         self.pool.close().await;
     }
 
+    /// For tests that break the database.
+    #[cfg(test)]
+    pub(crate) fn pool(&self) -> AnyPool {
+        self.pool.clone()
+    }
+
     pub(crate) fn secret(&self) -> &StateSecret {
         &self.secret
     }

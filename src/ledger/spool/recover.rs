@@ -5,14 +5,14 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::frame::{self, Entry};
 use super::segment::{self, SegmentId, sync_dir};
-use super::{Fate, ReadySegment, Registry, SegmentEntry, Shared, SpoolError, SpoolOptions, blocking};
+use super::{Began, Fate, ReadySegment, Registry, SegmentEntry, Shared, SpoolError, SpoolOptions, blocking};
 use crate::fault;
 use crate::ledger::rows::RunRows;
 use crate::state::change::StateChange;
@@ -41,6 +41,8 @@ struct Found {
     id: SegmentId,
     entries: Vec<Entry>,
     bytes: u64,
+    /// Since it was last written.
+    age: Duration,
 }
 
 pub(super) async fn open(
@@ -54,7 +56,7 @@ pub(super) async fn open(
         make_dir(&own_dir).map_err(&failed)?;
         let lock = lock(&own_dir)?;
         let id = spool_id(&own_dir).map_err(&failed)?;
-        let (found, recovered) = find(&own_dir).map_err(&failed)?;
+        let (found, recovered) = find(&own_dir, &lock).map_err(&failed)?;
         fault::point("recover.truncated");
         Ok((lock, id, found, recovered))
     })
@@ -106,7 +108,8 @@ fn spool_id(dir: &Path) -> io::Result<String> {
     Ok(id)
 }
 
-fn find(dir: &Path) -> io::Result<(Vec<Found>, Recovered)> {
+fn find(dir: &Path, lock: &File) -> io::Result<(Vec<Found>, Recovered)> {
+    let now = file_system_now(lock)?;
     let ids = segment::list(dir)?;
     let mut recovered = Recovered {
         segments: ids.len(),
@@ -116,6 +119,7 @@ fn find(dir: &Path) -> io::Result<(Vec<Found>, Recovered)> {
     let mut found = Vec::with_capacity(ids.len());
     for (position, id) in ids.iter().enumerate() {
         let path = id.path(dir);
+        let written = std::fs::metadata(&path)?.modified()?;
         let bytes = std::fs::read(&path)?;
         let (entries, end) = frame::scan(&bytes);
         if end < bytes.len() {
@@ -128,9 +132,17 @@ fn find(dir: &Path) -> io::Result<(Vec<Found>, Recovered)> {
             file.sync_all()?;
             recovered.torn_bytes += (bytes.len() - end) as u64;
         }
-        found.push(Found { id: *id, entries, bytes: end as u64 });
+        let age = now.duration_since(written).unwrap_or_default();
+        found.push(Found { id: *id, entries, bytes: end as u64, age });
     }
     Ok((found, recovered))
+}
+
+/// Now, by the clock that stamps the segments.
+fn file_system_now(mut lock: &File) -> io::Result<SystemTime> {
+    lock.set_len(0)?;
+    writeln!(lock, "{}", std::process::id())?;
+    lock.metadata()?.modified()
 }
 
 /// Only the last segment was open when its process ended; a hole in another one is the disk's doing.
@@ -146,7 +158,7 @@ fn keep_copy(dir: &Path, id: SegmentId) -> io::Result<PathBuf> {
 async fn apply_all(shared: &Arc<Shared>, found: Vec<Found>, recovered: &mut Recovered) -> Result<(), SpoolError> {
     let discarded: HashSet<Uuid> = found.iter().flat_map(|found| &found.entries).filter_map(discarded).collect();
     let mut present = HashSet::new();
-    for Found { id, entries, bytes } in found {
+    for Found { id, entries, bytes, age } in found {
         let mut runs = Vec::with_capacity(entries.len());
         for (run_id, change) in changes(shared, id, entries).await? {
             present.insert(run_id);
@@ -160,8 +172,8 @@ async fn apply_all(shared: &Arc<Shared>, found: Vec<Found>, recovered: &mut Reco
         }
         let mut registry = shared.registry();
         registry.bytes += bytes;
-        let since = Instant::now();
-        registry.segments.push_back(SegmentEntry { id, since, sealed: true, recovered: true, bytes, runs });
+        let began = Began::Before(age, Instant::now());
+        registry.segments.push_back(SegmentEntry { id, began, sealed: true, bytes, runs });
     }
     forget_others(shared, &present).await
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::segment::{OpenSegment, SegmentId};
-use super::{Fate, Job, Room, SegmentEntry, Shared, SpoolError, frame};
+use super::{Began, Fate, Job, Room, SegmentEntry, Shared, SpoolError, frame};
 use crate::fault;
 use crate::retry::{Backoff, Decision};
 use crate::state::change::StateChange;
@@ -143,9 +143,8 @@ impl Writer {
             self.opened = Instant::now();
             self.shared.registry().segments.push_back(SegmentEntry {
                 id,
-                since: self.opened,
+                began: Began::Here(self.opened),
                 sealed: false,
-                recovered: false,
                 bytes: 0,
                 runs: Vec::new(),
             });

@@ -1,0 +1,243 @@
+//! Carries sealed segments into ClickHouse, in order, until they are there.
+//!
+//! A segment's rows go table by table, one block an insert, each with a deduplication token made of the segment's
+//! name, the table and the block's number. A token that may be older than the tables' deduplication windows, because its
+//! segment is, is looked up by run id before it is used. A segment is deleted when all its blocks are acknowledged; a block that ClickHouse refuses for good goes
+//! to the dead letters and holds up nothing.
+
+mod block;
+mod dead_letter;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clickhouse::Client;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use self::block::LedgerRow;
+use self::dead_letter::DeadLetters;
+use super::rows::{CheckRow, CoverageRow, DiscrepancyRow, FreshnessRow, RunRow, RunRows};
+use super::spool::ReadySegment;
+use super::{LedgerError, Spool, SpoolError, SpoolStatus};
+use crate::fault;
+use crate::retry::{Backoff, Decision};
+
+/// A segment older than this is looked up before it is shipped. A table remembers 20,000 blocks; all auditors together
+/// would have to send it 22 a second to push a token out in this time.
+const LOOK_UP_AFTER: Duration = Duration::from_secs(900);
+
+/// What the shipper has done and how it fares.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShipperStatus {
+    /// How full the spool is.
+    pub spool: SpoolStatus,
+    /// Rows acknowledged by ClickHouse since the start.
+    pub rows: u64,
+    /// Rows found present by looking up, since the start.
+    pub rows_present: u64,
+    /// Tries that failed since the start.
+    pub retries: u64,
+    /// Blocks among the dead letters.
+    pub dead_letters: usize,
+    /// Why the last try failed; `None` since it succeeded.
+    pub last_error: Option<String>,
+}
+
+/// Why a segment could not be shipped now. Data that is refused for good does not come here.
+#[derive(Debug, thiserror::Error)]
+pub enum ShipError {
+    /// ClickHouse.
+    #[error("the ledger does not take what is spooled")]
+    Ledger(#[source] LedgerError),
+    /// The spool.
+    #[error("the spool cannot be shipped")]
+    Spool(#[source] SpoolError),
+    /// The dead letters.
+    #[error("a refused block could not be put away in `{dir}`")]
+    DeadLetter {
+        /// Their directory.
+        dir: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Ships one spool.
+pub struct Shipper {
+    spool: Spool,
+    client: Client,
+    dead_letters: DeadLetters,
+    dead_letter_dir: PathBuf,
+    status: watch::Sender<ShipperStatus>,
+    look_up_after: Duration,
+}
+
+impl Shipper {
+    /// Ships `spool` to the database of `client`. Refused blocks are put into `dead_letters`.
+    pub fn new(spool: Spool, client: Client, dead_letters: impl Into<PathBuf>) -> Self {
+        let dir = dead_letters.into();
+        let (status, _) = watch::channel(ShipperStatus::default());
+        Self {
+            spool,
+            client,
+            dead_letters: DeadLetters::new(dir.clone()),
+            dead_letter_dir: dir,
+            status,
+            look_up_after: LOOK_UP_AFTER,
+        }
+    }
+
+    /// Looks segments up that are older than `age`; 15 minutes unless told otherwise.
+    #[must_use]
+    pub fn look_up_after(mut self, age: Duration) -> Self {
+        self.look_up_after = age;
+        self
+    }
+
+    /// How it fares, for metrics and readiness. [`ShipperStatus::spool`] is as of the shipper's last step.
+    pub fn status(&self) -> watch::Receiver<ShipperStatus> {
+        self.status.subscribe()
+    }
+
+    /// Ships what becomes ready until `stop`. Failures are tried again for as long as it takes.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+        let spool = self.spool.clone();
+        while !stop.is_cancelled() {
+            let changed = spool.changed();
+            let outcome = tokio::select! {
+                () = stop.cancelled() => break,
+                outcome = self.ship_ready() => outcome,
+            };
+            let wait = match outcome {
+                Ok(0) => None,
+                Ok(_) => {
+                    backoff.reset();
+                    continue;
+                }
+                Err(error) => Some(self.failed(&error, &mut backoff)),
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(wait.unwrap_or(Duration::from_secs(1))) => {}
+                () = changed, if wait.is_none() => {}
+            }
+        }
+    }
+
+    fn failed(&self, error: &ShipError, backoff: &mut Backoff) -> Duration {
+        let wait = backoff.next_wait();
+        let text = chain(error);
+        tracing::warn!(wait_ms = wait.as_millis() as u64, "{text}; trying again");
+        self.status.send_modify(|status| {
+            status.retries += 1;
+            status.last_error = Some(text);
+            status.spool = self.spool.status();
+        });
+        wait
+    }
+
+    /// Ships the segments that are ready now and says how many they were.
+    ///
+    /// # Errors
+    /// At the first segment that cannot be shipped now; call again.
+    pub async fn ship_ready(&mut self) -> Result<usize, ShipError> {
+        let mut shipped = 0;
+        while let Some(segment) = self.spool.ready() {
+            self.ship(&segment).await?;
+            shipped += 1;
+            self.status.send_modify(|status| {
+                status.last_error = None;
+                status.dead_letters = self.dead_letters.count();
+            });
+        }
+        self.status.send_modify(|status| status.spool = self.spool.status());
+        Ok(shipped)
+    }
+
+    /// Seals what is open and ships everything: the last step of an orderly shutdown.
+    ///
+    /// # Errors
+    /// As [`Shipper::ship_ready`]; what is left is shipped after the next start.
+    pub async fn drain(&mut self) -> Result<usize, ShipError> {
+        self.spool.seal().await;
+        self.ship_ready().await
+    }
+
+    async fn ship(&mut self, segment: &ReadySegment) -> Result<(), ShipError> {
+        let old_token = segment.age() >= self.look_up_after;
+        let mut runs = self.spool.read(segment).await.map_err(ShipError::Spool)?;
+        fault::point("ship.began");
+        self.ship_table::<CheckRow>(segment, &mut runs, old_token).await?;
+        self.ship_table::<FreshnessRow>(segment, &mut runs, old_token).await?;
+        self.ship_table::<RunRow>(segment, &mut runs, old_token).await?;
+        self.ship_table::<CoverageRow>(segment, &mut runs, old_token).await?;
+        self.ship_table::<DiscrepancyRow>(segment, &mut runs, old_token).await?;
+        fault::point("ship.acknowledged");
+        self.spool.remove(segment).await.map_err(ShipError::Spool)?;
+        fault::point("ship.forgotten");
+        Ok(())
+    }
+
+    async fn ship_table<T: LedgerRow>(
+        &self,
+        segment: &ReadySegment,
+        runs: &mut [RunRows],
+        old_token: bool,
+    ) -> Result<(), ShipError> {
+        let blocks = block::cut(runs.iter_mut().map(T::take).collect(), block::ROWS);
+        let named = blocks.into_iter().enumerate();
+        let named = named.map(|(number, rows)| (format!("{}/{}/{number}", segment.id, T::TABLE), rows));
+        let (tokens, blocks): (Vec<String>, Vec<Vec<T>>) =
+            named.filter(|(token, _)| !self.dead_letters.holds(token)).unzip();
+        let mut present = block::PresentRows::new();
+        if old_token && !blocks.is_empty() {
+            present = block::look_up(&self.client, &blocks).await.map_err(ShipError::Ledger)?;
+        }
+        for (token, rows) in tokens.iter().zip(blocks) {
+            let before = rows.len();
+            let rows = block::absent(rows, &mut present);
+            self.status.send_modify(|status| status.rows_present += (before - rows.len()) as u64);
+            if !rows.is_empty() {
+                self.ship_block(token, &rows).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ship_block<T: LedgerRow>(&self, token: &str, rows: &[T]) -> Result<(), ShipError> {
+        let Err(error) = block::insert(&self.client, token, rows).await else {
+            fault::point("ship.inserted");
+            self.status.send_modify(|status| status.rows += rows.len() as u64);
+            return Ok(());
+        };
+        match error.decision() {
+            Decision::Retry => {
+                // The table may have changed under the client's feet.
+                self.client.clear_cached_metadata().await;
+                Err(ShipError::Ledger(error))
+            }
+            Decision::Fail => {
+                let put = self.dead_letters.put(token, rows, &error);
+                let path = put.map_err(|source| ShipError::DeadLetter { dir: self.dead_letter_dir.clone(), source })?;
+                let count = rows.len();
+                tracing::error!("{}; {count} rows are kept in `{}`", chain(&error), path.display());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
