@@ -21,6 +21,7 @@ lint: ## Formatting, clippy with warnings denied, licences of the dependencies, 
 	cargo fmt --check
 	cargo clippy --all-targets --all-features -- --deny warnings
 	scripts/check-licences.py
+	python3 scripts/checks_test.py
 	scripts/check-words.py
 
 fmt: ## Formats the code
