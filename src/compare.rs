@@ -9,6 +9,8 @@ mod state;
 mod stored;
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 use std::time::Duration;

@@ -93,18 +93,17 @@ fn settled(track: &Track, states: &[OwnerState], target: &Look, context: Context
     matched(lag, event)
 }
 
-/// When the sides came to agree. A target that stood still was either waited for by the owner, which returned to an
-/// earlier state, or it held the newest state before we saw it in the owner.
+/// When the sides came to agree. A target that stood still was waited for by an owner that returned to an earlier
+/// state, or it held the newest state before we saw it in the owner; where both may be, the bounds span both.
 fn caught_up(track: &Track, states: &[OwnerState], target: &Look, context: Context<'_>) -> Interval {
-    let (newest, earlier) = match states.split_last() {
-        Some((newest, earlier)) => (newest.born, earlier),
-        None => (target.window, states),
-    };
+    let Some((newest, earlier)) = states.split_last() else { return target.window };
     if track.target.as_ref() != Some(&target.state) {
         return arrival(target, track.target_seen);
     }
-    let owner_returned = earlier.iter().any(|known| equal(&known.state, &target.state, context.tolerances));
-    if owner_returned { newest } else { track.target_born }
+    if earlier.iter().any(|known| equal(&known.state, &target.state, context.tolerances)) {
+        return newest.born;
+    }
+    Interval::new(track.target_born.low, newest.born.high)
 }
 
 fn matched(lag: Lag, event: Option<FreshnessEvent>) -> Judgement {
@@ -164,7 +163,10 @@ fn differs(case: Case<'_>, track: Option<Track>) -> Judgement {
     let mut track = advanced(&case, track);
     let window = case.target.window;
     let late = Lag::between(track.diverged, window).low > case.context.deadline;
-    let lag = Lag::between(track.clock(), window);
+    let mut lag = Lag::between(track.clock(), window);
+    if track.target_may_lead {
+        lag.low = Duration::ZERO;
+    }
     let (verdict, likely) = verdict(&case, &track, late);
     let needs_confirmation = verdict.is_bad() && !is_confirmed(&case);
     if event.is_none() && !track.counted_bad && lag.low > case.context.deadline {
@@ -212,7 +214,7 @@ fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
         track.possible_until = diverged.high;
         track.target_moved = false;
     } else if !stands_still {
-        track.target_moved = true;
+        track.target_moved = track.target.is_some();
     }
     let unseen = !stands_still && case.older.is_none() && has_gaps(&case.states);
     if led || unseen {
