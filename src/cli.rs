@@ -9,6 +9,8 @@ use tracing_subscriber::EnvFilter;
 
 mod check;
 mod clickhouse;
+mod doctor;
+mod table;
 mod view;
 
 use check::ConfigFile;
@@ -29,6 +31,8 @@ struct Arguments {
 enum Command {
     /// Check the config: print what follows from it, or all its problems.
     Check(ConfigFile),
+    /// Look at every system: can it be reached, are the reads fast, could the login write?
+    Doctor(ConfigFile),
     /// Serve ClickHouse's HTTP interface on loopback, with the engine inside.
     Clickhouse(clickhouse::ClickhouseArgs),
 }
@@ -113,6 +117,12 @@ fn start_log(filter: &str) -> Result<(), Failure> {
 fn dispatch(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Check(file) => Ok(check::run(&file.config)),
+        Command::Doctor(file) => on_runtime(doctor::run(&file)),
         Command::Clickhouse(args) => clickhouse::start(args),
     }
+}
+
+/// Runs a command that waits for the outside.
+fn on_runtime(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
 }

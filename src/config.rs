@@ -58,9 +58,10 @@ pub const EXAMPLE: &str = include_str!("../plumbline.example.toml");
 /// All problems at once, among them that the file cannot be read.
 pub fn load(path: &Path) -> Result<Config, Problems> {
     let text = std::fs::read_to_string(path).map_err(|error| Problems::unreadable(path, &error))?;
-    let base_dir = path.parent().map(Path::to_owned).unwrap_or_default();
-    let base_dir = std::path::absolute(&base_dir).unwrap_or(base_dir);
-    parse(&text, path, &base_dir)
+    // The parent of a bare file name is empty, and an empty path cannot be made absolute.
+    let absolute = std::path::absolute(path).map_err(|error| Problems::unreadable(path, &error))?;
+    let base_dir = absolute.parent().unwrap_or(Path::new("/"));
+    parse(&text, path, base_dir)
 }
 
 /// Checks a config text. `file` is the name in problems; relative paths begin at `base_dir`.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use plumbline::sandbox::Options;
+use plumbline::sandbox::{Company, Options};
 
 fn plumbline(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_plumbline"))
@@ -57,4 +57,33 @@ fn check_names_every_problem_with_its_place() {
 fn a_config_that_is_not_there_is_named() {
     let directory = tempfile::tempdir().expect("a directory");
     check(&plumbline(directory.path(), &["check", "--config", "none.toml"]), 2, "", "none.toml");
+}
+
+/// The demo company, at rest, with its config.
+async fn company() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = Options::for_run(1, None);
+    std::fs::write(directory.path().join("plumbline.toml"), options.plumbline_toml()).expect("a file");
+    Company::create(directory.path(), options).await.expect("a company").close().await.expect("a clean end");
+    directory
+}
+
+#[tokio::test]
+async fn doctor_finds_a_healthy_company_healthy() {
+    let directory = company().await;
+    let output = plumbline(directory.path(), &["doctor"]);
+    check(&output, 0, "erp", "");
+    check(&output, 0, "warehouse", "");
+    check(&output, 0, " 0 errors", "");
+}
+
+#[tokio::test]
+async fn doctor_names_what_is_missing() {
+    let directory = company().await;
+    let file = directory.path().join("plumbline.toml");
+    let config = std::fs::read_to_string(&file).expect("a config");
+    std::fs::write(&file, config.replace("dataset = \"bin\"", "dataset = \"bins\"")).expect("a file");
+    check(&plumbline(directory.path(), &["doctor"]), 1, "bins", "");
+    std::fs::remove_file(directory.path().join("erp.db")).expect("a file");
+    check(&plumbline(directory.path(), &["doctor"]), 1, "erp", "");
 }
