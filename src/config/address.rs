@@ -58,7 +58,9 @@ fn server(node: Node<'_>, referred: &Referred, schemes: &[&str], password: Optio
         if has_password(&url) {
             return node.refuse("already holds a password; remove it or the key `password`");
         }
-        if url.set_password(Some(password.expose_secret())).is_err() {
+        // The setter escapes everything but `%`, which it takes for an escape.
+        let escaped = password.expose_secret().replace('%', "%25");
+        if url.set_password(Some(&escaped)).is_err() {
             return node.refuse("has no host, so `password` cannot be used with it");
         }
     }

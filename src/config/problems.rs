@@ -89,6 +89,25 @@ pub(super) fn line_and_column(text: &str, at: At) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
+/// Longest message; a value that fills a screen helps nobody.
+const LONGEST: usize = 1_000;
+
+/// Without control characters, which a quoted value may hold, and not too long.
+pub(super) fn on_one_line(message: &str) -> String {
+    let mut line: String = message
+        .chars()
+        .take(LONGEST)
+        .flat_map(|character| match character.is_control() {
+            true => character.escape_default().collect::<Vec<_>>(),
+            false => vec![character],
+        })
+        .collect();
+    if message.chars().nth(LONGEST).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 /// The known name that `found` was probably meant to be.
 pub(super) fn nearest<'n>(found: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let length = found.chars().count();

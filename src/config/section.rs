@@ -11,7 +11,7 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue, Error as SyntaxError};
 
-use super::problems::{At, Problem, Problems, line_and_column, nearest, quoted, suggestion};
+use super::problems::{At, Problem, Problems, line_and_column, nearest, on_one_line, quoted, suggestion};
 use super::secret::Environment;
 use crate::model::Number;
 
@@ -22,7 +22,7 @@ pub(super) struct Reading<'a> {
     /// Relative paths begin here.
     pub base_dir: &'a Path,
     pub environment: &'a Environment,
-    problems: RefCell<Vec<(At, Problem)>>,
+    problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<(At, String)>>,
     /// Lines that are not TOML: what else is found there is an echo of that.
     broken_lines: Vec<usize>,
@@ -40,7 +40,7 @@ impl<'a> Reading<'a> {
             let at = At(error.span().map_or(0, |span| span.start));
             self.problem(at, format!("not TOML: {}", error.message().replace('\n', ", ")));
         }
-        self.broken_lines = self.problems.borrow().iter().map(|(_, problem)| problem.line).collect();
+        self.broken_lines = self.problems.borrow().iter().map(|problem| problem.line).collect();
     }
 
     /// Whether the text is TOML. If not, what seems to be missing may be hidden behind the mistake.
@@ -72,7 +72,8 @@ impl<'a> Reading<'a> {
     fn report(&self, at: At, message: String, hint: Option<String>) {
         let (line, column) = line_and_column(self.text, at);
         if !self.broken_lines.contains(&line) {
-            self.problems.borrow_mut().push((at, Problem { line, column, message, hint }));
+            let message = on_one_line(&message);
+            self.problems.borrow_mut().push(Problem { line, column, message, hint });
         }
     }
 
@@ -88,7 +89,7 @@ impl<'a> Reading<'a> {
 
     /// All problems, if there are any.
     pub fn problems(&self) -> Option<Problems> {
-        let list: Vec<_> = self.problems.borrow().iter().map(|(_, problem)| problem.clone()).collect();
+        let list = self.problems.borrow().clone();
         (!list.is_empty()).then(|| Problems::new(self.file, list))
     }
 

@@ -371,3 +371,136 @@ impl<'t> Check<'t> {
         self.arguments()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_allowed() {
+        for text in [
+            "a",
+            "t.a",
+            "\"Weird name\".`b`",
+            "-1.5e-3 + a * (b - 2) / 4 % 3",
+            "coalesce(nullif(trim(a), ''), b, 'it''s')",
+            "case when a = 1 and not b <> 2 then 'x' when c is not null then d else null end",
+            "case a when 1 then true else false end",
+            "cast(a as decimal(10, 2)) || '-' || CAST(b AS TEXT)",
+            "a in (1, 2, 3) or b not in ('x') or c between 1 and 2 or d not like 'x%'",
+            "extract(epoch from a)",
+            "trim(both 'x' from a)",
+            "trim(leading from a)",
+            "trim(a, 'x')",
+            "substr(a, 1, 2)",
+            "concat('--', ';', '/* */', a)",
+            "date_trunc('day', a)",
+            "größe",
+        ] {
+            assert_eq!(check(text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_and_where() {
+        let found = |text: &str| match check(text) {
+            Ok(()) => "allowed".to_owned(),
+            Err(refusal) => format!("{}: {}", refusal.offset, refusal.message),
+        };
+        for (text, expect) in [
+            ("", "0: the expression ends where a column, a value or a function is expected"),
+            ("a; drop table x", "1: `;` is not allowed: a SQL expression is one value"),
+            ("a -- b", "2: comments are not allowed in a SQL expression"),
+            ("a /* b */", "2: comments are not allowed in a SQL expression"),
+            ("a # b", "2: comments are not allowed in a SQL expression"),
+            ("$1", "0: placeholders and dollar quotes are not allowed in a SQL expression"),
+            ("$$a$$", "0: placeholders and dollar quotes are not allowed in a SQL expression"),
+            ("?", "0: placeholders are not allowed in a SQL expression"),
+            ("a::text", "1: placeholders and `::` are not allowed in a SQL expression; write `cast(x as type)`"),
+            ("@@version", "0: variables are not allowed in a SQL expression"),
+            ("(select a from b)", "1: `select` is not allowed in a SQL expression"),
+            ("a from b", "2: `from` is not allowed in a SQL expression"),
+            ("a union all", "2: `union` is not allowed in a SQL expression"),
+            ("exists (select 1)", "0: `exists` is not allowed in a SQL expression"),
+            ("a b", "2: found `b` where the end of the expression is expected"),
+            ("a, b", "1: found `,` where the end of the expression is expected"),
+            ("a)", "1: found `)` where the end of the expression is expected"),
+            ("(a", "2: the expression ends where `)` is expected"),
+            ("uper(a)", "0: function `uper` is not allowed; did you mean `upper`?"),
+            ("public.lower(a)", "12: a quoted or qualified name cannot be called"),
+            ("\"lower\"(a)", "7: a quoted or qualified name cannot be called"),
+            ("cast(a as xml)", "10: `xml` is not a type to cast to; known: "),
+            ("cast(a)", "6: found `)` where `as` is expected"),
+            ("case a end", "7: found `end` where `when` is expected"),
+            ("'a\\'b'", "0: backslashes are not allowed in a SQL expression"),
+            ("'a", "0: ' is not closed"),
+            ("E'a'", "0: the literal `E'…'` is not allowed; write a plain '…'"),
+            ("1a", "0: `1a` is not a number"),
+            ("a not b", "6: found `b` where `in`, `like` or `between` is expected"),
+            ("a is 1", "5: found `1` where `null`, `true` or `false` is expected"),
+            ("lower(a over (order by b))", "8: `over` is not allowed in a SQL expression"),
+            ("a + ", "4: the expression ends where a column, a value or a function is expected"),
+            ("a\u{a0}+ b", "1: `\\u{a0}` is not allowed in a SQL expression"),
+        ] {
+            let found = found(text);
+            assert!(found.starts_with(expect), "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn depth_and_length_are_bounded() {
+        let nested = |depth: usize| format!("{}a{}", "(".repeat(depth), ")".repeat(depth));
+        assert_eq!(check(&nested(60)), Ok(()));
+        assert!(check(&nested(70)).unwrap_err().message.contains("deeper"));
+        assert!(check(&"-".repeat(1_000).replace("--", "- -")).is_err());
+        assert!(check(&"a".repeat(5_000)).unwrap_err().message.contains("4000"));
+        let many = vec!["case when a then"; 200].join(" ");
+        assert!(check(&many).unwrap_err().message.contains("deeper"));
+    }
+
+    /// Pieces of SQL, good and bad.
+    fn piece() -> impl Strategy<Value = String> {
+        let words = prop::sample::select(vec![
+            "a", "1", "1.5e3", "'x'", "\"q\"", "(", ")", ",", ".", "+", "-", "||", "=", "<>", "case", "when", "then",
+            "else", "end", "cast", "as", "text", "lower", "coalesce", "trim", "extract", "from", "in", "not", "is",
+            "null", "between", "and", "select", ";", "--", "/*", "'", "\\", "$", "?", ":", "ü", "\0",
+        ]);
+        prop_oneof![4 => words.prop_map(|word| format!("{word} ")), 1 => "\\PC{0,4}"]
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_answered(pieces in prop::collection::vec(piece(), 0..30)) {
+            let text = pieces.concat();
+            match check(&text) {
+                Ok(()) => {
+                    // Outside of literals and quoted names, nothing that ends or hides anything is left.
+                    let bare = outside_quotes(&text);
+                    for never in [";", "--", "/*", "#", "?", "$", ":", "@", "\\"] {
+                        prop_assert!(!bare.contains(never), "{never} in {text}");
+                    }
+                    prop_assert!(!bare.split(|c: char| !c.is_alphanumeric()).any(|word| word.eq_ignore_ascii_case("select")), "{text}");
+                }
+                Err(refusal) => {
+                    prop_assert!(refusal.offset <= text.len() && text.is_char_boundary(refusal.offset), "{refusal:?}");
+                }
+            }
+        }
+    }
+
+    fn outside_quotes(text: &str) -> String {
+        let mut bare = String::new();
+        let mut open = None;
+        for character in text.chars() {
+            match open {
+                Some(quote) if quote == character => open = None,
+                Some(_) => {}
+                None if matches!(character, '\'' | '"' | '`') => open = Some(character),
+                None => bare.push(character),
+            }
+        }
+        bare
+    }
+}

@@ -43,6 +43,12 @@ const UNITS: [(&str, i64); 5] = [
 /// More digits than this no database holds.
 const MOST_DIGITS: u64 = 1_000;
 
+/// The steps that are written as a word.
+#[cfg(test)]
+pub(super) fn words() -> impl Iterator<Item = &'static str> {
+    WORDS.iter().map(|(word, _)| *word)
+}
+
 pub(super) fn read(node: Node<'_>, field_type: FieldType) -> Option<Step> {
     let (name, step) = if node.is_table() { written_as_table(node)? } else { written_as_word(node)? };
     if fits(&step, field_type) {

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use super::*;
 
+mod docs;
+mod flows;
+mod fuzz;
 mod problems;
+mod values;
 
 const BASE: &str = include_str!("tests/base.toml");
 

@@ -1,0 +1,157 @@
+//! What follows from ownership: flows, projections, deadlines, warnings.
+
+use std::time::Duration;
+
+use super::{BASE, parsed};
+use crate::config::{EXAMPLE, render_check};
+use crate::model::mapping::{Origin, Source, Step, Test};
+use crate::model::{Flow, Value};
+
+/// Flows as `entity: owner -> target [fields] deadline`.
+fn flows(text: &str) -> Vec<String> {
+    let config = parsed(text).unwrap_or_else(|problems| panic!("{problems}"));
+    let show = |flow: &Flow| {
+        let fields: Vec<_> = flow.fields.iter().map(|field| field.name.as_str()).collect();
+        format!("{} [{}] {}s", flow.id, fields.join(" "), flow.deadline.as_secs())
+    };
+    config.flows.iter().map(|flow| show(flow)).collect()
+}
+
+fn flow(text: &str, id: &str) -> Flow {
+    let config = parsed(text).unwrap_or_else(|problems| panic!("{problems}"));
+    let found = config.flows.iter().find(|flow| flow.id.to_string() == id);
+    Flow::clone(found.unwrap_or_else(|| panic!("no flow {id}")))
+}
+
+#[test]
+fn each_owner_flows_to_each_other_system_that_holds_its_fields() {
+    assert_eq!(
+        flows(BASE),
+        ["order: erp -> shop [status] 180s", "order: shop -> erp [total] 180s", "order: shop -> files [paid] 180s",]
+    );
+}
+
+#[test]
+fn several_owners_flow_in_every_ordered_pair() {
+    let text = BASE.replace("owner = \"erp\" }", "owners = [\"erp\", \"shop\"] }").replace(
+        "fields.paid = { path = \"paid\", epoch",
+        "fields.status = \"state\"\nfields.paid = { path = \"paid\", epoch",
+    );
+    assert_eq!(
+        flows(&text),
+        [
+            "order: erp -> files [status] 180s",
+            "order: erp -> shop [status] 180s",
+            "order: shop -> erp [total status] 180s",
+            "order: shop -> files [status paid] 180s",
+        ]
+    );
+    let two_way = |id: &str| flow(&text, id).fields.iter().map(|field| field.two_way).collect::<Vec<_>>();
+    assert_eq!(two_way("order: erp -> shop"), [true]);
+    assert_eq!(two_way("order: shop -> erp"), [false, true]);
+    // `files` owns nothing: it cannot have changed the field.
+    assert_eq!(two_way("order: erp -> files"), [false]);
+}
+
+#[test]
+fn the_tightest_promise_sets_the_deadline() {
+    let promise = |selector: &str, within: &str| {
+        format!(
+            "\n[[slo]]\nname = \"x{}\"\n{selector}within = \"{within}\"\nobjective = 0.99\nwindow = \"1d\"\n",
+            within.len()
+        )
+    };
+    let (base, _) = BASE.split_once("[[slo]]").unwrap();
+    let deadline = |text: &str, id: &str| flow(text, id).deadline;
+    let text =
+        format!("{base}{}{}", promise("owner = \"erp\"\n", "10m"), promise("flow = \"order: erp -> shop\"\n", "2m"));
+    assert_eq!(deadline(&text, "order: erp -> shop"), Duration::from_secs(120));
+    // Nothing is promised here: the class says it.
+    assert_eq!(deadline(&text, "order: shop -> erp"), Duration::from_secs(300));
+    let batch = text.replace("key = \"number\"\n", "key = \"number\"\nclass = \"batch\"\n");
+    assert_eq!(deadline(&batch, "order: shop -> erp"), Duration::from_secs(86_400));
+    // A promise may be looser than the class.
+    let loose = format!("{base}{}", promise("", "1h"));
+    assert_eq!(deadline(&loose, "order: shop -> erp"), Duration::from_secs(3600));
+}
+
+#[test]
+fn each_side_is_compared_in_what_the_other_can_hold() {
+    let status = flow(BASE, "order: erp -> shop").fields.remove(0);
+    assert_eq!(status.owner_projection, [Step::Lower]);
+    assert_eq!(status.target_projection, []);
+    let example = flow(EXAMPLE, "order: shop -> erp");
+    let email = example.fields.iter().find(|field| field.name.as_str() == "email").unwrap();
+    assert_eq!(email.owner_projection, [Step::Trim, Step::Lower, Step::Truncate(64)]);
+    assert_eq!(email.target_projection, []);
+    // Translating steps are not part of it.
+    let note = example.fields.iter().find(|field| field.name.as_str() == "note").unwrap();
+    assert_eq!((&note.owner_projection[..], &note.target_projection[..]), (&[][..], &[][..]));
+    assert!(example.has_source_version);
+    assert!(!flow(EXAMPLE, "order: erp -> shop").has_source_version);
+}
+
+#[test]
+fn a_mapping_selects_each_source_once() {
+    let owner = flow(EXAMPLE, "order: erp -> shop").owner;
+    let mut seen = std::collections::HashSet::new();
+    assert!(owner.sources.iter().all(|source| seen.insert(source)), "{:?}", owner.sources);
+    assert!(owner.sources.contains(&Source::Sql("coalesce(nullif(trim(note), ''), internal_note)".to_owned())));
+    // `write_date`-like columns that several parts name are the same source: `state` is scope and field.
+    let state = owner.sources.iter().position(|source| *source == Source::Path("state".to_owned())).unwrap();
+    assert_eq!(owner.scope[0].source, state);
+    assert!(matches!(owner.scope[0].test, Test::In(_)));
+    assert_eq!(owner.fields[3].as_ref().unwrap().origin, Origin::Source(state));
+    assert_eq!(owner.fields[0].as_ref().unwrap().origin, Origin::Const(Value::from("eu")));
+    assert_eq!(owner.key, [0, 1]);
+}
+
+#[test]
+fn check_prints_the_flows_with_deadline_and_probe() {
+    insta::assert_snapshot!(render_check(&parsed(EXAMPLE)), @r"
+    flow                      fields                                 deadline  probe
+    stock: erp -> warehouse   weight                                 30s       every 15s
+    stock: warehouse -> shop  quantity                               30s       every 10s
+    order: erp -> shop        status, note (two-way)                 2m        cron 0 * * * * * (Europe/Berlin)
+    order: shop -> erp        total, email, paid_at, note (two-way)  2m        every 30s
+    ok: 3 systems, 4 flows, 4 probes, 1 SLO, 0 warnings
+    ");
+}
+
+#[test]
+fn check_prints_problems_as_compilers_do() {
+    let text = BASE.replace("dataset = \"sale_order\"", "dataste = \"sale_order\"").replace("\"text\"", "\"txt\"");
+    insta::assert_snapshot!(render_check(&parsed(&text)), @r"
+    plumbline.toml:18:17: `number`: `txt` is not allowed, only `text`, `integer`, `decimal`, `money`, `boolean`, `timestamp`, `date`, `uuid`, `bytes`, `json`; did you mean `text`?
+    plumbline.toml:20:26: `type`: `txt` is not allowed, only `text`, `integer`, `decimal`, `money`, `boolean`, `timestamp`, `date`, `uuid`, `bytes`, `json`; did you mean `text`?
+    plumbline.toml:24:1: unknown key `dataste`; did you mean `dataset`?
+    3 problems
+    ");
+    let missing = crate::config::load(std::path::Path::new("/does/not/exist.toml"));
+    insta::assert_snapshot!(render_check(&missing), @r"
+    /does/not/exist.toml: cannot be read: No such file or directory (os error 2)
+    1 problem
+    ");
+}
+
+#[test]
+fn risky_combinations_are_warned_about() {
+    let text = BASE
+        .replace("tenant = \"acme\"", "ledger.url = \"http://clickhouse.example.com:8123\"")
+        .replace(
+            "[[probe]]\nentity = \"order\"\nowner = \"erp\"\nkind = \"changes\"\nschedule = \"cron 0 * * * * *\"",
+            "",
+        )
+        .replace("fields.paid = { path = \"paid\", epoch = \"seconds\" }", "")
+        .replace("fields.number = \"text\"", "fields.number = \"text\"\nfields.memo = \"text\"")
+        .replace("[entity.order.in.files]\ndataset = \"orders\"\nfields.number = \"number\"\n", "");
+    let config = parsed(&text).unwrap_or_else(|problems| panic!("{problems}"));
+    insta::assert_snapshot!(config.warnings.join("\n"), @r"
+    plumbline.toml:2:14: the ledger is reached over the network without TLS; use `https://`
+    plumbline.toml:2:14: the ledger is reached over the network without a `user`
+    plumbline.toml:12:9: no entity is mapped in system `files`
+    plumbline.toml:16:1: no probe reads the changes of `order` in `erp`
+    plumbline.toml:19:8: `order.memo` is never compared: it has no owner
+    plumbline.toml:22:8: `order.paid` is never compared: it is held by its owner alone
+    ");
+}
