@@ -2,6 +2,7 @@
 
 pub mod engine;
 mod error;
+mod history;
 mod migrate;
 mod queries;
 pub mod rows;
@@ -10,6 +11,7 @@ mod shipper;
 pub mod spool;
 
 pub use error::LedgerError;
+pub use history::OpenDiscrepancy;
 pub use migrate::migrate;
 pub use queries::{LagQuantiles, Ledger, VerdictCounts};
 pub use schema::LedgerOptions;

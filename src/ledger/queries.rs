@@ -15,8 +15,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Asks the ledger. The client's database is the ledger's.
 #[derive(Clone)]
 pub struct Ledger {
-    client: Client,
-    tenant: TenantId,
+    pub(super) client: Client,
+    pub(super) tenant: TenantId,
 }
 
 /// How many checks had which verdict: by the verdict's word.

@@ -1,0 +1,157 @@
+//! Questions about single records: what was reported, when, and how it stands now.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::LedgerError;
+use super::migrate::timed;
+use super::queries::Ledger;
+use super::rows::{DiscrepancyRow, FreshnessRow};
+use crate::model::Moment;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// An open discrepancy with what differed at the last look.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenDiscrepancy {
+    /// The last step of its life.
+    pub last: DiscrepancyRow,
+    /// Field, owner's value, target's value, as their store rules allow.
+    pub values: Vec<(String, String, String)>,
+}
+
+#[derive(Row, Deserialize)]
+struct LastCheck {
+    entity: String,
+    owner: String,
+    target: String,
+    key_hash: String,
+    fields: Vec<String>,
+    owner_values: Vec<String>,
+    target_values: Vec<String>,
+}
+
+#[derive(Row, Deserialize)]
+struct Until {
+    probes: u64,
+    until: i64,
+}
+
+impl Ledger {
+    /// Every step in the life of discrepancies since then, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses or does not answer.
+    pub async fn discrepancy_events(&self, since: Moment, limit: u64) -> Result<Vec<DiscrepancyRow>, LedgerError> {
+        let query = self
+            .client
+            .query(
+                "SELECT ?fields FROM discrepancy_events \
+                 WHERE tenant = ? AND at >= fromUnixTimestamp64Micro(?, 'UTC') ORDER BY at LIMIT ?",
+            )
+            .bind(self.tenant.as_str())
+            .bind(since.micros().max(0))
+            .bind(limit);
+        timed("read discrepancies", LIMIT, query.fetch_all()).await
+    }
+
+    /// Every freshness event decided since then, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses or does not answer.
+    pub async fn freshness_events(&self, since: Moment, limit: u64) -> Result<Vec<FreshnessRow>, LedgerError> {
+        let query = self
+            .client
+            .query(
+                "SELECT ?fields FROM freshness \
+                 WHERE tenant = ? AND decided_at >= fromUnixTimestamp64Micro(?, 'UTC') ORDER BY decided_at LIMIT ?",
+            )
+            .bind(self.tenant.as_str())
+            .bind(since.micros().max(0))
+            .bind(limit);
+        timed("read freshness", LIMIT, query.fetch_all()).await
+    }
+
+    /// Discrepancies that have moved since then and are open now, those that moved last first, at most `limit`.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses or does not answer.
+    pub async fn open_discrepancies(&self, since: Moment, limit: u64) -> Result<Vec<OpenDiscrepancy>, LedgerError> {
+        let query = self
+            .client
+            .query(
+                "SELECT ?fields FROM (SELECT * FROM discrepancy_events \
+                 WHERE tenant = ? AND at >= fromUnixTimestamp64Micro(?, 'UTC') \
+                 ORDER BY at DESC LIMIT 1 BY discrepancy_id) \
+                 WHERE event NOT IN ('resolved', 'accepted') ORDER BY at DESC LIMIT ?",
+            )
+            .bind(self.tenant.as_str())
+            .bind(since.micros().max(0))
+            .bind(limit);
+        let events: Vec<DiscrepancyRow> = timed("read open discrepancies", LIMIT, query.fetch_all()).await?;
+        let mut values = self.last_values(since, &events).await?;
+        Ok(events
+            .into_iter()
+            .map(|last| {
+                let address = (last.entity.clone(), last.owner.clone(), last.target.clone(), last.key_hash.clone());
+                OpenDiscrepancy { values: values.remove(&address).unwrap_or_default(), last }
+            })
+            .collect())
+    }
+
+    /// What differed when the keys of `events` were last looked at.
+    async fn last_values(&self, since: Moment, events: &[DiscrepancyRow]) -> Result<ValuesByKey, LedgerError> {
+        let hashes: Vec<&str> = events.iter().map(|event| event.key_hash.as_str()).collect();
+        if hashes.is_empty() {
+            return Ok(ValuesByKey::new());
+        }
+        let query = self
+            .client
+            .query(
+                "SELECT ?fields FROM checks \
+                 WHERE tenant = ? AND at >= fromUnixTimestamp64Micro(?, 'UTC') AND key_hash IN ? \
+                 ORDER BY at DESC LIMIT 1 BY entity, owner, target, key_hash",
+            )
+            .bind(self.tenant.as_str())
+            .bind(since.micros().max(0))
+            .bind(hashes);
+        let checks: Vec<LastCheck> = timed("read differing values", LIMIT, query.fetch_all()).await?;
+        let values = |check: &LastCheck| {
+            let pairs = check.owner_values.iter().zip(&check.target_values);
+            let fields = check.fields.iter().zip(pairs);
+            fields.map(|(field, (owner, target))| (field.clone(), owner.clone(), target.clone())).collect()
+        };
+        Ok(checks
+            .into_iter()
+            .map(|check| {
+                let values = values(&check);
+                ((check.entity, check.owner, check.target, check.key_hash), values)
+            })
+            .collect())
+    }
+
+    /// The moment up to which `probes` probes have told what they saw: the oldest start among their last changes
+    /// runs; `None` while fewer have run.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses or does not answer.
+    pub async fn told_until(&self, since: Moment, probes: u64) -> Result<Option<Moment>, LedgerError> {
+        let query = self
+            .client
+            .query(
+                "SELECT count() AS probes, toInt64(min(last)) AS until FROM (\
+                 SELECT toUnixTimestamp64Micro(max(started_at)) AS last FROM runs WHERE tenant = ? AND probe = 'changes' \
+                 AND started_at >= fromUnixTimestamp64Micro(?, 'UTC') GROUP BY entity, owner)",
+            )
+            .bind(self.tenant.as_str())
+            .bind(since.micros().max(0));
+        let row: Until = timed("read the last runs", LIMIT, query.fetch_one()).await?;
+        Ok((row.probes >= probes).then(|| Moment::from_micros(row.until)))
+    }
+}
+
+/// Differing values by entity, owner, target and key hash.
+type ValuesByKey = HashMap<(String, String, String, String), Vec<(String, String, String)>>;
