@@ -117,7 +117,11 @@ impl Shipper {
                     backoff.reset();
                     continue;
                 }
-                Err(error) => Some(self.failed(&error, &mut backoff)),
+                Err(error) => {
+                    let wait = backoff.next_wait();
+                    tracing::warn!(wait_ms = wait.as_millis() as u64, "{}; trying again", chain(&error));
+                    Some(wait)
+                }
             };
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -127,34 +131,26 @@ impl Shipper {
         }
     }
 
-    fn failed(&self, error: &ShipError, backoff: &mut Backoff) -> Duration {
-        let wait = backoff.next_wait();
-        let text = chain(error);
-        tracing::warn!(wait_ms = wait.as_millis() as u64, "{text}; trying again");
-        self.status.send_modify(|status| {
-            status.retries += 1;
-            status.last_error = Some(text);
-            status.spool = self.spool.status();
-        });
-        wait
-    }
-
     /// Ships the segments that are ready now and says how many they were.
     ///
     /// # Errors
     /// At the first segment that cannot be shipped now; call again.
     pub async fn ship_ready(&mut self) -> Result<usize, ShipError> {
         let mut shipped = 0;
-        while let Some(segment) = self.spool.ready() {
-            self.ship(&segment).await?;
-            shipped += 1;
-            self.status.send_modify(|status| {
-                status.last_error = None;
-                status.dead_letters = self.dead_letters.count();
-            });
-        }
-        self.status.send_modify(|status| status.spool = self.spool.status());
-        Ok(shipped)
+        let outcome = loop {
+            let Some(segment) = self.spool.ready() else { break Ok(shipped) };
+            match self.ship(&segment).await {
+                Ok(()) => shipped += 1,
+                Err(error) => break Err(error),
+            }
+        };
+        self.status.send_modify(|status| {
+            status.spool = self.spool.status();
+            status.dead_letters = self.dead_letters.count();
+            status.last_error = outcome.as_ref().err().map(|error| chain(error));
+            status.retries += u64::from(outcome.is_err());
+        });
+        outcome
     }
 
     /// Seals what is open and ships everything: the last step of an orderly shutdown.

@@ -4,6 +4,7 @@
 
 mod cli;
 mod engine;
+mod ledger;
 mod server;
 mod state;
 mod support;
