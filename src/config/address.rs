@@ -36,7 +36,25 @@ pub(super) fn state_address(node: Node<'_>) -> Option<Address> {
     if referred.text().starts_with("sqlite:") {
         return sqlite(node, referred.text());
     }
-    server(node, &referred, POSTGRES, None)
+    let address = server(node, &referred, POSTGRES, None)?;
+    if address.is_local { Some(address) } else { with_tls(node, &address) }
+}
+
+/// The state database is reached over TLS unless it is on this machine. The driver would fall back to no TLS.
+fn with_tls(node: Node<'_>, address: &Address) -> Option<Address> {
+    let mut url = Url::parse(address.url.expose_secret()).ok()?;
+    let mode =
+        url.query_pairs().find(|(name, _)| name == "sslmode" || name == "ssl-mode").map(|(_, mode)| mode.into_owned());
+    match mode.as_deref() {
+        Some("require" | "verify-ca" | "verify-full") => {}
+        Some(_) => {
+            return node.refuse(
+                "the database is not on this machine, so `sslmode` must be `require`, `verify-ca` or `verify-full`",
+            );
+        }
+        None => drop(url.query_pairs_mut().append_pair("sslmode", "require")),
+    }
+    Some(Address { url: SecretString::from(String::from(url)), is_local: false })
 }
 
 /// Never prints the text: it may hold a password.

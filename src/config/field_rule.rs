@@ -97,9 +97,10 @@ fn refuse_misfits(section: &Section<'_>, field: &Field, is_key: bool, origin_key
         ("zone", is_time || field.field_type == FieldType::Date),
         ("epoch", is_time),
     ];
-    let refuse = |key: &'static str, message: String| match section.get(key) {
-        Some(node) => section.reading.problem(node.at(), message),
-        None => {}
+    let refuse = |key: &'static str, message: String| {
+        if let Some(node) = section.get(key) {
+            section.reading.problem(node.at(), message);
+        }
     };
     if origin_key == "const" {
         for key in ["steps", "unit", "scale", "zone", "epoch"] {

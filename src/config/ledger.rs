@@ -35,6 +35,7 @@ pub(super) fn read(section: &Section<'_>) -> Ledger {
             }
         }
     }
+    warn_if_open(section, &ledger);
     ledger
 }
 
@@ -54,7 +55,7 @@ fn server(node: Node<'_>) -> Option<Url> {
 }
 
 /// Warns when anybody on the way could read or write the history.
-pub(super) fn warn_if_open(section: &Section<'_>, ledger: &Ledger) {
+fn warn_if_open(section: &Section<'_>, ledger: &Ledger) {
     let Some(parsed) = ledger.url.as_deref().and_then(|url| Url::parse(url).ok()) else { return };
     if address::is_local(&parsed) {
         return;

@@ -32,6 +32,9 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr
 /// Short enough to type, too long to guess.
 const SHORTEST_TOKEN: usize = 16;
 
+/// Each key in flight takes memory and a row of state.
+const MOST_IN_FLIGHT: u64 = 100_000_000;
+
 impl Plumbline {
     /// What holds when `[plumbline]` says nothing. `base_dir` is the directory of the config file.
     pub(super) fn defaults(base_dir: &Path) -> Self {
@@ -71,7 +74,10 @@ pub(super) fn read(section: &Section<'_>) -> Plumbline {
         http_token,
         secret_key: section.get("secret_key").and_then(secret_key),
         lease: section.get("lease").and_then(lease).unwrap_or(defaults.lease),
-        max_in_flight: section.get("max_in_flight").and_then(at_least_one).unwrap_or(defaults.max_in_flight),
+        max_in_flight: section
+            .get("max_in_flight")
+            .and_then(|node| node.within(1, MOST_IN_FLIGHT))
+            .unwrap_or(defaults.max_in_flight),
         max_spool_bytes: section.get("max_spool_bytes").and_then(spool_bytes).unwrap_or(defaults.max_spool_bytes),
         auditor: section.optional("auditor"),
     }
@@ -103,11 +109,6 @@ fn secret_key(node: Node<'_>) -> Option<SecretString> {
 
 fn lease(node: Node<'_>) -> Option<Duration> {
     duration::bounded(node, Duration::from_secs(1), Duration::from_secs(3600))
-}
-
-pub(super) fn at_least_one(node: Node<'_>) -> Option<u64> {
-    let number = u64::read(node)?;
-    if number == 0 { node.refuse("must be at least 1") } else { Some(number) }
 }
 
 /// Less than this holds not even one probe run.

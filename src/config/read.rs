@@ -9,7 +9,7 @@ use super::entity::{ReadEntity, Systems};
 use super::probe::{Known, ReadProbe};
 use super::problems::{At, Problems};
 use super::section::{Entry, Keys, Node, Reading, Section};
-use super::{Config, Plumbline, Slo, System, entity, flows, ledger, plumbline, probe, slo, system};
+use super::{Config, Plumbline, Slo, System, entity, flows, plumbline, probe, slo, system};
 use crate::model::{EntityId, Flow, SystemId};
 
 pub(super) const KEYS: Keys = Keys {
@@ -63,13 +63,7 @@ fn read_plumbline(root: &Section<'_>) -> Plumbline {
     let Some(section) = root.get("plumbline").and_then(|node| node.section(&plumbline::KEYS)) else {
         return Plumbline::defaults(root.reading.base_dir);
     };
-    let plumbline = plumbline::read(&section);
-    if let Some(section) =
-        section.get("ledger").filter(|node| node.is_table()).and_then(|node| node.quiet_section(&ledger::KEYS))
-    {
-        ledger::warn_if_open(&section, &plumbline.ledger);
-    }
-    plumbline
+    plumbline::read(&section)
 }
 
 /// The entries of `[system.NAME]` or `[entity.NAME]`, which must not be missing.

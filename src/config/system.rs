@@ -113,12 +113,23 @@ impl Default for BudgetConfig {
     }
 }
 
+/// More connections than this no system grants to an auditor.
+const MOST_AT_ONCE: usize = 256;
+/// The rows of a run are held in memory.
+const MOST_ROWS: usize = 10_000_000;
+
 fn read_budget(section: &Section<'_>) -> BudgetConfig {
     let defaults = BudgetConfig::default();
     BudgetConfig {
         requests_per_second: section.get("requests_per_second").and_then(rate).unwrap_or(defaults.requests_per_second),
-        concurrency: section.get("concurrency").and_then(count).unwrap_or(defaults.concurrency),
-        rows_per_run: section.get("rows_per_run").and_then(count).unwrap_or(defaults.rows_per_run),
+        concurrency: section
+            .get("concurrency")
+            .and_then(|node| node.within(1, MOST_AT_ONCE))
+            .unwrap_or(defaults.concurrency),
+        rows_per_run: section
+            .get("rows_per_run")
+            .and_then(|node| node.within(1, MOST_ROWS))
+            .unwrap_or(defaults.rows_per_run),
     }
 }
 
@@ -129,9 +140,4 @@ fn rate(node: Node<'_>) -> Option<f64> {
         return Some(rate);
     }
     node.refuse(format!("must be from 0.001 to 1000000, found {rate}"))
-}
-
-fn count(node: Node<'_>) -> Option<usize> {
-    let count = usize::read(node)?;
-    if count == 0 { node.refuse("must be at least 1") } else { Some(count) }
 }

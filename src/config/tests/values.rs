@@ -128,3 +128,16 @@ fn the_longest_gap_of_a_schedule() {
     // From Friday evening to Monday morning over that night.
     assert_eq!(longest("cron * * 8-17 * * Mon-Fri"), (2 * 24 + 15) * 3600 + 1);
 }
+
+#[test]
+fn a_distant_state_database_is_reached_over_tls() {
+    let state = |url: &str| {
+        let text = BASE.replace("tenant = \"acme\"", &format!("state = \"{url}\""));
+        config(&text).plumbline.state_url.unwrap().expose_secret().to_owned()
+    };
+    assert_eq!(state("postgres://me@db.example.com/s"), "postgres://me@db.example.com/s?sslmode=require");
+    let verified = "postgres://me@db.example.com/s?sslmode=verify-full&sslrootcert=ca.pem";
+    assert_eq!(state(verified), verified);
+    assert_eq!(state("postgres://me@localhost/s"), "postgres://me@localhost/s");
+    assert_eq!(state("sqlite:state.db"), "sqlite:///etc/plumbline/state.db");
+}
