@@ -4,6 +4,7 @@
 //! A *unit* is one entity as one owner holds it, with all flows that start there. Units are taken by lease, so any
 //! number of auditors share them. The engine decides when to look; what a look means is `compare`'s business.
 
+pub mod auditor;
 pub mod discrepancy;
 pub mod durable;
 pub mod entry;
@@ -18,3 +19,4 @@ pub mod run;
 pub mod scheduler;
 pub mod timing;
 pub mod unit;
+pub mod watch;

@@ -37,6 +37,9 @@ pub trait Reader: Send + Sync {
     /// The system read.
     fn system(&self) -> &SystemId;
 
+    /// What has been used of the system's budget since the start.
+    fn usage(&self) -> Usage;
+
     /// Columns (or JSON paths) of the mapping's dataset with their types, for `check`, `doctor` and schema drift.
     async fn describe(&self, mapping: &Mapping) -> Result<Shape, ReadError>;
 

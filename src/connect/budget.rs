@@ -45,6 +45,19 @@ pub struct Usage {
     pub retries: u64,
 }
 
+impl Usage {
+    /// What has been used since `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(earlier.requests),
+            rows: self.rows.saturating_sub(earlier.rows),
+            throttled: self.throttled.saturating_sub(earlier.throttled),
+            retries: self.retries.saturating_sub(earlier.retries),
+        }
+    }
+}
+
 /// The right to send one request; given back when dropped.
 #[derive(Debug)]
 pub struct Permit<'a>(#[expect(dead_code, reason = "held for its drop")] SemaphorePermit<'a>);

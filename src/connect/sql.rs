@@ -214,6 +214,10 @@ impl Reader for SqlReader {
         &self.system
     }
 
+    fn usage(&self) -> Usage {
+        self.budget.usage()
+    }
+
     async fn describe(&self, mapping: &Mapping) -> Result<Shape, ReadError> {
         let columns = self.columns(mapping).await?;
         if columns.is_empty() {

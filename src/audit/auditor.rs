@@ -1,0 +1,248 @@
+//! The running auditor: builds the parts from a config, runs them, and stops them in order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{AnchoredClock, Clock};
+use crate::config::{Config, Ledger as LedgerConfig};
+use crate::connect;
+use crate::ledger::engine::{EmbeddedEngine, EmbeddedOptions};
+use crate::ledger::{self, LedgerOptions, Shipper, ShipperStatus, Spool, SpoolOptions};
+use crate::metrics::{Metrics, RunKind};
+use crate::retry::Backoff;
+use crate::state::{StateSecret, StateStore};
+
+use super::durable::Durable;
+use super::plan::{Readers, units};
+use super::scheduler::Scheduler;
+use super::unit::{Shared, UnitParts};
+use super::watch::Watch;
+
+/// When to stop: first gently, then at once.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// No new work; what runs is finished, the spool is shipped.
+    pub gentle: CancellationToken,
+    /// Whatever still runs is dropped. Nothing is lost by it: the spool holds what was committed.
+    pub now: CancellationToken,
+}
+
+/// What is started besides the config.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The program that has the subcommand `clickhouse`, for the embedded engine; this program usually.
+    pub program: PathBuf,
+}
+
+/// How long a gentle stop waits for the spool to be shipped.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// A built auditor.
+pub struct Auditor {
+    config: Arc<Config>,
+    state: StateStore,
+    spool: Spool,
+    shipper: Shipper,
+    client: clickhouse::Client,
+    engine: Option<Arc<EmbeddedEngine>>,
+    readers: Readers,
+    shared: Arc<Shared>,
+    units: Vec<Arc<UnitParts>>,
+}
+
+impl Auditor {
+    /// Opens state and spool, starts the embedded engine if there is no ClickHouse server, and prepares the units.
+    /// Audited systems are not touched yet.
+    ///
+    /// # Errors
+    /// When a part of our own cannot be opened; the error says which and what to do.
+    pub async fn open(config: Arc<Config>, options: &Options) -> anyhow::Result<Self> {
+        let data_dir = &config.plumbline.data_dir;
+        std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make `{}`", data_dir.display()))?;
+        let secret = secret(&config)?;
+        let state = open_state(&config, &secret).await?;
+        let clock: Arc<dyn Clock> = Arc::new(AnchoredClock::at(state.now().await.context("the state's clock")?));
+        let spool_options = SpoolOptions::new(config.plumbline.max_spool_bytes);
+        let (spool, recovered) = Spool::open(&data_dir.join("spool"), spool_options, &state).await?;
+        tracing::info!(?recovered, "spool opened");
+        let (engine, client) = open_ledger(&config, options).await?;
+        let metrics = Arc::new(Metrics::new());
+        let mut readers = Readers::new();
+        for system in config.systems.values() {
+            metrics.watch_system(&system.id);
+            readers.insert(system.id.clone(), connect::open(system, Arc::clone(&clock))?);
+        }
+        let units = units(&config, &readers, clock.now());
+        for unit in &units {
+            metrics.watch_probe(RunKind::Changes, &unit.entity, &unit.owner.system);
+            metrics.watch_probe(RunKind::Recheck, &unit.entity, &unit.owner.system);
+            unit.flows.iter().for_each(|flow| metrics.watch_flow(&flow.flow.id));
+        }
+        metrics.in_flight_limit(config.plumbline.max_in_flight);
+        metrics.spool_limit(config.plumbline.max_spool_bytes);
+        let shared = Arc::new(Shared {
+            tenant: config.plumbline.tenant.clone(),
+            auditor: auditor_name(&config),
+            clock,
+            journal: Arc::new(Durable { state: state.clone(), spool: spool.clone() }),
+            metrics,
+            secret: secret.digest_key(),
+            in_flight: AtomicU64::new(0),
+            max_in_flight: config.plumbline.max_in_flight,
+        });
+        let shipper = Shipper::new(spool.clone(), client.clone(), data_dir.join("dead-letters"));
+        Ok(Self { config, state, spool, shipper, client, engine, readers, shared, units })
+    }
+
+    /// Counters and gauges of this auditor.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.shared.metrics)
+    }
+
+    /// The state database.
+    pub fn state(&self) -> StateStore {
+        self.state.clone()
+    }
+
+    /// A client of the ledger's database.
+    pub fn ledger(&self) -> clickhouse::Client {
+        self.client.clone()
+    }
+
+    /// Answers whether the auditor can do its work, and keeps the metrics that nobody pushes.
+    pub fn watch(&self) -> Arc<Watch> {
+        Arc::new(Watch::new(
+            Arc::clone(&self.shared.metrics),
+            self.state.clone(),
+            self.spool.clone(),
+            self.shipper.status(),
+            self.engine.clone(),
+            self.readers.clone(),
+        ))
+    }
+
+    /// Runs until `stop`. A gentle stop finishes runs, ships the spool for up to 20 s and gives leases back.
+    ///
+    /// # Errors
+    /// When the auditor can no longer keep what it finds.
+    pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
+        let after_units = CancellationToken::new();
+        let watch = tokio::spawn(self.watch().run(after_units.clone()));
+        let options = ledger_options(&self.config.plumbline.ledger);
+        let status = self.shipper.status();
+        let shipping = tokio::spawn(ship(self.shipper, self.client.clone(), options, after_units.clone()));
+        let lease_time = self.config.plumbline.lease;
+        let scheduler = Scheduler::new(self.units, self.shared, self.state.clone(), lease_time);
+        let outcome = tokio::select! {
+            outcome = scheduler.run(stop.gentle.clone()) => outcome.map_err(anyhow::Error::from),
+            () = stop.now.cancelled() => Ok(()),
+        };
+        self.spool.seal().await;
+        tokio::select! {
+            () = drained(status, &self.spool) => {}
+            () = tokio::time::sleep(DRAIN) => {
+                tracing::warn!("the ledger did not take everything in time; the spool keeps it for the next start");
+            }
+            () = stop.now.cancelled() => {}
+        }
+        after_units.cancel();
+        watch.await.context("the watch died")?;
+        shipping.await.context("the shipper died")?;
+        if let Some(engine) = self.engine.and_then(Arc::into_inner) {
+            engine.stop().await;
+        }
+        self.state.close().await;
+        outcome
+    }
+}
+
+/// Brings the ledger's tables up to date (for as long as it takes: ClickHouse may be away), then ships.
+async fn ship(shipper: Shipper, client: clickhouse::Client, options: LedgerOptions, stop: CancellationToken) {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    loop {
+        let Some(done) = stop.run_until_cancelled(ledger::migrate(&client, &options)).await else { return };
+        match done {
+            Ok(()) => break,
+            Err(error) => {
+                tracing::warn!("the ledger's tables cannot be brought up to date yet: {error}");
+                if stop.run_until_cancelled(tokio::time::sleep(backoff.next_wait())).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+    shipper.run(stop).await;
+}
+
+async fn drained(mut status: tokio::sync::watch::Receiver<ShipperStatus>, spool: &Spool) {
+    while spool.status().segments > 0 {
+        let step = tokio::time::timeout(Duration::from_millis(100), status.changed()).await;
+        if matches!(step, Ok(Err(_))) {
+            return;
+        }
+    }
+}
+
+/// The installation's secret: from the config, else from the data directory, where it is made at the first start.
+///
+/// # Errors
+/// When it is malformed or cannot be read.
+pub fn secret(config: &Config) -> anyhow::Result<StateSecret> {
+    match &config.plumbline.secret_key {
+        Some(text) => StateSecret::from_hex(text.expose_secret()).context("`secret_key`"),
+        None => Ok(StateSecret::in_dir(&config.plumbline.data_dir)?),
+    }
+}
+
+/// The state database with its schema up to date.
+///
+/// # Errors
+/// When it cannot be opened or brought up to date.
+pub async fn open_state(config: &Config, secret: &StateSecret) -> anyhow::Result<StateStore> {
+    let embedded = || format!("sqlite://{}", config.plumbline.data_dir.join("state.db").display());
+    let url = config.plumbline.state_url.as_ref().map_or_else(embedded, |url| url.expose_secret().to_owned());
+    let state = StateStore::open(&url, secret).await.context("the state database cannot be opened")?;
+    state.migrate().await.context("the state database cannot be brought up to date")?;
+    Ok(state)
+}
+
+/// A client of the ledger's database, and the embedded engine behind it unless there is a server.
+///
+/// # Errors
+/// When the embedded engine does not start.
+pub async fn open_ledger(
+    config: &Config,
+    options: &Options,
+) -> anyhow::Result<(Option<Arc<EmbeddedEngine>>, clickhouse::Client)> {
+    let ledger = &config.plumbline.ledger;
+    let client = clickhouse::Client::default().with_database(&ledger.database);
+    if let Some(url) = &ledger.url {
+        let client = client.with_url(url);
+        let client = ledger.user.as_ref().map_or_else(|| client.clone(), |user| client.clone().with_user(user));
+        let password = ledger.password.as_ref().map(|password| password.expose_secret().to_owned());
+        return Ok((None, password.map_or_else(|| client.clone(), |password| client.clone().with_password(password))));
+    }
+    let mut embedded = EmbeddedOptions::new(options.program.clone(), config.plumbline.data_dir.join("ledger"));
+    embedded.libchdb.clone_from(&ledger.libchdb);
+    let engine = EmbeddedEngine::start(embedded).await.context("the embedded ledger cannot be started")?;
+    let client = client.with_url(engine.url()).with_user(engine.user()).with_password(engine.password());
+    Ok((Some(Arc::new(engine)), client))
+}
+
+/// What the config says about the ledger's tables.
+pub fn ledger_options(ledger: &LedgerConfig) -> LedgerOptions {
+    LedgerOptions { database: ledger.database.clone(), cluster: ledger.cluster.clone(), ..LedgerOptions::default() }
+}
+
+/// The configured name, else host and process id: two auditors of one state database must differ.
+fn auditor_name(config: &Config) -> String {
+    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let made = || format!("{}-{}", host().trim(), std::process::id());
+    config.plumbline.auditor.clone().unwrap_or_else(made)
+}
