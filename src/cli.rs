@@ -11,6 +11,8 @@ mod check;
 mod clickhouse;
 mod doctor;
 mod table;
+mod probe;
+mod serve;
 mod view;
 
 use check::ConfigFile;
@@ -35,6 +37,10 @@ enum Command {
     Doctor(ConfigFile),
     /// Serve ClickHouse's HTTP interface on loopback, with the engine inside.
     Clickhouse(clickhouse::ClickhouseArgs),
+    /// Run the schedule until stopped.
+    Serve(ConfigFile),
+    /// Look once at everything an owner holds; exit 0 agree, 1 differ, 2 usage or config, 3 could not read.
+    Probe(probe::Args),
 }
 
 /// How a command ended; the process's exit code.
@@ -118,6 +124,8 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Check(file) => Ok(check::run(&file.config)),
         Command::Doctor(file) => on_runtime(doctor::run(&file)),
+        Command::Serve(file) => serve::run(&file),
+        Command::Probe(args) => probe::run(&args),
         Command::Clickhouse(args) => clickhouse::start(args),
     }
 }

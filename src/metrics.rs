@@ -51,6 +51,21 @@ pub struct Metrics {
     store_errors: IntCounterVec,
 }
 
+/// What reads of a system have used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Statements or requests.
+    pub requests: u64,
+    /// Rows or records they gave.
+    pub rows: u64,
+    /// Requests sent again after a lost connection.
+    pub retries: u64,
+    /// Times that a read had to wait for its turn.
+    pub throttled: u64,
+    /// How long reads waited, all together.
+    pub waited: Duration,
+}
+
 /// How full the spool is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SpoolDepth {
@@ -217,21 +232,14 @@ impl Metrics {
         self.lease.with_label_values(&probe_labels(kind, entity, owner)).set(i64::from(held));
     }
 
-    /// One statement or request to a system, and the rows it gave.
-    pub fn read(&self, system: &SystemId, rows: u64) {
-        self.reads.with_label_values(&[system.as_str()]).inc();
-        self.rows.with_label_values(&[system.as_str()]).inc_by(rows);
-    }
-
-    /// A read is tried again after a failure.
-    pub fn retry(&self, system: &SystemId) {
-        self.retries.with_label_values(&[system.as_str()]).inc();
-    }
-
-    /// A read waited for the system's budget.
-    pub fn throttled(&self, system: &SystemId, waited: Duration) {
-        self.throttles.with_label_values(&[system.as_str()]).inc();
-        self.throttled_seconds.with_label_values(&[system.as_str()]).inc_by(waited.as_secs_f64());
+    /// What reads of a system have used of its budget since the last call.
+    pub fn used(&self, system: &SystemId, used: Used) {
+        let labels = [system.as_str()];
+        self.reads.with_label_values(&labels).inc_by(used.requests);
+        self.rows.with_label_values(&labels).inc_by(used.rows);
+        self.retries.with_label_values(&labels).inc_by(used.retries);
+        self.throttles.with_label_values(&labels).inc_by(used.throttled);
+        self.throttled_seconds.with_label_values(&labels).inc_by(used.waited.as_secs_f64());
     }
 
     /// The system's clock minus ours, and how well that is known.

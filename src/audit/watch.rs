@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connect::Usage;
 use crate::ledger::engine::EmbeddedEngine;
 use crate::ledger::{ShipperStatus, Spool};
-use crate::metrics::{Metrics, SpoolDepth, Store};
+use crate::metrics::{Metrics, SpoolDepth, Store, Used};
 use crate::model::SystemId;
 use crate::server::{Readiness, Status};
 use crate::state::StateStore;
@@ -68,7 +68,8 @@ impl Watch {
         for (system, reader) in &self.readers {
             let usage = reader.usage();
             let last = before.usage.insert(system.clone(), usage).unwrap_or_default();
-            self.metrics.usage(system, usage.since(last));
+            let Usage { requests, rows, throttled, waited, retries } = usage.since(last);
+            self.metrics.used(system, Used { requests, rows, retries, throttled, waited });
         }
         let failures = self.shipper.borrow().retries;
         (before.ledger_failures..failures).for_each(|_| self.metrics.store_error(Store::Ledger));

@@ -29,6 +29,7 @@ pub struct Budget {
     requests: AtomicU64,
     rows: AtomicU64,
     throttled: AtomicU64,
+    waited_micros: AtomicU64,
     retries: AtomicU64,
 }
 
@@ -41,6 +42,8 @@ pub struct Usage {
     pub rows: u64,
     /// Times that a read had to wait for its turn.
     pub throttled: u64,
+    /// How long reads waited for their turn, all together.
+    pub waited: Duration,
     /// Requests sent again after a lost connection.
     pub retries: u64,
 }
@@ -53,6 +56,7 @@ impl Usage {
             requests: self.requests.saturating_sub(earlier.requests),
             rows: self.rows.saturating_sub(earlier.rows),
             throttled: self.throttled.saturating_sub(earlier.throttled),
+            waited: self.waited.saturating_sub(earlier.waited),
             retries: self.retries.saturating_sub(earlier.retries),
         }
     }
@@ -73,6 +77,7 @@ impl Budget {
             requests: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
+            waited_micros: AtomicU64::new(0),
             retries: AtomicU64::new(0),
         }
     }
@@ -90,8 +95,9 @@ impl Budget {
         let slot = match self.slots.try_acquire() {
             Ok(slot) => slot,
             Err(_) => {
-                self.throttled.fetch_add(1, Ordering::Relaxed);
+                let began = Instant::now();
                 let waited = tokio::time::timeout(MAX_WAIT, self.slots.acquire()).await;
+                self.add_wait(began.elapsed());
                 let Ok(Ok(slot)) = waited else {
                     return Err(
                         self.refused(format!("no free slot of {} within {MAX_WAIT:?}", self.limits.concurrency))
@@ -102,8 +108,8 @@ impl Budget {
         };
         let wait = self.take_turn(Instant::now())?;
         if !wait.is_zero() {
-            self.throttled.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(wait).await;
+            self.add_wait(wait);
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
         Ok(Permit(slot))
@@ -134,6 +140,12 @@ impl Budget {
         ReadError::Budget { system: self.system.clone(), limit }
     }
 
+    fn add_wait(&self, waited: Duration) {
+        self.throttled.fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        self.waited_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
     /// Counts rows that were read.
     pub fn add_rows(&self, rows: usize) {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
@@ -150,6 +162,7 @@ impl Budget {
             requests: self.requests.load(Ordering::Relaxed),
             rows: self.rows.load(Ordering::Relaxed),
             throttled: self.throttled.load(Ordering::Relaxed),
+            waited: Duration::from_micros(self.waited_micros.load(Ordering::Relaxed)),
             retries: self.retries.load(Ordering::Relaxed),
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
-use super::{Budget, ChangesPage, ClockReading, Column, Cursor, Finding, KeyedRead, ReadError, Reader, Shape};
+use super::{Budget, ChangesPage, ClockReading, Column, Cursor, Finding, KeyedRead, ReadError, Reader, Shape, Usage};
 use crate::clock::Clock;
 use crate::config::{System, SystemKind};
 use crate::model::{EntityId, Interval, Key, Mapping, Raw, RawRow, Record, SystemId};
