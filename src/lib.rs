@@ -15,6 +15,7 @@
 //! - [`cli`]: the commands; no logic.
 
 pub mod audit;
+pub mod causes;
 pub mod cli;
 pub mod clock;
 pub mod compare;

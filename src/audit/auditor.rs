@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
+use crate::causes::chain;
 use crate::clock::{AnchoredClock, Clock};
 use crate::config::{Config, Ledger as LedgerConfig};
 use crate::connect;
@@ -170,7 +171,7 @@ async fn ship(shipper: Shipper, client: clickhouse::Client, options: LedgerOptio
         match done {
             Ok(()) => break,
             Err(error) => {
-                tracing::warn!("the ledger's tables cannot be brought up to date yet: {error}");
+                tracing::warn!("the ledger's tables cannot be brought up to date yet: {}", chain(&error));
                 if stop.run_until_cancelled(tokio::time::sleep(backoff.next_wait())).await.is_none() {
                     return;
                 }

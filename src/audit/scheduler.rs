@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::causes::chain;
 use crate::metrics::{RunKind, Store};
 use crate::state::change::{Lease, UnitName};
 use crate::state::{StateError, StateStore};
@@ -80,7 +81,7 @@ impl Scheduler {
                     if let Err(error) = self.share_out().await {
                         // Without state nobody can take our leases over either; units notice by themselves.
                         self.shared.metrics.store_error(Store::State);
-                        tracing::error!("leases could not be renewed: {error}");
+                        tracing::error!("leases could not be renewed: {}", chain(&error));
                     }
                 }
             }
@@ -138,7 +139,7 @@ impl Scheduler {
             Err(UnitError::Store { source, .. }) if source.store == Store::State => {
                 // State is away for now: the lease runs out or is renewed, and the unit is taken up again.
                 self.shared.metrics.store_error(Store::State);
-                tracing::error!(%unit, "{source}: {}", chain(&source));
+                tracing::error!(%unit, "{}", chain(&source));
                 Ok(())
             }
             Err(source) => Err(SchedulerError::Unit { unit, source }),
@@ -149,17 +150,11 @@ impl Scheduler {
         self.running.values().for_each(|running| running.stop.cancel());
         while let Some(ended) = self.tasks.join_next_with_id().await {
             if let Err(error) = self.ended(ended) {
-                tracing::error!("{error}: {}", chain(&error));
+                tracing::error!("{}", chain(&error));
             }
         }
         if let Err(error) = self.state.leave(&self.shared.auditor).await {
-            tracing::warn!("leases could not be given back, they will run out: {error}");
+            tracing::warn!("leases could not be given back, they will run out: {}", chain(&error));
         }
     }
-}
-
-/// The causes of an error after its own text.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

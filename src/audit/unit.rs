@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Schedule;
-use crate::connect::{ClockReading, Reader};
+use crate::connect::{ClockReading, ReadError, Reader};
 use crate::metrics::{Metrics, Outcome, Reason, RunKind, Skip};
 use crate::model::digest::DigestKey;
 use crate::model::{EntityId, Field, Flow, Key, Mapping, Moment, SystemId, TenantId, Tolerance};
@@ -108,6 +108,8 @@ pub struct Unit {
     queue: Queue,
     clocks: HashMap<SystemId, ClockReading>,
     committed_at: Moment,
+    /// The failure that was last told, so that a system that stays away is told once.
+    told: Option<String>,
 }
 
 /// Why a unit ended by itself.
@@ -167,7 +169,16 @@ impl Unit {
             }
         }
         shared.in_flight.fetch_add(queue.len() as u64, Ordering::Relaxed);
-        Ok(Self { parts, shared, lease, position, queue, clocks: HashMap::new(), committed_at: Moment::MIN })
+        Ok(Self {
+            parts,
+            shared,
+            lease,
+            position,
+            queue,
+            clocks: HashMap::new(),
+            committed_at: Moment::MIN,
+            told: None,
+        })
     }
 
     /// Unsettled keys.
@@ -258,6 +269,9 @@ impl Unit {
         let store = |source| UnitError::Store { unit: self.parts.name.clone(), source };
         match self.shared.journal.commit(change, rows).await.map_err(store)? {
             Committed::Yes => {
+                if summary.failure.is_none() && summary.total() > 0 {
+                    self.tell_recovery();
+                }
                 self.count_run(kind, ended.since(started), &summary);
                 Ok(summary)
             }
@@ -292,6 +306,24 @@ impl Unit {
                 tracing::debug!("clock not measured: {error}");
                 self.clocks.remove(&side.system);
             }
+        }
+    }
+
+    /// Logs a failed read once for as long as it stays the same.
+    fn tell(&mut self, error: &ReadError) {
+        let text = error.to_string();
+        if self.told.as_ref() == Some(&text) {
+            tracing::debug!(unit = %self.parts.name, "still: {text}");
+        } else {
+            tracing::warn!(unit = %self.parts.name, "{text}");
+            self.told = Some(text);
+        }
+    }
+
+    /// Says that a system is back after a failure that was told.
+    fn tell_recovery(&mut self) {
+        if let Some(text) = self.told.take() {
+            tracing::info!(unit = %self.parts.name, "reads work again after: {text}");
         }
     }
 

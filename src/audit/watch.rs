@@ -63,7 +63,11 @@ impl Watch {
 
     fn refresh(&self) {
         let spool = self.spool.status();
-        self.metrics.spool(SpoolDepth { bytes: spool.bytes, segments: spool.segments as u64, oldest: spool.oldest_age });
+        self.metrics.spool(SpoolDepth {
+            bytes: spool.bytes,
+            segments: spool.segments as u64,
+            oldest: spool.oldest_age,
+        });
         let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
         for (system, reader) in &self.readers {
             let usage = reader.usage();

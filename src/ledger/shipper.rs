@@ -20,6 +20,7 @@ use self::dead_letter::DeadLetters;
 use super::rows::{CheckRow, CoverageRow, DiscrepancyRow, FreshnessRow, RunRow, RunRows};
 use super::spool::ReadySegment;
 use super::{LedgerError, Spool, SpoolError, SpoolStatus};
+use crate::causes::chain;
 use crate::fault;
 use crate::retry::{Backoff, Decision};
 
@@ -224,16 +225,4 @@ impl Shipper {
             }
         }
     }
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

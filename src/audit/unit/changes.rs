@@ -155,7 +155,7 @@ impl Unit {
 
     /// The owner could not be read: nothing is known of any flow.
     fn blind(&mut self, run: &mut Run, error: &ReadError) {
-        tracing::warn!(unit = %self.parts.name, "{error}");
+        self.tell(error);
         run.summary.failure = Some(error.reason_code());
         let from = self.position.covered_to;
         for flow in &self.parts.flows {
@@ -184,7 +184,8 @@ impl Unit {
     }
 
     /// An idle run that moved nothing is not written anywhere; metrics tell that it ran.
-    fn idle(&self, run: Run) -> Summary {
+    fn idle(&mut self, run: Run) -> Summary {
+        self.tell_recovery();
         self.count_run(run.kind, self.shared.clock.now().since(run.started), &run.summary);
         run.summary
     }

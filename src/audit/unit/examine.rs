@@ -430,8 +430,8 @@ impl Unit {
         fields.iter().map(redact).collect()
     }
 
-    fn note_failure(&self, run: &mut Run, error: &ReadError) {
-        tracing::warn!(unit = %self.parts.name, "{error}");
+    fn note_failure(&mut self, run: &mut Run, error: &ReadError) {
+        self.tell(error);
         run.summary.failure.get_or_insert(error.reason_code());
     }
 }

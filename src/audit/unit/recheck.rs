@@ -80,7 +80,7 @@ impl Unit {
 
     /// The owner could not be read: the keys stay as they are and are looked at again.
     fn owner_unread(&mut self, run: &mut Run, slots: &[(usize, u128)], error: &ReadError) {
-        tracing::warn!(unit = %self.parts.name, "{error}");
+        self.tell(error);
         run.summary.failure = Some(error.reason_code());
         let now = self.shared.clock.now();
         for &slot in slots {
