@@ -58,17 +58,10 @@ pub const EXAMPLE: &str = include_str!("../plumbline.example.toml");
 /// All problems at once, among them that the file cannot be read.
 pub fn load(path: &Path) -> Result<Config, Problems> {
     let text = std::fs::read_to_string(path).map_err(|error| Problems::unreadable(path, &error))?;
-<<<<<<< HEAD
     // The parent of a bare file name is empty, and an empty path cannot be made absolute.
     let absolute = std::path::absolute(path).map_err(|error| Problems::unreadable(path, &error))?;
     let base_dir = absolute.parent().unwrap_or(Path::new("/"));
     parse(&text, path, base_dir)
-=======
-    // The parent of a bare file name is the empty path, which means the working directory.
-    let base_dir = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let base_dir = std::path::absolute(base_dir).unwrap_or_else(|_| base_dir.to_owned());
-    parse(&text, path, &base_dir)
->>>>>>> 103c4ed (audit, cli: serve the schedule, look once, tell a failure once)
 }
 
 /// Checks a config text. `file` is the name in problems; relative paths begin at `base_dir`.
