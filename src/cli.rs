@@ -10,9 +10,9 @@ use tracing_subscriber::EnvFilter;
 mod check;
 mod clickhouse;
 mod doctor;
-mod table;
 mod probe;
 mod serve;
+mod table;
 mod view;
 
 use check::ConfigFile;
