@@ -5,6 +5,7 @@
 mod cli;
 mod engine;
 mod ledger;
+mod readers;
 mod server;
 mod state;
 mod support;

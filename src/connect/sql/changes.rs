@@ -35,7 +35,6 @@ impl SqlReader {
         let safe = answer.watermark(self.dialect(), self.commit_delay);
         let position = self.position(&plan, by, cursor, safe).await?;
         let sequence = by.form.is_none();
-        let goal = position.goal(safe, sequence);
 
         let statement = page_statement(&plan, by, &position, limit);
         let most = limit.saturating_add(position.pass.as_ref().map_or(0, |pass| pass.ties));
@@ -47,13 +46,8 @@ impl SqlReader {
         let last = page.last_row(&plan, by);
         // A last row without a usable stamp is one at infinity: there is nothing behind it.
         let cut = cut && last.is_some();
-        let next = position.after(goal, answer.now, last, cut, sequence);
-        let covered = match (&next.settled, position.pass.is_none()) {
-            _ if cut => None,
-            (Settled::Until(micros), _) => Some(*micros),
-            (_, true) => Some(safe),
-            (_, false) => None,
-        };
+        let next = position.after(safe, answer.now, last, cut, sequence);
+        let covered = (!cut).then(|| position.covers(safe));
         Ok(ChangesPage {
             records: page.records,
             next: next.encode().map_err(|unfit| self.unfit(unfit))?,

@@ -86,6 +86,11 @@ fn pool<Db: Database>(system: &System) -> PoolOptions<Db> {
         })
 }
 
+/// The drivers' own parsers do not mind a wrong scheme.
+fn checked<'a>(system: &System, url: &'a str, schemes: &[&str], expect: &str) -> Result<&'a str, ReadError> {
+    if schemes.iter().any(|scheme| url.starts_with(scheme)) { Ok(url) } else { Err(not_a_url(system, expect)) }
+}
+
 fn not_a_url(system: &System, expect: &str) -> ReadError {
     // What the parser says may repeat the password.
     let reason = format!("`url` is not one for this kind of system; expected `{expect}`");
@@ -93,8 +98,9 @@ fn not_a_url(system: &System, expect: &str) -> ReadError {
 }
 
 fn postgres_options(system: &System, url: &str, limit: Duration) -> Result<PgConnectOptions, ReadError> {
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|_| not_a_url(system, "postgres://user:password@host:5432/database"))?;
+    let expect = "postgres://user:password@host:5432/database";
+    let url = checked(system, url, &["postgres://", "postgresql://"], expect)?;
+    let options = PgConnectOptions::from_str(url).map_err(|_| not_a_url(system, expect))?;
     let millis = limit.as_millis().to_string();
     let mut options = options
         .application_name(APPLICATION_NAME)
@@ -104,7 +110,8 @@ fn postgres_options(system: &System, url: &str, limit: Duration) -> Result<PgCon
             ("statement_timeout", &millis),
             ("lock_timeout", &millis),
             ("idle_in_transaction_session_timeout", &millis),
-            ("bytea_output", "hex"),
+            // A passive reader takes one processor at most.
+            ("max_parallel_workers_per_gather", "0"),
         ])
         .ssl_mode(match system.tls {
             TlsMode::Off => PgSslMode::Disable,
@@ -118,10 +125,11 @@ fn postgres_options(system: &System, url: &str, limit: Duration) -> Result<PgCon
 }
 
 fn mysql_options(system: &System, url: &str) -> Result<MySqlConnectOptions, ReadError> {
+    let expect = "mysql://user:password@host:3306/database";
+    let url = checked(system, url, &["mysql://", "mariadb://"], expect)?;
     // MariaDB's own scheme means the same.
     let url = url.strip_prefix("mariadb://").map_or_else(|| url.to_owned(), |rest| format!("mysql://{rest}"));
-    let options = MySqlConnectOptions::from_str(&url)
-        .map_err(|_| not_a_url(system, "mysql://user:password@host:3306/database"))?;
+    let options = MySqlConnectOptions::from_str(&url).map_err(|_| not_a_url(system, expect))?;
     let mut options = options.charset("utf8mb4").ssl_mode(match system.tls {
         TlsMode::Off => MySqlSslMode::Disabled,
         TlsMode::Require => MySqlSslMode::Required,
@@ -152,7 +160,9 @@ async fn settle_mysql(connection: &mut MySqlConnection, limit: Duration) -> Resu
 }
 
 fn sqlite_options(system: &System, url: &str, limit: Duration) -> Result<SqliteConnectOptions, ReadError> {
-    let options = SqliteConnectOptions::from_str(url).map_err(|_| not_a_url(system, "sqlite:path/to/file.db"))?;
+    let expect = "sqlite:path/to/file.db";
+    let url = checked(system, url, &["sqlite:"], expect)?;
+    let options = SqliteConnectOptions::from_str(url).map_err(|_| not_a_url(system, expect))?;
     let path: PathBuf = options.get_filename().to_path_buf();
     Ok(options
         .filename(path)

@@ -49,6 +49,8 @@ pub(super) enum Settled {
 pub(super) struct Pass {
     /// Their clock at the pass's first statement.
     pub started: i64,
+    /// The watermark before it, on their clock: what the pass covers when it ends.
+    pub covers: i64,
     /// What is settled when the pass ends.
     pub goal: Settled,
     /// The stamp or number of the last row read.
@@ -99,7 +101,7 @@ impl Position {
     }
 
     /// What will be settled when a pass that begins now ends. `watermark` is on their clock.
-    pub fn goal(&self, watermark: i64, sequence: bool) -> Settled {
+    fn goal(&self, watermark: i64, sequence: bool) -> Settled {
         if !sequence {
             let before = if let Settled::Until(micros) = self.settled { micros } else { i64::MIN };
             return Settled::Until(watermark.max(before));
@@ -108,12 +110,20 @@ impl Position {
         mark.map_or_else(|| self.settled.clone(), |(_, number)| Settled::Number(number.clone()))
     }
 
-    /// The position after a page. `last` is `None` for an empty page, `cut` when there is more to read.
-    pub fn after(&self, goal: Settled, now: i64, last: Option<LastRow>, cut: bool, sequence: bool) -> Self {
+    /// Up to when the pass under way, or one that begins at `watermark`, has seen everything when it ends.
+    pub fn covers(&self, watermark: i64) -> i64 {
+        let before = if let Settled::Until(micros) = self.settled { micros } else { i64::MIN };
+        self.pass.as_ref().map_or(watermark, |pass| pass.covers).max(before)
+    }
+
+    /// The position after a page of a pass that began at `watermark` unless one is under way. `last` is `None` for
+    /// an empty page, `cut` when there is more to read.
+    pub fn after(&self, watermark: i64, now: i64, last: Option<LastRow>, cut: bool, sequence: bool) -> Self {
         let mut next = self.clone();
+        let covers = self.covers(watermark);
         let (goal, started) = match &self.pass {
             Some(pass) => (pass.goal.clone(), pass.started),
-            None => (goal, now),
+            None => (self.goal(watermark, sequence), now),
         };
         if sequence && let Some(last) = &last {
             next.mark(now, last.reach.clone());
@@ -123,7 +133,7 @@ impl Position {
             Some(last) if cut && !overlong(&goal, started, now, &last) => {
                 let again = self.pass.as_ref().filter(|pass| pass.reach == last.reach).map_or(0, |pass| pass.ties);
                 let ties = last.ties + again;
-                next.pass = Some(Pass { started, goal, reach: last.reach, keys: last.keys, ties });
+                next.pass = Some(Pass { started, covers, goal, reach: last.reach, keys: last.keys, ties });
             }
             _ => {
                 if let Some(used) = next.marks.iter().position(|mark| Settled::Number(mark.1.clone()) == goal) {
@@ -169,6 +179,7 @@ mod tests {
         let mut position = Position::start(7, Settled::Until(5));
         position.pass = Some(Pass {
             started: 1,
+            covers: 1,
             goal: Settled::Until(9),
             reach: Arg::Text("x".to_owned()),
             keys: vec![Arg::Null],
@@ -184,9 +195,9 @@ mod tests {
     #[test]
     fn only_a_whole_pass_settles_and_only_to_the_watermark_before_it() {
         let start = Position::start(0, Settled::Until(100));
-        let cut = start.after(start.goal(200, false), 210, Some(last(150, 1)), true, false);
+        let cut = start.after(200, 210, Some(last(150, 1)), true, false);
         assert_eq!(cut.settled, Settled::Until(100));
-        let whole = cut.after(cut.goal(300, false), 310, Some(last(290, 1)), false, false);
+        let whole = cut.after(300, 310, Some(last(290, 1)), false, false);
         assert_eq!((whole.settled, whole.pass), (Settled::Until(200), None));
     }
 
@@ -199,34 +210,33 @@ mod tests {
     #[test]
     fn ties_add_up_until_the_stamp_moves() {
         let start = Position::start(0, Settled::Nothing);
-        let goal = Settled::Until(1);
-        let first = start.after(goal.clone(), 0, Some(last(5, 2)), true, false);
-        let second = first.after(goal.clone(), 0, Some(last(5, 3)), true, false);
+        let first = start.after(1, 0, Some(last(5, 2)), true, false);
+        let second = first.after(1, 0, Some(last(5, 3)), true, false);
         assert_eq!(second.pass.as_ref().unwrap().ties, 5);
-        assert_eq!(second.after(goal, 0, Some(last(6, 1)), true, false).pass.unwrap().ties, 1);
+        assert_eq!(second.after(1, 0, Some(last(6, 1)), true, false).pass.unwrap().ties, 1);
     }
 
     #[test]
     fn an_endless_pass_is_ended_once_it_is_past_its_goal() {
         let start = Position::start(0, Settled::Until(0));
-        let cut = start.after(Settled::Until(1000), 1000, Some(last(900, 1)), true, false);
+        let cut = start.after(1000, 1000, Some(last(900, 1)), true, false);
         let late = 1000 + LONG_PASS_MICROS + 1;
-        let behind = cut.after(Settled::Until(late), late, Some(last(950, 1)), true, false);
+        let behind = cut.after(late, late, Some(last(950, 1)), true, false);
         assert!(behind.pass.is_some(), "not yet past the goal");
-        let beyond = cut.after(Settled::Until(late), late, Some(last(1001, 1)), true, false);
+        let beyond = cut.after(late, late, Some(last(1001, 1)), true, false);
         assert_eq!((beyond.settled, beyond.pass), (Settled::Until(1000), None));
     }
 
     #[test]
     fn numbers_settle_once_all_transactions_from_then_are_over() {
         let start = Position::start(0, Settled::Nothing);
-        let first = start.after(start.goal(90, true), 100, Some(last(10, 1)), false, true);
+        let first = start.after(90, 100, Some(last(10, 1)), false, true);
         assert_eq!(first.settled, Settled::Nothing, "no watermark is past the first look yet");
-        let held = first.after(first.goal(100, true), 110, Some(last(12, 1)), false, true);
+        let held = first.after(100, 110, Some(last(12, 1)), false, true);
         assert_eq!(held.settled, Settled::Nothing);
-        let moved = held.after(held.goal(105, true), 120, Some(last(12, 1)), false, true);
+        let moved = held.after(105, 120, Some(last(12, 1)), false, true);
         assert_eq!(moved.settled, Settled::Number(Arg::Int(10)));
-        let last_move = moved.after(moved.goal(115, true), 130, None, false, true);
+        let last_move = moved.after(115, 130, None, false, true);
         assert_eq!(last_move.settled, Settled::Number(Arg::Int(12)));
     }
 

@@ -1,0 +1,8 @@
+//! Readers on real databases: the same expectations on PostgreSQL, MariaDB and SQLite where they make sense.
+
+mod bed;
+mod changes;
+mod failures;
+mod findings;
+mod keys;
+mod values;
