@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, ColumnIndex, Database, Executor, IntoArguments, Pool, Statement as _};
+use sqlx::{AssertSqlSafe, Column, ColumnIndex, Database, Executor, IntoArguments, Pool, Row, Statement as _};
 use tokio::time::Instant;
 
 use super::text::{Arg, Dialect, Statement};
@@ -79,6 +79,9 @@ impl From<sqlx::Error> for Failure {
 /// Receives each row; it may take the values out. The buffer is used again for the next row.
 pub(super) type OnRow<'a> = &'a mut (dyn FnMut(&mut RawRow) + Send);
 
+/// One row of an `EXPLAIN`: column names with their values where those are text.
+pub(super) type Explained = Vec<(String, String)>;
+
 /// When a statement was sent and when its first answer came.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
@@ -96,6 +99,9 @@ pub(super) trait Engine: Send + Sync {
 
     /// Runs one statement and hands over each row.
     async fn query(&self, statement: &Statement, kinds: &[Kind], on_row: OnRow<'_>) -> Result<Timing, Failure>;
+
+    /// How the engine would run a statement: rows of column names and texts.
+    async fn explain(&self, statement: &Statement) -> Result<Vec<Explained>, Failure>;
 
     /// Runs one long statement without the server's statement limit and sends its rows until the receiver goes
     /// away. The limit applies to each pause between two rows.
@@ -115,6 +121,13 @@ pub(super) trait Driver: Send + Sync + 'static {
 
     /// Lifts the server's statement limit for one long read. The connection is closed afterwards.
     const UNLIMITED: Option<&'static str>;
+
+    /// Makes the planner show whether an index can be used, also where reading a small table whole is cheaper. The
+    /// connection is closed afterwards.
+    const BEFORE_EXPLAIN: Option<&'static str>;
+
+    /// What goes before the statement to be explained.
+    const EXPLAIN: &'static str;
 
     fn result_column(column: &<Self::Db as Database>::Column) -> ResultColumn;
 
@@ -199,6 +212,29 @@ where
         Ok(Timing { sent, answered: answered.unwrap_or_else(|| self.clock.now()) })
     }
 
+    async fn explain_rows(&self, statement: &Statement) -> Result<Vec<Explained>, sqlx::Error> {
+        let mut lent = self.lend().await?;
+        let connection = lent.connection()?;
+        if let Some(before) = D::BEFORE_EXPLAIN {
+            connection.execute(before).await?;
+        }
+        let arguments = D::arguments(&statement.args).map_err(sqlx::Error::Encode)?;
+        let sql = AssertSqlSafe(format!("{} {}", D::EXPLAIN, statement.sql));
+        let rows: Vec<_> = connection.fetch_all(sqlx::query_with::<D::Db, _>(sql, arguments)).await?;
+        let text = |row: &<D::Db as Database>::Row, index: usize| match D::decode(row, index, Kind::Text) {
+            Raw::Text(text) => text.to_string(),
+            _ => String::new(),
+        };
+        let named = |row: &<D::Db as Database>::Row| {
+            row.columns()
+                .iter()
+                .enumerate()
+                .map(|(index, column)| (column.name().to_owned(), text(row, index)))
+                .collect()
+        };
+        Ok(rows.iter().map(named).collect())
+    }
+
     async fn pour_rows(
         &self,
         statement: Statement,
@@ -265,6 +301,11 @@ where
             Ok(outcome) => outcome,
             Err(_) => Err(Failure::TimedOut(started.elapsed())),
         }
+    }
+
+    async fn explain(&self, statement: &Statement) -> Result<Vec<Explained>, Failure> {
+        let explained = tokio::time::timeout(self.limit + GRACE, self.explain_rows(statement)).await;
+        Ok(explained.map_err(|_| Failure::TimedOut(self.limit))??)
     }
 
     async fn pour(

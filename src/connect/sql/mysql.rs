@@ -24,6 +24,9 @@ impl Driver for MysqlDriver {
         "SET SESSION net_write_timeout = 600 /*M! , max_statement_time = 0 */ /*!80000 , max_execution_time = 0 */",
     );
 
+    const BEFORE_EXPLAIN: Option<&'static str> = None;
+    const EXPLAIN: &'static str = "EXPLAIN";
+
     fn result_column(column: &MySqlColumn) -> ResultColumn {
         result_column(column.type_info())
     }

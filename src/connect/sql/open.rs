@@ -172,3 +172,8 @@ fn sqlite_options(system: &System, url: &str, limit: Duration) -> Result<SqliteC
         .busy_timeout(limit.min(Duration::from_secs(5)))
         .pragma("query_only", "ON"))
 }
+
+/// Whether this process could write a file: it is opened for writing and closed again.
+pub(super) fn could_write(path: &std::path::Path) -> bool {
+    std::fs::OpenOptions::new().write(true).open(path).is_ok()
+}

@@ -24,6 +24,9 @@ impl Driver for PostgresDriver {
     const DIALECT: Dialect = Dialect::Postgres;
     const UNLIMITED: Option<&'static str> = Some("SET statement_timeout = 0");
 
+    const BEFORE_EXPLAIN: Option<&'static str> = Some("SET enable_seqscan = off");
+    const EXPLAIN: &'static str = "EXPLAIN (FORMAT JSON)";
+
     fn result_column(column: &PgColumn) -> ResultColumn {
         result_column(column.type_info())
     }

@@ -22,6 +22,9 @@ impl Driver for SqliteDriver {
     const DIALECT: Dialect = Dialect::Sqlite;
     const UNLIMITED: Option<&'static str> = None;
 
+    const BEFORE_EXPLAIN: Option<&'static str> = None;
+    const EXPLAIN: &'static str = "EXPLAIN QUERY PLAN";
+
     fn result_column(column: &SqliteColumn) -> ResultColumn {
         let type_name = column.type_info().name().to_lowercase();
         ResultColumn { kind: Kind::Dynamic, read_cast: None, bind_cast: None, type_name }
