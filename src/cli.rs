@@ -1,14 +1,19 @@
 //! The commands: what people type, and the exit codes that scripts read. No logic.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Mutex;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 mod check;
 mod clickhouse;
+mod demo;
 mod doctor;
 mod probe;
 mod serve;
@@ -31,6 +36,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Watch an auditor at work on a small company whose sync job makes mistakes; exit 0 if it was right.
+    Demo(demo::DemoArgs),
     /// Check the config: print what follows from it, or all its problems.
     Check(ConfigFile),
     /// Look at every system: can it be reached, are the reads fast, could the login write?
@@ -90,7 +97,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
-    match start_log(&arguments.log).and_then(|()| dispatch(arguments.command)) {
+    match dispatch(arguments) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             eprintln!("error: {:#}", failure.error);
@@ -108,25 +115,39 @@ fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() { Exit::Usage.into() } else { Exit::Good.into() }
 }
 
-/// Logs go to stderr as text, so that stdout holds results only.
-fn start_log(filter: &str) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| Failure::usage(anyhow::anyhow!("`--log {filter}` is not a filter: {error}")))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init()
-        .map_err(|error| Failure::from(anyhow::anyhow!("logging cannot start: {error}")))
+/// Where logs go, as text. Never to stdout, which holds results only.
+#[derive(Clone, Debug)]
+pub enum LogTo {
+    /// Beside the results.
+    Stderr,
+    /// Appended to this file.
+    File(PathBuf),
 }
 
-fn dispatch(command: Command) -> Result<Exit, Failure> {
+fn start_log(filter: &str, to: LogTo) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| Failure::usage(anyhow::anyhow!("`--log {filter}` is not a filter: {error}")))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter);
+    let started = match to {
+        LogTo::Stderr => log.with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogTo::File(path) => {
+            let file = File::options().create(true).append(true).open(&path);
+            let file = file.with_context(|| format!("cannot write the log `{}`", path.display()))?;
+            log.with_writer(Mutex::new(file)).with_ansi(false).try_init()
+        }
+    };
+    started.map_err(|error| Failure::from(anyhow::anyhow!("logging cannot start: {error}")))
+}
+
+fn dispatch(Arguments { log, command }: Arguments) -> Result<Exit, Failure> {
+    let logged = || start_log(&log, LogTo::Stderr);
     match command {
-        Command::Check(file) => Ok(check::run(&file.config)),
-        Command::Doctor(file) => on_runtime(doctor::run(&file)),
-        Command::Serve(file) => serve::run(&file),
-        Command::Probe(args) => probe::run(&args),
-        Command::Clickhouse(args) => clickhouse::start(args),
+        Command::Demo(args) => demo::start(&args, &log),
+        Command::Check(file) => logged().map(|()| check::run(&file.config)),
+        Command::Doctor(file) => logged().and_then(|()| on_runtime(doctor::run(&file))),
+        Command::Serve(file) => logged().and_then(|()| serve::run(&file)),
+        Command::Probe(args) => logged().and_then(|()| probe::run(&args)),
+        Command::Clickhouse(args) => logged().and_then(|()| clickhouse::start(args)),
     }
 }
 

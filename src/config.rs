@@ -45,6 +45,7 @@ mod zone;
 mod tests;
 
 pub use directories::cache_dir;
+pub use duration::parse_duration;
 pub use problems::{Problem, Problems};
 pub use render::render_check;
 pub use secret::Environment;

@@ -47,7 +47,7 @@ impl Entity {
 
 impl fmt::Display for Entity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.as_str())
     }
 }
 
@@ -82,7 +82,7 @@ impl FaultKind {
 
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.as_str())
     }
 }
 
@@ -101,6 +101,8 @@ pub struct Options {
     pub probe_every: Duration,
     /// The shortest and longest time that the sync job takes when nothing is wrong.
     pub sync_delay: (Duration, Duration),
+    /// When the company closes; never without it.
+    pub run_for: Option<Duration>,
     /// When the first fault is planted.
     pub first_fault: Duration,
     /// How far apart faults are, on average.
@@ -121,6 +123,7 @@ impl Options {
             deadline: Duration::from_secs(5),
             probe_every: Duration::from_secs(1),
             sync_delay: (Duration::from_millis(200), Duration::from_millis(800)),
+            run_for,
             first_fault: Duration::from_secs(3),
             fault_every: Duration::from_millis(2200),
             last_fault: None,

@@ -8,7 +8,7 @@ const UNITS: [(&str, u64); 6] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 7 * 86_400_000)];
 
 /// Reads `250ms`, `30s`, `5m`, `1h30m`, `24h`, `30d`, `2w`.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut millis: u64 = 0;
     let mut rest = text.trim();
     if rest.is_empty() {

@@ -35,6 +35,12 @@ struct LastCheck {
 }
 
 #[derive(Row, Deserialize)]
+struct HashedKey {
+    key_hash: String,
+    key: String,
+}
+
+#[derive(Row, Deserialize)]
 struct Until {
     probes: u64,
     until: i64,
@@ -131,6 +137,24 @@ impl Ledger {
                 ((check.entity, check.owner, check.target, check.key_hash), values)
             })
             .collect())
+    }
+
+    /// Keys that were checked since then, as their store rules allow, by their hash; at most `limit`.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses or does not answer.
+    pub async fn keys(&self, since: Moment, limit: u64) -> Result<HashMap<String, String>, LedgerError> {
+        let query = self
+            .client
+            .query(
+                "SELECT DISTINCT key_hash, key FROM checks \
+                 WHERE tenant = ? AND at >= fromUnixTimestamp64Micro(?, 'UTC') LIMIT ?",
+            )
+            .bind(self.tenant.as_str())
+            .bind(since.micros().max(0))
+            .bind(limit);
+        let rows: Vec<HashedKey> = timed("read keys", LIMIT, query.fetch_all()).await?;
+        Ok(rows.into_iter().map(|row| (row.key_hash, row.key)).collect())
     }
 
     /// The moment up to which `probes` probes have told what they saw: the oldest start among their last changes

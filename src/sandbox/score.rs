@@ -132,6 +132,8 @@ pub struct Case {
     pub differed_to: String,
     /// `found`, `missed` or `undecided`.
     pub outcome: CaseOutcome,
+    /// The verdict of the fitting report.
+    pub found_as: Option<String>,
     /// Seconds from the beginning of the difference to the fitting report.
     pub found_after_secs: Option<f64>,
     /// Everything that the auditor said about the key while it lasted.
@@ -181,12 +183,14 @@ pub struct LagCase {
 /// A report may come this much after the look that it speaks of.
 const REPORT_DELAY: Duration = Duration::from_secs(2);
 
-/// Holds `reports` against what was planted and what was written until `closing`.
+/// Holds `reports` against what was planted and what was written until `closing`. Later reports do not count: nobody
+/// carries changes any more, so everything is late then.
 pub fn score(plants: &[Plant], writes: &[Write], reports: &Reports, closing: Moment, options: &Options) -> Summary {
     let truth = Truth { episodes: episodes(writes), closing, options };
-    let cases: Vec<Case> = plants.iter().map(|plant| truth.case(plant, &reports.discrepancies)).collect();
+    let in_time: Vec<&Report> = reports.discrepancies.iter().filter(|report| report.at <= closing).collect();
+    let cases: Vec<Case> = plants.iter().map(|plant| truth.case(plant, &in_time)).collect();
     let count = |outcome| cases.iter().filter(|case| case.outcome == outcome).count();
-    let opened = reports.discrepancies.iter().filter(|report| report.opened);
+    let opened = in_time.iter().copied().filter(|report| report.opened);
     let false_cases: Vec<Said> = opened.filter(|report| !truth.justifies(report)).map(said).collect();
     let lags: Vec<Option<LagCase>> = reports.freshness.iter().filter_map(|event| truth.check_lag(event)).collect();
     let lag_checked = lags.len();
@@ -218,14 +222,17 @@ impl Truth<'_> {
         self.episodes.get(&(entity, key.to_owned())).map_or(&[], Vec::as_slice)
     }
 
-    fn case(&self, plant: &Plant, reports: &[Report]) -> Case {
+    fn case(&self, plant: &Plant, reports: &[&Report]) -> Case {
         let span = Interval::new(plant.at, plant.until.unwrap_or(self.closing));
         let episodes = self.of(plant.entity, &plant.key).iter().filter(|episode| episode.overlaps(span));
         let Some(episode) = episodes.max_by_key(|episode| episode.length(self.closing)) else {
             return case(plant, None, CaseOutcome::Undecided, &[]);
         };
-        let during: Vec<&Report> =
-            reports.iter().filter(|report| speaks_of(report, plant) && self.is_during(report, episode)).collect();
+        let during: Vec<&Report> = reports
+            .iter()
+            .copied()
+            .filter(|report| speaks_of(report, plant) && self.is_during(report, episode))
+            .collect();
         let fitting = during.iter().find(|report| fits(plant, report));
         let outcome = match fitting {
             Some(_) => CaseOutcome::Found,
@@ -233,6 +240,7 @@ impl Truth<'_> {
             None => CaseOutcome::Missed,
         };
         let mut case = case(plant, Some(episode), outcome, &during);
+        case.found_as = fitting.map(|report| report.verdict.as_str().to_owned());
         case.found_after_secs = fitting.map(|report| report.at.since(episode.began.high).as_secs_f64());
         case
     }
@@ -312,6 +320,7 @@ fn case(plant: &Plant, episode: Option<&Episode>, outcome: CaseOutcome, said_the
         differed_from: episode.map(|episode| written(episode.began.high)).unwrap_or_default(),
         differed_to: ended.map(|ended| written(ended.low)).unwrap_or_default(),
         outcome,
+        found_as: None,
         found_after_secs: None,
         said: said_then.iter().map(|report| said(report)).collect(),
     }

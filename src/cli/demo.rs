@@ -1,0 +1,196 @@
+//! `plumbline demo`: a small company whose sync job makes mistakes, an auditor that looks for them, and a judge that
+//! says who was right.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::view::screen::Screen;
+use super::{Exit, Failure, LogTo, on_runtime, start_log};
+use crate::audit::auditor::{Auditor, Options as AuditorOptions, Stop};
+use crate::config;
+use crate::sandbox::score::{Summary, score};
+use crate::sandbox::{Company, Options};
+
+mod reports;
+mod show;
+
+use show::Show;
+
+/// What to show and for how long.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// End by itself after so long, for instance `60s` or `5m`; else with `q`.
+    #[arg(long = "for", value_name = "DURATION", value_parser = run_for)]
+    run_for: Option<Duration>,
+
+    /// Decides which changes are made and which are spoiled.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+
+    /// Write what was planted, found and missed to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
+
+    /// Lines instead of the live view.
+    #[arg(long)]
+    plain: bool,
+
+    /// Keep the company and the auditor's data in this directory, which must be empty; else they are thrown away.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// Shorter, no fault could be told from slowness.
+const SHORTEST: Duration = Duration::from_secs(20);
+
+fn run_for(text: &str) -> Result<Duration, String> {
+    let found = config::parse_duration(text).ok_or_else(|| "write for instance `60s` or `5m`".to_owned())?;
+    if found < SHORTEST {
+        return Err(format!(
+            "must be at least `{}s`: a fault must outlive its deadline to be seen",
+            SHORTEST.as_secs()
+        ));
+    }
+    Ok(found)
+}
+
+/// Where the company lives. A directory that nobody named is removed at the end.
+enum Place {
+    /// Kept.
+    Named(PathBuf),
+    /// Removed when dropped.
+    Passing(tempfile::TempDir),
+}
+
+impl Place {
+    /// The directory of `args`, made if it is missing; refused if it is not empty.
+    fn of(args: &DemoArgs) -> Result<Self, Failure> {
+        let Some(directory) = &args.dir else {
+            let directory = tempfile::Builder::new().prefix("plumbline-demo-").tempdir();
+            return Ok(Self::Passing(directory.context("cannot make a temporary directory")?));
+        };
+        let named = || format!("`--dir {}`", directory.display());
+        std::fs::create_dir_all(directory).with_context(named).map_err(Failure::usage)?;
+        let mut entries = std::fs::read_dir(directory).with_context(named).map_err(Failure::usage)?;
+        if entries.next().is_some() {
+            return Err(Failure::usage(anyhow::anyhow!("{} is not empty; name a new directory", named())));
+        }
+        Ok(Self::Named(directory.clone()))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Named(directory) => directory,
+            Self::Passing(directory) => directory.path(),
+        }
+    }
+}
+
+/// Runs the demo. Logs go to a file beside the company: the terminal belongs to the view.
+///
+/// # Errors
+/// When a part does not start or breaks.
+pub fn start(args: &DemoArgs, log: &str) -> Result<Exit, Failure> {
+    let place = Place::of(args)?;
+    start_log(log, LogTo::File(place.path().join("plumbline.log")))?;
+    on_runtime(run(args, &place))
+}
+
+/// Company and auditor side by side until the time is over or a person quits, then the judgement.
+async fn run(args: &DemoArgs, place: &Place) -> Result<Exit, Failure> {
+    let directory = std::path::absolute(place.path()).context("the directory")?;
+    let options = Options::for_run(args.seed, args.run_for);
+    let file = directory.join("plumbline.toml");
+    std::fs::write(&file, options.plumbline_toml()).with_context(|| format!("cannot write `{}`", file.display()))?;
+    let mut company = Company::create(&directory, options).await.context("the company cannot be founded")?;
+    let config = Arc::new(config::load(&file).map_err(anyhow::Error::from)?);
+    let program = std::env::current_exe().context("cannot tell which program this is")?;
+    eprintln!("starting the auditor and its ledger …");
+    let auditor = Auditor::open(Arc::clone(&config), &AuditorOptions { program }).await?;
+    let mut show = Show::new(&auditor, &config, company.records(), options);
+    let stop = Stop::default();
+    let mut auditing = tokio::spawn(auditor.run(stop.clone()));
+
+    let outcome = tokio::select! {
+        shown = live(args, &mut company, &mut show, options) => shown,
+        ended = &mut auditing => Err(early(ended)),
+    };
+    let records = company.records();
+    let closed = company.close().await.context("the company broke down");
+    let closing = show.now();
+    let judged = match outcome.and(closed) {
+        Ok(()) => {
+            let reports = tokio::select! {
+                reports = show.everything_until(closing) => reports,
+                ended = &mut auditing => Err(early(ended)),
+            };
+            reports.map(|reports| score(&records.plants(), &records.writes(), &reports, closing, &options))
+        }
+        Err(error) => Err(error),
+    };
+    stop.gentle.cancel();
+    if matches!(place, Place::Passing(_)) {
+        // Nobody will read what is not yet in the ledger.
+        stop.now.cancel();
+    }
+    if !auditing.is_finished() {
+        auditing.await.context("the auditor died")??;
+    }
+    let summary = judged?;
+    if let Some(file) = &args.summary {
+        let text = serde_json::to_string_pretty(&summary).context("the summary cannot be written")?;
+        std::fs::write(file, text + "\n").with_context(|| format!("cannot write `{}`", file.display()))?;
+    }
+    print!("{}", verdict(&summary));
+    Ok(if summary.is_right() { Exit::Good } else { Exit::Bad })
+}
+
+/// Shows the view until the end.
+async fn live(args: &DemoArgs, company: &mut Company, show: &mut Show, options: Options) -> anyhow::Result<()> {
+    let mut screen = Screen::open(args.plain)?;
+    show.wait_for_first_look(&mut screen).await?;
+    company.open(options);
+    show.open();
+    tokio::select! {
+        shown = show.run(&mut screen) => shown,
+        ended = company.ended() => ended.context("the company broke down"),
+    }
+}
+
+/// The auditor ended before it was asked to.
+fn early(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::Error {
+    match ended {
+        Ok(Ok(())) => anyhow::anyhow!("the auditor ended by itself"),
+        Ok(Err(error)) => error.context("the auditor gave up"),
+        Err(error) => anyhow::Error::new(error).context("the auditor died"),
+    }
+}
+
+/// The result for people.
+fn verdict(summary: &Summary) -> String {
+    let mut text = String::new();
+    for case in &summary.cases {
+        let said = case.found_as.clone().or_else(|| case.said.last().map(|said| said.verdict.clone()));
+        let said = said.unwrap_or_else(|| "nothing".to_owned());
+        let after = case.found_after_secs.map_or_else(String::new, |secs| format!(" after {secs:.1} s"));
+        let outcome = serde_json::to_value(case.outcome).ok();
+        let outcome = outcome.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
+        text.push_str(&format!(
+            "{outcome:<9}  {:<9}  {:<7}  {:<8}  reported {said}{after}\n",
+            case.fault, case.entity, case.key
+        ));
+    }
+    for case in &summary.false_cases {
+        text.push_str(&format!("false      {} {} reported {} at {}\n", case.entity, case.key, case.verdict, case.at));
+    }
+    let Summary { planted, found, missed, undecided, false_reports, lag_checked, lag_outside, .. } = summary;
+    text.push_str(&format!(
+        "{}: {planted} planted, {found} found, {missed} missed, {undecided} undecided, {false_reports} false reports, \
+         {lag_checked} lags checked, {lag_outside} outside their bounds\n",
+        if summary.is_right() { "right" } else { "wrong" }
+    ));
+    text
+}

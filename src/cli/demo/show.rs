@@ -1,0 +1,233 @@
+//! What the demo shows while it runs: the auditor's own figures, what its ledger says, and what was planted.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::super::view::feed::{self, Trend};
+use super::super::view::screen::Screen;
+use super::super::view::{DiscrepancyLine, Fate, PlantLine, View};
+use super::reports::{reports, verdict};
+use crate::audit::auditor::Auditor;
+use crate::clock::{AnchoredClock, Clock};
+use crate::config::Config;
+use crate::ledger::{Ledger, LedgerError, OpenDiscrepancy};
+use crate::metrics::Metrics;
+use crate::model::{FlowId, Moment};
+use crate::sandbox::score::{Case, CaseOutcome, Plant, Reports, score};
+use crate::sandbox::{Options, Records};
+
+/// The picture changes this often.
+const FRAME: Duration = Duration::from_millis(250);
+/// The ledger is asked this often.
+const ASK: Duration = Duration::from_secs(1);
+/// How long the auditor may take for its first look, and the ledger for the last rows.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A screen holds fewer.
+const MOST_SHOWN: u64 = 200;
+/// More rows than a demo of a day makes.
+const MOST_ROWS: u64 = 5_000_000;
+
+/// The view and where it is filled from.
+pub struct Show {
+    metrics: Arc<Metrics>,
+    flows: Vec<FlowId>,
+    archive: Archive,
+    opened: Option<Moment>,
+    trend: Trend,
+    view: View,
+}
+
+/// What the ledger and the company have written down.
+#[derive(Clone)]
+struct Archive {
+    ledger: Ledger,
+    probes: u64,
+    records: Records,
+    options: Options,
+    clock: AnchoredClock,
+    began: Moment,
+}
+
+/// What the ledger said last.
+#[derive(Clone, Default)]
+struct Told {
+    discrepancies: Vec<DiscrepancyLine>,
+    plants: Vec<PlantLine>,
+}
+
+impl Show {
+    /// Watches this auditor and this company.
+    pub fn new(auditor: &Auditor, config: &Config, records: Records, options: Options) -> Self {
+        let clock = AnchoredClock::from_machine();
+        let ledger = Ledger::new(auditor.ledger(), config.plumbline.tenant.clone());
+        let probes = config.probes.len() as u64;
+        Self {
+            metrics: auditor.metrics(),
+            flows: config.flows.iter().map(|flow| flow.id.clone()).collect(),
+            archive: Archive { ledger, probes, records, options, began: clock.now(), clock },
+            opened: None,
+            trend: Trend::default(),
+            view: View { title: "the auditor looks around".to_owned(), ..View::default() },
+        }
+    }
+
+    /// Now, on the company's timeline.
+    pub fn now(&self) -> Moment {
+        self.archive.clock.now()
+    }
+
+    /// Waits until every probe has run and the ledger knows it.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn wait_for_first_look(&mut self, screen: &mut Screen) -> anyhow::Result<()> {
+        while self.archive.told_until().await.is_none() {
+            feed::fill(&mut self.view, &self.metrics, &self.flows);
+            screen.show(&self.view)?;
+            let waited = self.now().since(self.archive.began);
+            anyhow::ensure!(waited < PATIENCE, "the auditor did not finish its first look within {PATIENCE:?}");
+            tokio::time::sleep(FRAME).await;
+        }
+        Ok(())
+    }
+
+    /// The company opens now.
+    pub fn open(&mut self) {
+        self.opened = Some(self.now());
+        self.view.title = format!("demo company, seed {}", self.archive.options.seed);
+        self.view.run_for = self.archive.options.run_for;
+    }
+
+    /// Shows what happens until the time is over or a person quits.
+    ///
+    /// # Errors
+    /// When the screen breaks.
+    pub async fn run(&mut self, screen: &mut Screen) -> anyhow::Result<()> {
+        let opened = self.opened.unwrap_or_else(|| self.now());
+        let (tell, told) = watch::channel(Told::default());
+        // The ledger may be slow; the picture must not be.
+        let archive = self.archive.clone();
+        let mut asking = JoinSet::new();
+        asking.spawn(async move { archive.keep_telling(opened, tell).await });
+        let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+        loop {
+            self.refresh(opened, &told.borrow().clone());
+            screen.show(&self.view)?;
+            let is_over = self.view.run_for.is_some_and(|end| self.view.elapsed >= end);
+            if is_over || screen.quit_asked()? {
+                return Ok(());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(FRAME) => {}
+                _ = &mut interrupt => return Ok(()),
+            }
+        }
+    }
+
+    fn refresh(&mut self, opened: Moment, told: &Told) {
+        feed::fill(&mut self.view, &self.metrics, &self.flows);
+        self.view.elapsed = self.now().since(opened);
+        let checks = self.view.flows.iter().flat_map(|flow| flow.verdicts).sum();
+        self.trend.note(&mut self.view.checks_per_second, self.view.elapsed, checks);
+        self.view.discrepancies.clone_from(&told.discrepancies);
+        self.view.plants.clone_from(&told.plants);
+    }
+
+    /// Everything that the auditor said about what happened until then, as its ledger holds it.
+    ///
+    /// # Errors
+    /// When the ledger does not get it all in time, or cannot be read.
+    pub async fn everything_until(&self, closing: Moment) -> anyhow::Result<Reports> {
+        while self.archive.told_until().await.is_none_or(|told| told < closing) {
+            let waited = self.now().since(closing);
+            anyhow::ensure!(waited < PATIENCE, "the ledger did not get everything within {PATIENCE:?}");
+            tokio::time::sleep(FRAME).await;
+        }
+        self.archive.said().await.context("the ledger cannot be read")
+    }
+}
+
+impl Archive {
+    /// Asks the ledger again and again until nobody listens.
+    async fn keep_telling(self, opened: Moment, tell: watch::Sender<Told>) {
+        while !tell.is_closed() {
+            match self.tell(opened).await {
+                Ok(told) => {
+                    tell.send_replace(told);
+                }
+                // The ledger may be starting again; what it said last stays on the screen.
+                Err(error) => tracing::warn!("the view could not be refreshed: {error:#}"),
+            }
+            tokio::time::sleep(ASK).await;
+        }
+    }
+
+    async fn tell(&self, opened: Moment) -> anyhow::Result<Told> {
+        let open = self.ledger.open_discrepancies(self.began, MOST_SHOWN).await?;
+        let events = self.ledger.discrepancy_events(self.began, MOST_ROWS).await?;
+        let now = self.clock.now();
+        let said = reports(&events, &[], &HashMap::new())?;
+        let plants = self.records.plants();
+        let cases = score(&plants, &self.records.writes(), &said, now, &self.options).cases;
+        let lines = plants.iter().zip(cases).map(|(plant, case)| plant_line(plant, &case, opened, now));
+        Ok(Told {
+            plants: lines.rev().collect(),
+            discrepancies: open.into_iter().map(|open| line(open, now)).collect::<anyhow::Result<_>>()?,
+        })
+    }
+
+    async fn said(&self) -> anyhow::Result<Reports> {
+        let discrepancies = self.ledger.discrepancy_events(self.began, MOST_ROWS).await?;
+        let freshness = self.ledger.freshness_events(self.began, MOST_ROWS).await?;
+        let keys = self.ledger.keys(self.began, MOST_ROWS).await?;
+        reports(&discrepancies, &freshness, &keys)
+    }
+
+    /// `None` also while the ledger does not answer: its tables are made after the start.
+    async fn told_until(&self) -> Option<Moment> {
+        let told: Result<Option<Moment>, LedgerError> = self.ledger.told_until(self.began, self.probes).await;
+        told.unwrap_or_else(|error| {
+            tracing::debug!("the ledger does not answer yet: {error}");
+            None
+        })
+    }
+}
+
+fn line(open: OpenDiscrepancy, now: Moment) -> anyhow::Result<DiscrepancyLine> {
+    let last = open.last;
+    Ok(DiscrepancyLine {
+        flow: format!("{}: {} -> {}", last.entity, last.owner, last.target),
+        verdict: verdict(&last.verdict)?,
+        key: last.key,
+        likely: last.likely,
+        lasted: now.since(Moment::from_micros(last.since_high)),
+        fields: open.values,
+    })
+}
+
+fn plant_line(plant: &Plant, case: &Case, opened: Moment, now: Moment) -> PlantLine {
+    PlantLine {
+        at: plant.at.since(opened),
+        fault: plant.kind.to_string(),
+        entity: plant.entity.to_string(),
+        key: plant.key.clone(),
+        fate: fate(plant, case, now),
+    }
+}
+
+fn fate(plant: &Plant, case: &Case, now: Moment) -> Fate {
+    let found_as = case.found_as.as_deref().and_then(|word| verdict(word).ok());
+    match (case.outcome, found_as) {
+        (CaseOutcome::Found, Some(verdict)) => {
+            Fate::Found { verdict, after: Duration::from_secs_f64(case.found_after_secs.unwrap_or_default()) }
+        }
+        (CaseOutcome::Missed | CaseOutcome::Found, _) => Fate::Unseen,
+        (CaseOutcome::Undecided, _) if plant.until.is_some_and(|until| until < now) => Fate::Over,
+        (CaseOutcome::Undecided, _) => Fate::Young,
+    }
+}
