@@ -6,6 +6,7 @@ mod cli;
 mod engine;
 mod ledger;
 mod readers;
+mod serve;
 mod server;
 mod state;
 mod support;

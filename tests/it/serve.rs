@@ -1,0 +1,286 @@
+//! `plumbline serve` as a process: endpoints, stopping, taking up again, sharing work.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use clickhouse::Client;
+use plumbline::ledger::engine::EmbeddedEngine;
+
+use crate::engine;
+use crate::support::{free_port, postgres, wait_until};
+
+const NOW: &str = "strftime('%Y-%m-%d %H:%M:%f', 'now')";
+
+/// A running auditor; killed when dropped.
+struct Serve {
+    child: Child,
+    address: String,
+}
+
+impl Serve {
+    fn start(config: &Path, port: u16, environment: &[(&str, &str)]) -> Self {
+        let log = std::fs::File::create(config.with_extension("log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_plumbline"))
+            .args(["serve", "--config"])
+            .arg(config)
+            .envs(environment.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { child, address: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// The body of an answer, or nothing while the server does not answer.
+    async fn get(&self, path: &str) -> Option<(u16, String)> {
+        let answer = reqwest::get(format!("{}{path}", self.address)).await.ok()?;
+        let status = answer.status().as_u16();
+        Some((status, answer.text().await.ok()?))
+    }
+
+    async fn ready(&self) {
+        wait_until(|| async { self.get("/readyz").await.is_some_and(|(status, _)| status == 200) }).await;
+    }
+
+    /// The sum of all series of a metric.
+    async fn metric(&self, name: &str) -> f64 {
+        let Some((_, text)) = self.get("/metrics").await else { return f64::NAN };
+        let of_metric = |line: &&str| line.starts_with(name) && line[name.len()..].starts_with(['{', ' ']);
+        let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+        text.lines().filter(of_metric).filter_map(value).sum()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// `count` entities from `erp` to `store`, each with a table of its own.
+fn config(dir: &Path, name: &str, head: &str, port: u16, count: usize) -> std::path::PathBuf {
+    let mut text = format!(
+        "[plumbline]\nlisten = \"127.0.0.1:{port}\"\ndata_dir = \"{name}-data\"\nlease = \"2s\"\n\
+         auditor = \"{name}\"\n{head}\n\
+         [system.erp]\nkind = \"sqlite\"\nurl = \"sqlite:erp.db\"\ncommit_delay = \"100ms\"\n\
+         budget = {{ requests_per_second = 1000, concurrency = 4, rows_per_run = 10_000 }}\n\
+         [system.store]\nkind = \"sqlite\"\nurl = \"sqlite:store.db\"\ncommit_delay = \"100ms\"\n"
+    );
+    for number in 0..count {
+        text.push_str(&format!(
+            "[entity.stock{number}]\nkey = \"sku\"\nfields.sku = {{ type = \"text\", store = \"clear\" }}\n\
+             fields.qty = {{ type = \"integer\", owner = \"erp\" }}\n\
+             [entity.stock{number}.in.erp]\ndataset = \"stock{number}\"\nchanged_at = \"updated_at\"\n\
+             fields = {{ sku = \"sku\", qty = \"qty\" }}\n\
+             [entity.stock{number}.in.store]\ndataset = \"stock{number}\"\nfields = {{ sku = \"sku\", qty = \"qty\" }}\n\
+             [[probe]]\nentity = \"stock{number}\"\nkind = \"changes\"\nschedule = \"every 250ms\"\n"
+        ));
+    }
+    text.push_str(
+        "[[slo]]\nname = \"fresh\"\nindicator = \"freshness\"\nwithin = \"2s\"\nobjective = \"99%\"\nwindow = \"30d\"\n",
+    );
+    let path = dir.join(format!("{name}.toml"));
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// The two systems' files in `dir`.
+async fn systems(dir: &Path, count: usize) -> (sqlx::SqlitePool, sqlx::SqlitePool) {
+    let mut pools = Vec::new();
+    for name in ["erp.db", "store.db"] {
+        let url = format!("sqlite://{}?mode=rwc", dir.join(name).display());
+        let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+        sqlx::query("PRAGMA journal_mode = WAL").execute(&pool).await.unwrap();
+        for number in 0..count {
+            let table = format!("CREATE TABLE stock{number} (sku TEXT PRIMARY KEY, qty INTEGER, updated_at TEXT)");
+            sqlx::query(sqlx::AssertSqlSafe(table)).execute(&pool).await.unwrap();
+        }
+        pools.push(pool);
+    }
+    let store = pools.pop().unwrap();
+    (pools.pop().unwrap(), store)
+}
+
+async fn put(pool: &sqlx::SqlitePool, table: usize, sku: &str, qty: i64) {
+    let text = format!(
+        "INSERT INTO stock{table} VALUES ('{sku}', {qty}, {NOW}) \
+         ON CONFLICT (sku) DO UPDATE SET qty = excluded.qty, updated_at = excluded.updated_at"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(text)).execute(pool).await.unwrap();
+}
+
+/// A ClickHouse over HTTP that several auditors can share.
+async fn shared_ledger(dir: &Path) -> (EmbeddedEngine, Client, String) {
+    let engine = EmbeddedEngine::start(engine::options(dir.join("shared-ledger"))).await.unwrap();
+    let client = Client::default()
+        .with_url(engine.url())
+        .with_user(engine.user())
+        .with_password(engine.password())
+        .with_database("plumbline");
+    let head = format!("url = \"{}\"\nuser = \"{}\"\npassword = \"env:LEDGER_PASSWORD\"", engine.url(), engine.user());
+    (engine, client, format!("[plumbline.ledger]\n{head}"))
+}
+
+async fn count(client: &Client, query: &str) -> u64 {
+    client.query(query).fetch_one::<u64>().await.unwrap_or_default()
+}
+
+#[tokio::test]
+async fn two_auditors_share_the_units_and_one_takes_over_when_the_other_is_killed() {
+    const UNITS: usize = 6;
+    let dir = tempfile::tempdir().unwrap();
+    let (erp, store) = systems(dir.path(), UNITS).await;
+    let state = postgres().await.database().await;
+    let (_engine, ledger, ledger_head) = shared_ledger(dir.path()).await;
+    let head = format!("state = \"env:STATE\"\nsecret_key = \"env:SECRET\"\n{ledger_head}");
+    let state_url = state.url();
+    let secret = "5".repeat(64);
+    let environment =
+        [("STATE", state_url.as_str()), ("SECRET", secret.as_str()), ("LEDGER_PASSWORD", _engine.password())];
+    let mut auditors = Vec::new();
+    for name in ["one", "two"] {
+        let port = free_port();
+        let path = config(dir.path(), name, &head, port, UNITS);
+        auditors.push(Serve::start(&path, port, &environment));
+    }
+    let second = auditors.pop().unwrap();
+    let first = auditors.pop().unwrap();
+    let half = (UNITS / 2) as f64;
+    wait_until(|| async {
+        first.metric("plumbline_lease_held").await == half && second.metric("plumbline_lease_held").await == half
+    })
+    .await;
+
+    // A change in every table, so that each unit has a key in flight, whoever holds it.
+    for table in 0..UNITS {
+        put(&erp, table, "A", 1).await;
+    }
+    wait_until(|| async {
+        first.metric("plumbline_in_flight_keys").await + second.metric("plumbline_in_flight_keys").await == UNITS as f64
+    })
+    .await;
+    first.signal("-KILL");
+    wait_until(|| async { second.metric("plumbline_lease_held").await == UNITS as f64 }).await;
+    // The keys in flight came along with their clocks: they become missing, then are resolved.
+    wait_until(|| async {
+        count(&ledger, "SELECT uniqExact(entity) FROM discrepancy_events WHERE event = 'opened'").await == UNITS as u64
+    })
+    .await;
+    for table in 0..UNITS {
+        put(&store, table, "A", 1).await;
+    }
+    wait_until(|| async {
+        count(&ledger, "SELECT uniqExact(entity) FROM discrepancy_events WHERE event = 'resolved'").await
+            == UNITS as u64
+    })
+    .await;
+    let twice = "SELECT count() - uniqExact(discrepancy_id, event) FROM discrepancy_events";
+    assert_eq!(count(&ledger, twice).await, 0);
+    let openings = "SELECT count() FROM discrepancy_events WHERE event = 'opened'";
+    assert_eq!(count(&ledger, openings).await, UNITS as u64);
+}
+
+#[tokio::test]
+async fn a_stopped_auditor_takes_up_where_it_left_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let (erp, store) = systems(dir.path(), 1).await;
+    let (engine, ledger, head) = shared_ledger(dir.path()).await;
+    let environment = [("LEDGER_PASSWORD", engine.password())];
+    let port = free_port();
+    let path = config(dir.path(), "one", &head, port, 1);
+    let mut serve = Serve::start(&path, port, &environment);
+    serve.ready().await;
+    assert_eq!(serve.get("/healthz").await.map(|(status, _)| status), Some(200));
+    wait_until(|| async { serve.metric("plumbline_probe_runs_total").await > 0.0 }).await;
+    put(&erp, 0, "A", 1).await;
+    wait_until(|| async { serve.metric("plumbline_in_flight_keys").await == 1.0 }).await;
+    serve.signal("-TERM");
+    assert!(serve.child.wait().unwrap().success());
+    // The gentle stop shipped everything.
+    assert!(count(&ledger, "SELECT count() FROM checks WHERE verdict = 'in_flight'").await > 0);
+
+    // Changed while nobody looked: found after the restart, next to the key that was in flight.
+    put(&erp, 0, "B", 2).await;
+    let serve = Serve::start(&path, port, &environment);
+    wait_until(|| async {
+        count(&ledger, "SELECT uniqExact(key) FROM discrepancy_events WHERE event = 'opened'").await == 2
+    })
+    .await;
+    for (sku, qty) in [("A", 1), ("B", 2)] {
+        put(&store, 0, sku, qty).await;
+    }
+    wait_until(|| async {
+        count(&ledger, "SELECT uniqExact(key) FROM discrepancy_events WHERE event = 'resolved'").await == 2
+    })
+    .await;
+    // One divergence each, counted once each, across the restart.
+    wait_until(|| async { count(&ledger, "SELECT count() FROM freshness WHERE outcome = 'bad'").await == 2 }).await;
+    drop(serve);
+}
+
+#[tokio::test]
+async fn a_second_signal_stops_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    systems(dir.path(), 1).await;
+    let port = free_port();
+    // A ledger that never answers keeps the gentle stop waiting for its spool.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let head = format!("[plumbline.ledger]\nurl = \"http://{}\"", silent.local_addr().unwrap());
+    let path = config(dir.path(), "one", &head, port, 1);
+    let mut serve = Serve::start(&path, port, &[]);
+    wait_until(|| async { serve.metric("plumbline_spool_bytes").await > 0.0 }).await;
+    serve.signal("-TERM");
+    let log = path.with_extension("log");
+    wait_until(|| async { std::fs::read_to_string(&log).unwrap().contains("again to stop at once") }).await;
+    assert!(serve.child.try_wait().unwrap().is_none(), "a gentle stop waits for the spool");
+    serve.signal("-INT");
+    assert!(serve.child.wait().unwrap().success());
+    let spool = dir.path().join("one-data/spool");
+    let kept = std::fs::read_dir(spool).unwrap().filter_map(Result::ok);
+    assert!(kept.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "spool")).count() > 0);
+}
+
+#[tokio::test]
+async fn probe_once_tells_agreement_by_its_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let (erp, store) = systems(dir.path(), 1).await;
+    let path = config(dir.path(), "one", "", free_port(), 1);
+    let probe = |format: &'static str| {
+        let path = path.clone();
+        async move {
+            let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_plumbline"))
+                .args(["probe", "stock0", "--once", "--format", format, "--config"])
+                .arg(path)
+                .output()
+                .await
+                .unwrap();
+            (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+        }
+    };
+    put(&erp, 0, "A", 1).await;
+    put(&store, 0, "A", 1).await;
+    assert_eq!(probe("table").await, (0, "stock0: erp -> store: 1 match\n".to_owned()));
+
+    put(&erp, 0, "B", 2).await;
+    let (code, table) = probe("table").await;
+    assert_eq!((code, table.as_str()), (1, "stock0: erp -> store: 1 match, 1 missing\n  missing    B\n"));
+    put(&store, 0, "B", 3).await;
+    let (code, json) = probe("json").await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let differing = &json["flows"][0]["differing"][0];
+    assert_eq!((code, &differing["key"]), (1, &serde_json::json!("B")));
+    assert_eq!(differing["fields"][0], serde_json::json!({ "field": "qty", "owner": "2", "target": "3" }));
+    let (code, csv) = probe("csv").await;
+    assert_eq!(code, 1);
+    assert!(csv.starts_with("entity,owner,target,key,verdict,likely,reason,differences\nstock0,erp,store,B,"), "{csv}");
+
+    std::fs::remove_file(dir.path().join("store.db")).unwrap();
+    assert_eq!(probe("table").await.0, 3);
+}
