@@ -285,7 +285,8 @@ impl Reader for SqlReader {
                 if next.is_ok() {
                     self.budget.add_rows(1);
                 }
-                Some((next.map_err(|failure| self.error(failure)), scan))
+                let next = next.map_err(|failure| self.error(failure));
+                Some((self.forget_on_shape(mapping, next), scan))
             })
             .boxed(),
             Err(error) => stream::iter([Err(error)]).boxed(),

@@ -9,6 +9,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Column, ColumnIndex, Database, Executor, IntoArguments, Pool, Row, Statement as _};
 use tokio::time::Instant;
 
+use super::errors;
 use super::text::{Arg, Dialect, Statement};
 use crate::clock::Clock;
 use crate::model::{Moment, Raw, RawRow};
@@ -48,6 +49,16 @@ pub(super) enum Kind {
     Dynamic,
 }
 
+impl Kind {
+    /// Whether one decoder does for both. Integers say their length with each value.
+    fn reads_like(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Int { signed, .. }, Self::Int { signed: other, .. }) => signed == other,
+            _ => self == other,
+        }
+    }
+}
+
 /// What preparing a statement says about one result column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ResultColumn {
@@ -68,6 +79,8 @@ pub(super) enum Failure {
     Driver(sqlx::Error),
     /// No answer in time.
     TimedOut(Duration),
+    /// A column has another type than when the statement was planned: its bytes would be misread.
+    Changed(String),
 }
 
 impl From<sqlx::Error> for Failure {
@@ -136,7 +149,7 @@ pub(super) trait Driver: Send + Sync + 'static {
     /// One value. Never fails: what cannot be expressed becomes [`Raw::Undecodable`].
     fn decode(row: &<Self::Db as Database>::Row, index: usize, kind: Kind) -> Raw;
 
-    /// Called before each statement, to set a deadline inside the engine.
+    /// Called before each statement, to set a deadline inside the engine. [`Duration::MAX`] takes it away.
     async fn arm(_connection: &mut <Self::Db as Database>::Connection, _limit: Duration) -> Result<(), sqlx::Error> {
         Ok(())
     }
@@ -177,6 +190,16 @@ impl<Db: Database> Drop for Lent<Db> {
     }
 }
 
+/// The first row of an answer tells whether its columns are what the decoders were chosen for.
+fn as_planned<D: Driver>(row: &<D::Db as Database>::Row, kinds: &[Kind]) -> Result<(), Failure> {
+    for (column, kind) in row.columns().iter().zip(kinds) {
+        if !kind.reads_like(D::result_column(column).kind) {
+            return Err(Failure::Changed(column.name().to_owned()));
+        }
+    }
+    Ok(())
+}
+
 impl<D: Driver> Pooled<D>
 where
     for<'c> &'c mut <D::Db as Database>::Connection: Executor<'c, Database = D::Db>,
@@ -193,7 +216,7 @@ where
         statement: &Statement,
         kinds: &[Kind],
         on_row: OnRow<'_>,
-    ) -> Result<Timing, sqlx::Error> {
+    ) -> Result<Timing, Failure> {
         let connection = lent.connection()?;
         D::arm(connection, self.limit).await?;
         let arguments = D::arguments(&statement.args).map_err(sqlx::Error::Encode)?;
@@ -204,7 +227,12 @@ where
         let mut rows = connection.fetch(query);
         while let Some(row) = rows.next().await {
             let row = row?;
-            answered.get_or_insert_with(|| self.clock.now());
+            if answered.is_none() {
+                answered = Some(self.clock.now());
+                if statement.planned {
+                    as_planned::<D>(&row, kinds)?;
+                }
+            }
             buffer.clear();
             buffer.extend(kinds.iter().enumerate().map(|(index, kind)| D::decode(&row, index, *kind)));
             on_row(&mut buffer);
@@ -215,6 +243,7 @@ where
     async fn explain_rows(&self, statement: &Statement) -> Result<Vec<Explained>, sqlx::Error> {
         let mut lent = self.lend().await?;
         let connection = lent.connection()?;
+        D::arm(connection, self.limit).await?;
         if let Some(before) = D::BEFORE_EXPLAIN {
             connection.execute(before).await?;
         }
@@ -243,17 +272,23 @@ where
     ) -> Result<(), Failure> {
         let mut lent = self.lend().await?;
         let connection = lent.connection()?;
+        D::arm(connection, Duration::MAX).await?;
         if let Some(unlimited) = D::UNLIMITED {
             connection.execute(unlimited).await?;
         }
         let arguments = D::arguments(&statement.args).map_err(sqlx::Error::Encode)?;
         let mut rows = connection.fetch(sqlx::query_with::<D::Db, _>(AssertSqlSafe(statement.sql), arguments));
+        let mut first = true;
         loop {
             let Ok(next) = tokio::time::timeout(self.limit + GRACE, rows.next()).await else {
                 return Err(Failure::TimedOut(self.limit));
             };
             let Some(row) = next else { break };
             let row = row?;
+            if first {
+                as_planned::<D>(&row, kinds)?;
+                first = false;
+            }
             let values = kinds.iter().enumerate().map(|(index, kind)| D::decode(&row, index, *kind)).collect();
             if sender.send(Ok(values)).await.is_err() {
                 return Ok(());
@@ -278,6 +313,7 @@ where
         let work = async {
             let mut lent = self.lend().await?;
             let connection = lent.connection()?;
+            D::arm(connection, self.limit).await?;
             let statement = connection.prepare(sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(sql.to_owned()))).await?;
             let columns = statement.columns().iter().map(D::result_column).collect();
             lent.give_back();
@@ -291,11 +327,10 @@ where
         let work = async {
             let mut lent = self.lend().await?;
             let outcome = self.run(&mut lent, statement, kinds, on_row).await;
-            // A statement that the server refused leaves a healthy connection behind.
-            if matches!(outcome, Ok(_) | Err(sqlx::Error::Database(_))) {
+            if outcome.as_ref().err().is_none_or(errors::leaves_connection_healthy) {
                 lent.give_back();
             }
-            Ok::<_, Failure>(outcome?)
+            outcome
         };
         match tokio::time::timeout(self.limit + GRACE, work).await {
             Ok(outcome) => outcome,

@@ -17,6 +17,9 @@ pub(super) fn read_error(system: &SystemId, limit: Duration, failure: Failure) -
     let system = system.clone();
     let error = match failure {
         Failure::TimedOut(limit) => return ReadError::TimedOut { system, limit },
+        Failure::Changed(column) => {
+            return ReadError::Shape { system, reason: format!("the type of column `{column}` has just changed") };
+        }
         Failure::Driver(error) => error,
     };
     match error {
@@ -46,6 +49,12 @@ fn database_error(system: SystemId, limit: Duration, error: &dyn DatabaseError) 
         Meaning::Unreachable => ReadError::Unreachable { system, reason },
         Meaning::Other => ReadError::BadAnswer { system, reason },
     }
+}
+
+/// A statement that the server refused leaves a healthy connection behind, unless its prepared form is what is
+/// wrong.
+pub(super) fn leaves_connection_healthy(failure: &Failure) -> bool {
+    matches!(failure, Failure::Driver(sqlx::Error::Database(_))) && !is_stale(failure)
 }
 
 /// Whether the statement may be sent once more on a fresh connection: the pooled one had gone stale, or a

@@ -103,7 +103,9 @@ impl Plan {
 
     /// `SELECT … FROM table t`.
     pub fn select_from(&self) -> Statement {
-        Statement::new(self.dialect, format!("SELECT {} FROM {} t", self.select, self.table))
+        let mut statement = Statement::new(self.dialect, format!("SELECT {} FROM {} t", self.select, self.table));
+        statement.planned = true;
+        statement
     }
 
     /// The key's columns.
@@ -134,7 +136,10 @@ impl Plan {
         if self.dialect == Dialect::Sqlite {
             wanted.extend(keys.iter().filter_map(|key| self.in_other_classes(key)));
         }
-        super::text::select_by_keys(self.dialect, &self.select, &self.table, &self.key_terms(), &wanted)
+        let mut statement =
+            super::text::select_by_keys(self.dialect, &self.select, &self.table, &self.key_terms(), &wanted);
+        statement.planned = true;
+        statement
     }
 
     /// A single-column SQLite key may be stored as number or as text.

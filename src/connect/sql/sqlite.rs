@@ -22,7 +22,8 @@ impl Driver for SqliteDriver {
     const DIALECT: Dialect = Dialect::Sqlite;
     const UNLIMITED: Option<&'static str> = None;
 
-    const BEFORE_EXPLAIN: Option<&'static str> = None;
+    // `EXPLAIN` alone does not notice that another connection has changed the schema; a statement that runs does.
+    const BEFORE_EXPLAIN: Option<&'static str> = Some("SELECT count(*) FROM sqlite_schema");
     const EXPLAIN: &'static str = "EXPLAIN QUERY PLAN";
 
     fn result_column(column: &SqliteColumn) -> ResultColumn {
@@ -62,8 +63,11 @@ impl Driver for SqliteDriver {
 
     /// The engine runs in this process and cannot be cut off from outside: it looks at the deadline itself.
     async fn arm(connection: &mut SqliteConnection, limit: Duration) -> Result<(), sqlx::Error> {
-        let deadline = Instant::now() + limit;
-        connection.lock_handle().await?.set_progress_handler(STEPS, move || Instant::now() < deadline);
+        let mut handle = connection.lock_handle().await?;
+        match Instant::now().checked_add(limit) {
+            Some(deadline) => handle.set_progress_handler(STEPS, move || Instant::now() < deadline),
+            None => handle.remove_progress_handler(),
+        }
         Ok(())
     }
 }

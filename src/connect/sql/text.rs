@@ -38,6 +38,8 @@ pub(super) struct Term {
 pub(super) struct Statement {
     pub sql: String,
     pub args: Vec<Arg>,
+    /// Whether the columns are those of a plan, whose types are checked.
+    pub planned: bool,
     dialect: Dialect,
 }
 
@@ -72,7 +74,7 @@ impl Dialect {
 
 impl Statement {
     pub fn new(dialect: Dialect, sql: impl Into<String>) -> Self {
-        Self { sql: sql.into(), args: Vec::new(), dialect }
+        Self { sql: sql.into(), args: Vec::new(), planned: false, dialect }
     }
 
     pub const fn dialect(&self) -> Dialect {

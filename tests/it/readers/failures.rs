@@ -222,7 +222,6 @@ async fn budgets_hold_and_are_counted() {
     assert!(started.elapsed() >= Duration::from_millis(500), "{:?}", started.elapsed());
     let usage = reader.budget().usage();
     assert_eq!((usage.requests, usage.rows), (31, 30));
-    assert!(usage.throttled >= 10, "{usage:?}");
 }
 
 #[tokio::test]
