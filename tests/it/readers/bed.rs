@@ -174,8 +174,3 @@ pub fn shown(records: &[Record], key: impl Into<Key>, field: usize) -> String {
     assert!(found.next().is_none(), "several records {key:?}");
     record.fields[field].to_string()
 }
-
-pub fn value(records: &[Record], key: impl Into<Key>, field: usize) -> Value {
-    let key = key.into();
-    records.iter().find(|record| record.key == key).unwrap_or_else(|| panic!("no record {key:?}")).fields[field].clone()
-}
