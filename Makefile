@@ -4,7 +4,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/plumbline
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench deny clean clean-cache
+.PHONY: help demo libchdb test lint fmt bench deny clean clean-cache
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -13,6 +13,9 @@ demo: ## A small company with a faulty sync job, audited live; ARGS="--for 60s -
 	scripts/fetch-libchdb.sh
 	cargo build --profile demo --bin plumbline
 	$(TARGET)/demo/plumbline demo $(ARGS)
+
+libchdb: ## Fetches the engine library of the embedded ledger
+	scripts/fetch-libchdb.sh
 
 test: ## All tests against private servers; installs what is missing. ARGS="-E 'test(lease)'" runs some
 	scripts/test.sh $(ARGS)

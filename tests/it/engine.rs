@@ -12,14 +12,17 @@ use crate::support;
 /// A running engine on a directory of its own.
 pub struct TestEngine {
     pub engine: EmbeddedEngine,
-    _dir: tempfile::TempDir,
+    pub dir: tempfile::TempDir,
 }
 
 impl TestEngine {
     pub async fn start() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        Self::start_on(tempfile::tempdir().expect("a temporary directory")).await
+    }
+
+    pub async fn start_on(dir: tempfile::TempDir) -> Self {
         let engine = EmbeddedEngine::start(options(dir.path().to_owned())).await.expect("the engine starts");
-        Self { engine, _dir: dir }
+        Self { engine, dir }
     }
 
     pub fn writer(&self) -> Client {
@@ -40,18 +43,18 @@ pub fn options(data_dir: PathBuf) -> EmbeddedOptions {
 }
 
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
-struct Event {
-    id: u64,
-    text: String,
-    words: Vec<String>,
+pub struct Event {
+    pub id: u64,
+    pub text: String,
+    pub words: Vec<String>,
 }
 
-fn events(count: u64) -> Vec<Event> {
+pub fn events(count: u64) -> Vec<Event> {
     let text = |id: u64| format!("line\n\n{id}; drop table events");
     (0..count).map(|id| Event { id, text: text(id), words: vec![id.to_string(); 2] }).collect()
 }
 
-async fn insert(client: &Client, token: &str, rows: &[Event]) -> clickhouse::error::Result<()> {
+pub async fn insert(client: &Client, token: &str, rows: &[Event]) -> clickhouse::error::Result<()> {
     let mut insert = client.insert::<Event>("events").await?.with_setting("insert_deduplication_token", token);
     for row in rows {
         insert.write(row).await?;
@@ -59,7 +62,7 @@ async fn insert(client: &Client, token: &str, rows: &[Event]) -> clickhouse::err
     insert.end().await
 }
 
-async fn create(client: &Client) {
+pub async fn create(client: &Client) {
     let sql = "CREATE TABLE events (id UInt64, text String, words Array(String)) ENGINE = MergeTree ORDER BY id \
                SETTINGS non_replicated_deduplication_window = 100, fsync_after_insert = 1";
     client.query(sql).execute().await.expect("the table can be made");

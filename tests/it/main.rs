@@ -4,6 +4,9 @@
 
 mod cli;
 mod engine;
+mod engine_clients;
+mod engine_http;
+mod engine_process;
 mod ledger;
 mod readers;
 mod serve;

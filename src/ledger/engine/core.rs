@@ -353,12 +353,12 @@ struct Before {
 impl Before {
     fn save(connection: &mut Connection, settings: &Settings, run: &Run<'_>) -> Result<Self, Failure> {
         let names: Vec<_> = settings.names().map(text_literal).collect();
-        let query = format!(
-            "SELECT concat('SET ', name, ' = ', quoteString(value)) FROM system.settings WHERE name IN ({})",
-            names.join(", ")
-        );
-        let chunk = connection.query(Query { format: "TabSeparatedRaw", ..Query::plain(&query) })?;
-        let mut statements: Vec<_> = String::from_utf8_lossy(chunk.as_ref()).lines().map(str::to_owned).collect();
+        let query = format!("SELECT name, value FROM system.settings WHERE name IN ({})", names.join(", "));
+        let chunk = connection.query(Query::plain(&query))?;
+        // TabSeparated escapes what a string literal escapes.
+        let pairs = String::from_utf8_lossy(chunk.as_ref()).into_owned();
+        let pairs = pairs.lines().filter_map(|line| line.split_once('\t'));
+        let mut statements: Vec<_> = pairs.map(|(name, value)| format!("SET {name} = '{value}'")).collect();
         let is_use = run.statement.text.trim_start().get(..4).is_some_and(|word| word.eq_ignore_ascii_case("use "));
         if run.request.database().is_some() && !is_use {
             let chunk =
