@@ -15,7 +15,8 @@ impl TestEngine {
 
     /// Sends `body` as the writer, with `query` as the address's parameters.
     async fn post(&self, query: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Response {
-        let request = self.http().post(format!("{}/", self.engine.url())).query(query).body(body);
+        let url = url::Url::parse_with_params(&self.engine.url(), query).expect("a URL");
+        let request = self.http().post(url).body(body);
         request.basic_auth(self.engine.user(), Some(self.engine.password())).send().await.expect("an answer")
     }
 

@@ -5,6 +5,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -34,6 +35,9 @@ const MAX_SESSIONS: usize = 256;
 /// One engine on one data directory.
 pub struct Engine {
     chdb: Chdb,
+    /// Kept open: with its last connection the engine would end, and begin anew, with the database `default` as
+    /// libchdb makes it, at the next.
+    _open: Mutex<Connection>,
     data_dir: PathBuf,
     spool_dir: PathBuf,
     guard: Guard,
@@ -68,6 +72,7 @@ impl Engine {
         let timezone = one(&mut connection, "SELECT timezone()")?;
         Ok(Self {
             chdb,
+            _open: Mutex::new(connection),
             data_dir: data_dir.to_owned(),
             spool_dir: data_dir.join("tmp"),
             guard: Guard::new(functions.lines(), engines.lines()),
@@ -396,10 +401,31 @@ fn without_file_tables(connection: &mut Connection, data_dir: &Path) -> Result<(
     let kept = std::fs::read_to_string(data_dir.join("metadata/default.sql")).unwrap_or_default();
     let uuid = kept.split("UUID '").nth(1).and_then(|rest| rest.split('\'').next()).unwrap_or(DEFAULT_DATABASE);
     one(connection, "DETACH DATABASE default")?;
-    one(connection, &format!("ATTACH DATABASE default UUID {} ENGINE = Atomic", text_literal(uuid)))?;
+    let definition = format!("DATABASE default UUID {} ENGINE = Atomic", text_literal(uuid));
+    if let Err(error) = one(connection, &format!("ATTACH {definition}")) {
+        // libchdb cannot attach its own database again while it is empty; an empty one can be made anew.
+        forget_empty_database(data_dir).context(error)?;
+        one(connection, &format!("CREATE {definition}"))?;
+    }
     let engine = one(connection, "SELECT engine FROM system.databases WHERE name = 'default'")?;
     if engine != "Atomic" {
         bail!("the database `default` of `{}` has the engine `{engine}`, needed is `Atomic`", data_dir.display());
+    }
+    Ok(())
+}
+
+fn forget_empty_database(data_dir: &Path) -> Result<()> {
+    let metadata = data_dir.join("metadata");
+    let (tables, definition) = (metadata.join("default"), metadata.join("default.sql"));
+    // The link may point to nothing: the engine makes the place with the first table.
+    if tables.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        bail!("`{}` holds tables", tables.display());
+    }
+    for file in [definition, tables] {
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            Ok(()) | Err(_) => {}
+        }
     }
     Ok(())
 }

@@ -31,6 +31,9 @@ const PIECES_UNDERWAY: usize = 4;
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a request waits for its turn.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between an exception in a body and the breaking of the connection. A broken connection takes what was not read yet
+/// with it, so clients that know the exception's mark are left the time to find it; they close by themselves.
+const BREAK_PAUSE: Duration = Duration::from_secs(3);
 /// How the engine calls itself.
 const DISPLAY_NAME: &str = "plumbline";
 
@@ -143,15 +146,18 @@ impl Drop for Watch {
     }
 }
 
-/// The body's pieces as a stream. An error breaks the connection off; what came before it is sent first.
+/// The body's pieces as a stream. An error breaks the connection off.
 fn body_of(pieces: mpsc::Receiver<io::Result<Bytes>>, watch: Watch) -> impl Stream<Item = io::Result<Bytes>> {
     stream::unfold((pieces, watch), |(mut pieces, watch)| async move {
-        let piece = pieces.recv().await?;
-        if piece.is_err() {
-            // The connection is dropped with what it has not written yet, so it is given time to write.
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        let piece = pieces.recv().await;
+        if !matches!(piece, Some(Ok(_))) {
+            // All was said: the statement's thread is about to end.
+            watch.ended.store(true, Ordering::Release);
         }
-        Some((piece, (pieces, watch)))
+        if matches!(piece, Some(Err(_))) {
+            tokio::time::sleep(BREAK_PAUSE).await;
+        }
+        Some((piece?, (pieces, watch)))
     })
 }
 

@@ -115,7 +115,7 @@ const tests = {
     assert.deepEqual(await codeOf(client.query({ query: 'SELECT * FROM nowhere' })), ['60', 'UNKNOWN_TABLE'])
     assert.deepEqual(await codeOf(client.query({ query: 'SELEC 1' })), ['62', 'SYNTAX_ERROR'])
     assert.deepEqual(await codeOf(client.query({ query: "SELECT * FROM url('http://127.0.0.1:1')" })), ['497', 'ACCESS_DENIED'])
-    assert.deepEqual(await codeOf(client.insert({ table: 'js', values: ['nonsense'], format: 'TabSeparated' })), ['27', 'CANNOT_PARSE_INPUT_ASSERTION_FAILED'])
+    assert.deepEqual(await codeOf(client.insert({ table: 'js', values: Readable.from(['nonsense,"x"\n'], { objectMode: false }), format: 'CSV' })), ['27', 'CANNOT_PARSE_INPUT_ASSERTION_FAILED'])
     const wrong = connect({ password: 'wrong' })
     assert.deepEqual(await codeOf(wrong.query({ query: 'SELECT 1' })), ['516', 'AUTHENTICATION_FAILED'])
     await Promise.all([client.close(), wrong.close()])

@@ -4,7 +4,6 @@ four lines: writer's user and password, reader's user and password. Ends with an
 import datetime
 import decimal
 import sys
-import threading
 
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError, StreamFailureError
@@ -46,13 +45,13 @@ def test_inserts_and_reads_types():
     read = client.query("SELECT * FROM types ORDER BY id").result_rows
     assert len(read) == 1000
     got = read[3]
-    assert got[0] == 3 and got[1] == at and got[2] == decimal.Decimal("12.3456") and got[3] is None, got
+    assert got[0] == 3 and got[1] == at.replace(tzinfo=None) and got[2] == decimal.Decimal("12.3456") and got[3] is None, got
     assert got[4] == ["x", "y"] and got[5] == {"k": -3} and str(got[6]) == uuid, got
     assert read[4][3] == "a\n\n;drop"
 
 
 def test_compression_both_ways():
-    for method in ["lz4", "zstd", "gzip", "deflate", None]:
+    for method in ["lz4", "zstd", "gzip", None]:
         client = connect(compress=method or False)
         table = f"compressed_{method}"
         client.command(f"CREATE TABLE {table} (id UInt64, text String) ENGINE = MergeTree ORDER BY id")
@@ -130,23 +129,19 @@ def test_sessions():
     other = connect(session_id="another-session")
     code, _ = code_of(lambda: other.command("SELECT count() FROM seen"))
     assert code == 60, code
-    # One statement at a time in a session.
-    barrier = threading.Barrier(2)
-    codes = []
-
-    def slow():
-        single = connect(autogenerate_session_id=False)
-        barrier.wait()
+    # One statement at a time in a session: a stream that is not read keeps it busy.
+    single = connect(autogenerate_session_id=False)
+    locked = {"session_id": "locked"}
+    stream = single.raw_stream("SELECT number FROM numbers(1000000000)", settings=locked, fmt="TSV")
+    code, _ = code_of(lambda: single.raw_query("SELECT 1", settings=locked, fmt="TSV"))
+    assert code == 373, code
+    stream.close()
+    while True:
         try:
-            single.raw_query("SELECT count() FROM numbers(2000000000) WHERE sipHash64(number) = 1",
-                             settings={"session_id": "locked"}, fmt="TSV")
+            assert single.raw_query("SELECT 1", settings=locked, fmt="TSV") == b"1\n"
+            break
         except DatabaseError as error:
-            codes.append(error.code)
-
-    threads = [threading.Thread(target=slow) for _ in range(2)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    assert codes == [373], codes
+            assert error.code == 373, error
 
 
 def test_errors():
