@@ -15,6 +15,7 @@ mod check;
 mod clickhouse;
 mod demo;
 mod doctor;
+mod migrate;
 mod probe;
 mod serve;
 mod table;
@@ -42,6 +43,8 @@ enum Command {
     Check(ConfigFile),
     /// Look at every system: can it be reached, are the reads fast, could the login write?
     Doctor(ConfigFile),
+    /// Bring the state database and the ledger's tables up to date.
+    Migrate(ConfigFile),
     /// Serve ClickHouse's HTTP interface on loopback, with the engine inside.
     Clickhouse(clickhouse::ClickhouseArgs),
     /// Run the schedule until stopped.
@@ -145,6 +148,7 @@ fn dispatch(Arguments { log, command }: Arguments) -> Result<Exit, Failure> {
         Command::Demo(args) => demo::start(&args, &log),
         Command::Check(file) => logged().map(|()| check::run(&file.config)),
         Command::Doctor(file) => logged().and_then(|()| on_runtime(doctor::run(&file))),
+        Command::Migrate(file) => logged().and_then(|()| on_runtime(migrate::run(&file))),
         Command::Serve(file) => logged().and_then(|()| serve::run(&file)),
         Command::Probe(args) => logged().and_then(|()| probe::run(&args)),
         Command::Clickhouse(args) => logged().and_then(|()| clickhouse::start(args)),

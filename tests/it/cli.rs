@@ -87,3 +87,12 @@ async fn doctor_names_what_is_missing() {
     std::fs::remove_file(directory.path().join("erp.db")).expect("a file");
     check(&plumbline(directory.path(), &["doctor"]), 1, "erp", "");
 }
+
+#[tokio::test]
+async fn migrate_prepares_state_and_ledger_and_may_run_twice() {
+    let directory = company().await;
+    for _ in 0..2 {
+        let output = plumbline(directory.path(), &["migrate"]);
+        check(&output, 0, "state: up to date\nledger: up to date\n", "");
+    }
+}

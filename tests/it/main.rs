@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod cli;
+mod demo;
 mod engine;
 mod engine_clients;
 mod engine_http;
