@@ -68,9 +68,6 @@ impl Screen {
         }
         Ok(false)
     }
-
-    /// Gives the terminal back. Dropping does so too.
-    pub fn close(self) {}
 }
 
 impl Drop for Screen {
