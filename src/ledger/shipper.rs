@@ -167,11 +167,19 @@ impl Shipper {
         let old_token = segment.age() >= self.look_up_after;
         let mut runs = self.spool.read(segment).await.map_err(ShipError::Spool)?;
         fault::point("ship.began");
-        self.ship_table::<CheckRow>(segment, &mut runs, old_token).await?;
-        self.ship_table::<FreshnessRow>(segment, &mut runs, old_token).await?;
-        self.ship_table::<RunRow>(segment, &mut runs, old_token).await?;
-        self.ship_table::<CoverageRow>(segment, &mut runs, old_token).await?;
-        self.ship_table::<DiscrepancyRow>(segment, &mut runs, old_token).await?;
+        let checks = take::<CheckRow>(&mut runs);
+        let freshness = take::<FreshnessRow>(&mut runs);
+        let probe_runs = take::<RunRow>(&mut runs);
+        let coverage = take::<CoverageRow>(&mut runs);
+        let discrepancies = take::<DiscrepancyRow>(&mut runs);
+        // The tables side by side: an insert mostly waits for the disk.
+        tokio::try_join!(
+            self.ship_table(segment, checks, old_token),
+            self.ship_table(segment, freshness, old_token),
+            self.ship_table(segment, probe_runs, old_token),
+            self.ship_table(segment, coverage, old_token),
+            self.ship_table(segment, discrepancies, old_token),
+        )?;
         fault::point("ship.acknowledged");
         self.spool.remove(segment).await.map_err(ShipError::Spool)?;
         fault::point("ship.forgotten");
@@ -181,10 +189,10 @@ impl Shipper {
     async fn ship_table<T: LedgerRow>(
         &self,
         segment: &ReadySegment,
-        runs: &mut [RunRows],
+        runs: Vec<Vec<T>>,
         old_token: bool,
     ) -> Result<(), ShipError> {
-        let blocks = block::cut(runs.iter_mut().map(T::take).collect(), block::ROWS);
+        let blocks = block::cut(runs, block::ROWS);
         let named = blocks.into_iter().enumerate();
         let named = named.map(|(number, rows)| (format!("{}/{}/{number}", segment.id, T::TABLE), rows));
         let (tokens, blocks): (Vec<String>, Vec<Vec<T>>) =
@@ -225,4 +233,9 @@ impl Shipper {
             }
         }
     }
+}
+
+/// The rows of one table, run by run.
+fn take<T: LedgerRow>(runs: &mut [RunRows]) -> Vec<Vec<T>> {
+    runs.iter_mut().map(T::take).collect()
 }

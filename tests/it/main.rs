@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod cli;
+#[cfg(feature = "fault-points")]
+mod crash;
 mod demo;
 mod engine;
 mod engine_clients;

@@ -38,7 +38,7 @@ pub(super) async fn write(
                 Some(job) => writer.run(gather(job, &mut inbox, writer.shared.options.segment_bytes)).await,
                 None => break,
             },
-            () = tokio::time::sleep_until(seal_at), if writer.open.is_some() => writer.seal().await,
+            () = tokio::time::sleep_until(seal_at), if writer.open.is_some() => writer.seal_by_age().await,
         }
     }
     writer.seal().await;
@@ -181,6 +181,16 @@ impl Writer {
                 drop(reply.send(Err(error)));
             }
             Ack::Discard { reply } => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// While others wait to be shipped, a larger segment serves the shipper better than one more.
+    async fn seal_by_age(&mut self) {
+        let waiting = self.shared.registry().segments.iter().filter(|segment| segment.sealed).count();
+        if waiting < 2 {
+            self.seal().await;
+        } else {
+            self.opened = Instant::now();
         }
     }
 
