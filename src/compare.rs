@@ -4,6 +4,7 @@
 //! with what it read and does what the [`Judgement`] says.
 
 mod history;
+mod join;
 mod judge;
 mod state;
 mod stored;
@@ -15,6 +16,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub use join::{Pair, join};
 pub use judge::{agreed_at_once, judge, target_unread};
 pub use state::{agrees, differing, state_of};
 

@@ -1,6 +1,7 @@
 //! `[[probe]]`: scheduled looks.
 
 use super::duration::show;
+use super::entity::ReadEntity;
 use super::problems::{At, quoted};
 use super::section::{Keys, Node, Reading, Section};
 use super::{Probe, ProbeKind, Schedule, schedule, zone};
@@ -147,14 +148,13 @@ pub(super) fn refuse_twice(reading: &Reading<'_>, probes: &[ReadProbe]) {
     }
 }
 
-/// Warns about flows that no changes probe looks at.
-pub(super) fn warn_unread(reading: &Reading<'_>, at: At, flows: &[Flow], probes: &[ReadProbe]) {
-    let mut warned: Option<(&EntityId, &SystemId)> = None;
-    for flow in flows {
-        let pair = (&flow.id.entity, &flow.id.owner);
-        if warned != Some(pair) && !probes.iter().any(|read| is_read_by(&flow.id, &read.probe)) {
-            reading.warning(at, format!("no probe reads the changes of `{}` in `{}`", flow.id.entity, flow.id.owner));
-            warned = Some(pair);
-        }
+/// Warns about owners of an entity whose changes no probe reads.
+pub(super) fn warn_unread(reading: &Reading<'_>, entity: &ReadEntity, flows: &[Flow], probes: &[ReadProbe]) {
+    let is_unread = |flow: &&Flow| !probes.iter().any(|read| is_read_by(&flow.id, &read.probe));
+    let of_entity = flows.iter().filter(|flow| flow.id.entity == entity.entity.id);
+    let mut owners: Vec<_> = of_entity.filter(is_unread).map(|flow| &flow.id.owner).collect();
+    owners.dedup();
+    for owner in owners {
+        reading.warning(entity.at, format!("no probe reads the changes of `{}` in `{owner}`", entity.entity.id));
     }
 }

@@ -111,6 +111,9 @@ pub(super) fn on_one_line(message: &str) -> String {
 /// The known name that `found` was probably meant to be.
 pub(super) fn nearest<'n>(found: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let length = found.chars().count();
+    if length > crate::model::id::MAX_NAME {
+        return None;
+    }
     let allowed = (length / 3).max(1).min(length.saturating_sub(1));
     known
         .into_iter()

@@ -124,8 +124,7 @@ fn check_probes(reading: &Reading<'_>, entities: &[ReadEntity], flows: &[Flow], 
         probe::check_interval(reading, read, flows);
     }
     for read in entities {
-        let own: Vec<Flow> = flows.iter().filter(|flow| flow.id.entity == read.entity.id).cloned().collect();
-        probe::warn_unread(reading, read.at, &own, probes);
+        probe::warn_unread(reading, read, flows, probes);
     }
 }
 

@@ -13,6 +13,9 @@ mod raw_key;
 mod stamp;
 mod steps;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use chrono_tz::Tz;

@@ -119,6 +119,11 @@ impl Number {
     /// Shifted by powers of ten: `shifted(-2)` turns minor units into major ones.
     #[must_use]
     pub fn shifted(&self, powers: i64) -> Self {
+        if let (Repr::Int(whole), -28..=0) = (&self.0, powers)
+            && let Ok(value) = Decimal::try_from_i128_with_scale(i128::from(*whole), powers.unsigned_abs() as u32)
+        {
+            return Self::from(value);
+        }
         let (digits, scale) = self.to_big().into_bigint_and_exponent();
         Self::from(BigDecimal::new(digits, scale.saturating_sub(powers)))
     }
@@ -197,6 +202,10 @@ impl FromStr for Number {
         let plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
         if text.is_empty() || !text.bytes().all(plain) {
             return Err(NotANumber);
+        }
+        // Up to 28 digits need no heap; anything else, also scientific notation, takes the long way.
+        if let Ok(value) = Decimal::from_str_exact(text) {
+            return Ok(Self::from(value));
         }
         let value = BigDecimal::from_str(text).map_err(|_| NotANumber)?;
         // `1e999999999` is short to write and huge to hold.
@@ -291,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused() {
-        for text in ["", "NaN", "inf", "1_000", "0x10", "1,5", "1e999999999", " 1", "--1"] {
+        for text in ["", ".", "-", "NaN", "inf", "1_000", "0x10", "1,5", "1e999999999", " 1", "--1"] {
             assert_eq!(text.parse::<Number>(), Err(NotANumber), "{text}");
         }
     }

@@ -78,7 +78,7 @@ impl World {
             let taken = self
                 .recorder
                 .state
-                .acquire(&[parts.name.clone()], "test", Duration::from_secs(3_600), usize::MAX)
+                .acquire(std::slice::from_ref(&parts.name), "test", Duration::from_secs(3_600), usize::MAX)
                 .await
                 .unwrap();
             let lease = taken.into_iter().find(|lease| lease.unit == parts.name).unwrap();

@@ -98,3 +98,17 @@ proptest! {
 fn a_value_over_several_lines_is_reported_on_one() {
     check(&BASE.replacen("kind = \"changes\"", "kind = \"\"\"", 1)).unwrap();
 }
+
+#[test]
+fn deep_and_long_texts_are_answered() {
+    for text in [
+        format!("a = {}", "[".repeat(50_000)),
+        format!("a = {}", "{ a = ".repeat(50_000)),
+        "a.".repeat(50_000),
+        format!("[{}]", vec!["a"; 50_000].join(".")),
+        BASE.replace("kind = \"postgres\"", &format!("time_zone = \"{}\"", "x".repeat(1_000_000))),
+        BASE.replace("every 30s", &format!("every {}", "1s".repeat(100_000))),
+    ] {
+        check(&text).unwrap();
+    }
+}

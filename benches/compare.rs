@@ -1,0 +1,181 @@
+//! From decoded rows to verdicts: rows of 8 columns of both sides are mapped to records, joined by key, compared,
+//! and every thousandth pair differs and is judged. One core; best of several rounds.
+//!
+//! The limit of the same run hashes and compares the same records' encoded bytes, which must be touched in any case.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono_tz::Tz;
+use plumbline::compare::{Context, Look, Side, agrees, join, judge, state_of};
+use plumbline::model::digest::encode;
+use plumbline::model::mapping::{CurrencyRule, Dataset, FieldRule, Origin, Source, Stamp, Step};
+use plumbline::model::{
+    FieldType, Flow, FlowField, FlowId, Interval, Mapping, Moment, Number, Raw, RawRow, Record, Verdict,
+};
+use xxhash_rust::xxh3::xxh3_128;
+
+const PAIRS: usize = 100_000;
+const ROUNDS: usize = 7;
+const FIELDS: [(&str, FieldType); 8] = [
+    ("number", FieldType::Integer),
+    ("customer", FieldType::Integer),
+    ("status", FieldType::Text),
+    ("name", FieldType::Text),
+    ("quantity", FieldType::Integer),
+    ("price", FieldType::Decimal),
+    ("total", FieldType::Money),
+    ("placed_at", FieldType::Timestamp),
+];
+
+fn main() {
+    let owner = Arc::new(mapping("shop", Vec::new()));
+    let target = Arc::new(mapping("warehouse", vec![Step::TrimEnd]));
+    let flow = flow(&owner, &target);
+    let best = (0..ROUNDS).map(|_| round(&flow)).min().unwrap_or(Duration::MAX);
+    let limit = (0..ROUNDS).map(|_| limit(&flow)).min().unwrap_or(Duration::MAX);
+    let per_second = |count: usize, took: Duration| count as f64 / took.as_secs_f64() / 1e6;
+    println!("compare, decoded rows to verdicts, 8 fields, one core");
+    println!("  {:.2} million records/s", per_second(2 * PAIRS, best));
+    println!("  {:.2} million pairs/s", per_second(PAIRS, best));
+    println!(
+        "  {:.2} million records/s hashing and comparing the encoded records (limit)",
+        per_second(2 * PAIRS, limit)
+    );
+    println!("  {:.3} of the limit", limit.as_secs_f64() / best.as_secs_f64());
+}
+
+/// One timed pass over fresh rows.
+fn round(flow: &Flow) -> Duration {
+    let (mut owner_rows, mut target_rows) = (rows(false), rows(true));
+    let began = Instant::now();
+    let owner: Vec<Record> = owner_rows.iter_mut().map(|row| flow.owner.record(row)).collect();
+    let target: Vec<Record> = target_rows.iter_mut().map(|row| flow.target.record(row)).collect();
+    let mut matched = 0;
+    for pair in join(&owner, &target) {
+        matched += usize::from(verdict(flow, &pair.owner, &pair.target) == Verdict::Match);
+    }
+    let took = began.elapsed();
+    assert_eq!(matched, PAIRS - PAIRS / 1000);
+    took
+}
+
+fn verdict(flow: &Flow, owner: &[&Record], target: &[&Record]) -> Verdict {
+    if let ([owner], [target]) = (owner, target)
+        && owner.in_scope
+        && target.in_scope
+        && agrees(flow, owner, target)
+    {
+        return Verdict::Match;
+    }
+    let look = |side, records: &[&Record], when| Look {
+        state: state_of(flow, side, records),
+        window: Interval::new(Moment::from_micros(when), Moment::from_micros(when)),
+        changed_at: None,
+        commit_bounded: false,
+        version: None,
+        source_version: None,
+        not_before: Moment::MIN,
+    };
+    let context = Context { deadline: flow.deadline, baseline: None, tolerances: &[] };
+    judge(None, &look(Side::Owner, owner, 1), &look(Side::Target, target, 2), None, context).verdict
+}
+
+/// Hashes each side's encoded records and compares the bytes.
+fn limit(flow: &Flow) -> Duration {
+    let encoded = |mapping: &Mapping, mut rows: Vec<RawRow>| -> Vec<Vec<u8>> {
+        let bytes = |row: &mut RawRow| {
+            let mut out = Vec::new();
+            mapping.record(row).fields.iter().for_each(|value| encode(value, &mut out));
+            out
+        };
+        rows.iter_mut().map(bytes).collect()
+    };
+    let (owner, target) = (encoded(&flow.owner, rows(false)), encoded(&flow.target, rows(true)));
+    let began = Instant::now();
+    let equal = owner
+        .iter()
+        .zip(&target)
+        .filter(|(owner, target)| black_box(xxh3_128(owner)) == black_box(xxh3_128(target)) && owner == target);
+    black_box(equal.count());
+    began.elapsed()
+}
+
+/// The target's rows lie in another order, pad the status, and hold another quantity in every thousandth row.
+fn rows(target: bool) -> Vec<RawRow> {
+    (0..PAIRS).map(|place| row(if target { place * 7919 % PAIRS } else { place }, target)).collect()
+}
+
+fn row(number: usize, target: bool) -> RawRow {
+    let whole = i64::try_from(number).unwrap_or(0);
+    let cents = |divisor: i64| format!("{}.{:02}", whole % 5000 / divisor, whole % 100).parse::<Number>();
+    let quantity = if target && number.is_multiple_of(1000) { -1 } else { whole % 97 };
+    vec![
+        Raw::Int(whole),
+        Raw::Int(whole % 9973),
+        Raw::Text(if target { "shipped   " } else { "shipped" }.into()),
+        Raw::Text(format!("Customer number {number}").into()),
+        Raw::Int(quantity),
+        cents(10).map_or(Raw::Null, Raw::Number),
+        cents(1).map_or(Raw::Null, Raw::Number),
+        Raw::Naive(Moment::from_micros(1_770_000_000_000_000 + whole * 1_000_003).to_utc().naive_utc()),
+    ]
+}
+
+fn mapping(system: &str, status_steps: Vec<Step>) -> Mapping {
+    let rule = |source: usize, field_type| FieldRule {
+        field_type,
+        origin: Origin::Source(source),
+        when: None,
+        steps: if FIELDS[source].0 == "status" { status_steps.clone() } else { Vec::new() },
+        scale: None,
+        minor_units: false,
+        currency: "EUR".parse().ok().filter(|_| field_type == FieldType::Money).map(CurrencyRule::Const),
+        zone: Tz::UTC,
+        epoch: None,
+    };
+    Mapping {
+        entity: name("order"),
+        system: name(system),
+        dataset: Dataset::Table("orders".to_owned()),
+        sources: FIELDS.iter().map(|(name, _)| Source::Path((*name).to_owned())).collect(),
+        key: vec![0],
+        native: None,
+        changed_at: Some(Stamp { source: 7, zone: Tz::UTC, epoch: None }),
+        version: None,
+        source_version: None,
+        scope: Vec::new(),
+        fields: FIELDS.iter().enumerate().map(|(source, (_, field_type))| Some(rule(source, *field_type))).collect(),
+        via: Vec::new(),
+    }
+}
+
+fn flow(owner: &Arc<Mapping>, target: &Arc<Mapping>) -> Flow {
+    let field = |(index, (field, field_type)): (usize, &(&str, FieldType))| FlowField {
+        index,
+        name: name(field),
+        field_type: *field_type,
+        tolerance: None,
+        two_way: false,
+        owner_projection: if *field == "status" { vec![Step::TrimEnd] } else { Vec::new() },
+        target_projection: Vec::new(),
+    };
+    Flow {
+        tenant: name("default"),
+        id: FlowId { entity: name("order"), owner: owner.system.clone(), target: target.system.clone() },
+        fields: FIELDS.iter().enumerate().map(field).collect(),
+        deadline: Duration::from_secs(300),
+        owner: Arc::clone(owner),
+        target: Arc::clone(target),
+        has_source_version: false,
+    }
+}
+
+/// A name that is known to be valid.
+fn name<N: std::str::FromStr>(text: &str) -> N
+where
+    N::Err: std::fmt::Debug,
+{
+    text.parse().expect("the names of the benchmark are valid")
+}
