@@ -14,7 +14,7 @@ use plumbline::audit::run::Summary;
 use plumbline::audit::unit::{Shared, Unit};
 use plumbline::clock::{AnchoredClock, Clock};
 use plumbline::config::{Config, Environment, parse_with};
-use plumbline::connect;
+use plumbline::connect::{self, Reader};
 use plumbline::ledger::rows::{CheckRow, DiscrepancyRow, FreshnessRow, RunRows};
 use plumbline::metrics::{Metrics, Store};
 use plumbline::model::Verdict;
@@ -40,6 +40,15 @@ pub struct Recorder {
 impl World {
     /// From a config text and the systems' URLs as `(variable, url)` for `env:` references.
     pub async fn open(config: &str, urls: &[(&str, String)]) -> Self {
+        Self::open_through(config, urls, |reader| reader).await
+    }
+
+    /// Like [`open`](Self::open), with every reader handed through `around`.
+    pub async fn open_through(
+        config: &str,
+        urls: &[(&str, String)],
+        around: impl Fn(Arc<dyn Reader>) -> Arc<dyn Reader>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let environment = Environment::fixed(urls.iter().map(|(name, url)| (*name, url.as_str())));
         let parsed = parse_with(config, Path::new("plumbline.toml"), dir.path(), &environment);
@@ -47,7 +56,8 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(AnchoredClock::from_machine());
         let mut readers = Readers::new();
         for system in config.systems.values() {
-            readers.insert(system.id.clone(), connect::open(system, Arc::clone(&clock)).unwrap());
+            let reader = connect::open(system, Arc::clone(&clock)).unwrap();
+            readers.insert(system.id.clone(), around(reader));
         }
         let secret = StateSecret::from_bytes([7; 32]);
         let url = format!("sqlite://{}?mode=rwc", dir.path().join("state.db").display());
@@ -66,8 +76,9 @@ impl World {
         });
         let mut world = Self { config, units: Vec::new(), recorder, shared, readers, _dir: dir };
         world.restart().await;
-        // The first look only finds out where the present is.
+        // The first look only finds out where the present is; what is just behind it is no case's subject.
         world.changes().await;
+        *world.recorder.rows.lock().unwrap() = RunRows::default();
         world
     }
 
@@ -151,6 +162,25 @@ impl World {
         self.recorder.rows.lock().unwrap().freshness.clone()
     }
 
+    /// Outcomes of divergences so far.
+    pub fn outcomes(&self) -> Vec<String> {
+        self.freshness().into_iter().map(|row| row.outcome).collect()
+    }
+
+    /// Keys whose last verdict is bad, by their hash.
+    pub fn bad_keys(&self) -> usize {
+        let last: HashMap<String, String> =
+            self.checks().into_iter().map(|row| (format!("{} {}", row.target, row.key_hash), row.verdict)).collect();
+        let bad =
+            |word: &&String| Verdict::ALL.into_iter().any(|verdict| verdict.is_bad() && verdict.as_str() == *word);
+        last.values().filter(bad).count()
+    }
+
+    /// Keys that are not settled.
+    pub fn in_flight(&self) -> usize {
+        self.units.iter().map(Unit::in_flight).sum()
+    }
+
     /// Steps of discrepancies so far.
     pub fn discrepancies(&self) -> Vec<DiscrepancyRow> {
         self.recorder.rows.lock().unwrap().discrepancies.clone()
@@ -159,6 +189,13 @@ impl World {
     /// Discrepancies that are open in state.
     pub async fn open_discrepancies(&self) -> u64 {
         self.recorder.state.open_discrepancy_counts().await.unwrap().iter().map(|count| count.count).sum()
+    }
+}
+
+impl Recorder {
+    /// Everything that would go to the ledger, as text.
+    pub fn text_of_all_rows(&self) -> String {
+        format!("{:?}", self.rows.lock().unwrap())
     }
 }
 

@@ -1,0 +1,81 @@
+//! Something that happens between two reads: a real reader that first lets a case act on the systems.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use plumbline::connect::{Budget, ChangesPage, ClockReading, Cursor, Finding, KeyedRead, ReadError, Reader, Shape};
+use plumbline::model::{Key, Mapping, Record, SystemId};
+
+type Act = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What shall happen right before reads by key, by system.
+#[derive(Default)]
+pub struct Agenda(Mutex<VecDeque<(&'static str, Act)>>);
+
+impl Agenda {
+    /// Before the next read by key of `system`; one act is done a read, in order.
+    pub fn before_keys_of(&self, system: &'static str, act: impl Future<Output = ()> + Send + 'static) {
+        self.0.lock().unwrap().push_back((system, Box::pin(act)));
+    }
+
+    /// Whether all of it has happened.
+    pub fn is_done(&self) -> bool {
+        self.0.lock().unwrap().is_empty()
+    }
+
+    fn next(&self, system: &SystemId) -> Option<Act> {
+        let mut acts = self.0.lock().unwrap();
+        acts.pop_front_if(|(name, _)| *name == system.as_str()).map(|(_, act)| act)
+    }
+}
+
+/// A reader that minds an agenda.
+pub struct Between {
+    pub reader: Arc<dyn Reader>,
+    pub agenda: Arc<Agenda>,
+}
+
+#[async_trait]
+impl Reader for Between {
+    fn system(&self) -> &SystemId {
+        self.reader.system()
+    }
+
+    async fn describe(&self, mapping: &Mapping) -> Result<Shape, ReadError> {
+        self.reader.describe(mapping).await
+    }
+
+    async fn clock(&self) -> Result<ClockReading, ReadError> {
+        self.reader.clock().await
+    }
+
+    async fn changes(&self, mapping: &Mapping, cursor: &Cursor, limit: usize) -> Result<ChangesPage, ReadError> {
+        self.reader.changes(mapping, cursor, limit).await
+    }
+
+    async fn by_keys(&self, mapping: &Mapping, keys: &[Key]) -> Result<KeyedRead, ReadError> {
+        if let Some(act) = self.agenda.next(self.system()) {
+            act.await;
+        }
+        self.reader.by_keys(mapping, keys).await
+    }
+
+    async fn key_range(&self, mapping: &Mapping, after: Option<&Key>, limit: usize) -> Result<KeyedRead, ReadError> {
+        self.reader.key_range(mapping, after, limit).await
+    }
+
+    fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>> {
+        self.reader.scan(mapping, after)
+    }
+
+    fn budget(&self) -> &Budget {
+        self.reader.budget()
+    }
+
+    async fn doctor(&self, mappings: &[&Mapping]) -> Vec<Finding> {
+        self.reader.doctor(mappings).await
+    }
+}
