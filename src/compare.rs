@@ -55,12 +55,11 @@ pub struct Look {
     pub state: State,
     /// When the read's snapshot was taken.
     pub window: Interval,
-    /// The record's own stamp on our timeline, as wide as the clock measurement and, where the system declares
-    /// it, the commit delay make it. A lower bound of the state's birth always; an upper bound only with
-    /// `commit_bounded`.
+    /// The record's own stamp on our timeline, as wide as the clock measurement makes it: when the change was
+    /// written. It was committed then or later: a lower bound of the state's birth always.
     pub changed_at: Option<Interval>,
-    /// Whether `changed_at.high` bounds the commit as well.
-    pub commit_bounded: bool,
+    /// How long after its stamp a change is committed at most; `None` when the stamp bounds no birth from above.
+    pub commit_within: Option<Duration>,
     /// The record's version inside its system.
     pub version: Option<Version>,
     /// The owner's version as this side stores it (targets only).
@@ -69,6 +68,13 @@ pub struct Look {
     /// [`Moment::MIN`] when there was none. On the owner's side anything later than that says that the owner was
     /// seen to change: a match of a key without a track is then a change that arrived and counts for freshness.
     pub not_before: Moment,
+}
+
+impl Look {
+    /// When the change that the stamp tells of was committed at the latest, as far as that is known.
+    fn committed_by(&self) -> Option<Moment> {
+        Some(self.changed_at?.high + self.commit_within?)
+    }
 }
 
 /// What else a judgement needs.

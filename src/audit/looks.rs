@@ -16,7 +16,7 @@ pub struct Stamps {
 }
 
 impl Stamps {
-    /// When a record with this stamp became visible: not before the stamp, not later than its commit.
+    /// When a record with this stamp was written.
     ///
     /// A stamp without a fraction comes from a column or program that counts whole seconds (or milliseconds), which
     /// some cut and some round: it is taken to mean half a unit earlier to one unit later.
@@ -27,7 +27,7 @@ impl Stamps {
             whole if whole % 1_000 == 0 => Duration::from_millis(1),
             _ => Duration::from_micros(1),
         };
-        Some(Interval::new(on_ours.low - unit / 2, on_ours.high + unit + self.commit_delay))
+        Some(Interval::new(on_ours.low - unit / 2, on_ours.high + unit))
     }
 }
 
@@ -52,7 +52,7 @@ pub fn stamped(records: &[&Record], window: ReadWindow, stamps: &Stamps, not_bef
         state: State::Absent,
         window,
         changed_at,
-        commit_bounded: changed_at.is_some(),
+        commit_within: Some(stamps.commit_delay),
         version: told.and_then(|record| record.version.clone()),
         source_version: told.and_then(|record| record.source_version.clone()),
         not_before,
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stamps_widen_by_offset_unit_and_commit() {
+    fn stamps_widen_by_offset_and_unit() {
         let clock = ClockReading {
             offset_micros: 3_600_000_000,
             uncertainty: Duration::from_millis(5),
@@ -75,9 +75,9 @@ mod tests {
             let interval = stamps.interval(Moment::from_micros(3_600_000_000 + stamp)).unwrap();
             assert_eq!((interval.low.micros(), interval.high.micros()), (low, high), "{stamp}");
         };
-        check(10_000_000, 10_000_000 - 505_000, 10_000_000 + 3_005_000);
-        check(10_001_000, 10_001_000 - 5_500, 10_001_000 + 2_006_000);
-        check(10_000_001, 10_000_001 - 5_000, 10_000_001 + 2_005_001);
+        check(10_000_000, 10_000_000 - 505_000, 10_000_000 + 1_005_000);
+        check(10_001_000, 10_001_000 - 5_500, 10_001_000 + 6_000);
+        check(10_000_001, 10_000_001 - 5_000, 10_000_001 + 5_001);
         assert_eq!(Stamps { clock: None, ..stamps }.interval(Moment::from_micros(1)), None);
     }
 }

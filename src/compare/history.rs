@@ -13,7 +13,7 @@ pub(super) fn birth(look: &Look, previous: Option<&OwnerState>) -> Interval {
     let last_without = previous.map_or(Moment::MIN, |previous| previous.last_seen);
     let seen = Interval::new(look.not_before.max(last_without).min(look.window.high), look.window.high);
     let Some(stamp) = look.changed_at else { return seen };
-    let high = if look.commit_bounded { stamp.high } else { Moment::MAX };
+    let high = look.committed_by().unwrap_or(Moment::MAX);
     // An older stamp under a new state was not written by the change that made it.
     if previous.is_some_and(|previous| stamp_stood_still(previous, look)) {
         return seen;

@@ -120,7 +120,7 @@ fn matched(lag: Lag, event: Option<FreshnessEvent>) -> Judgement {
 
 /// When the target came to hold what it holds: after `low`, not later than it was read, nor than its last write.
 fn arrival(target: &Look, low: Moment) -> Interval {
-    let written = target.changed_at.filter(|_| target.commit_bounded).map(|stamp| stamp.high);
+    let written = target.committed_by();
     let high =
         written.filter(|written| *written >= low).map_or(target.window.high, |written| written.min(target.window.high));
     Interval::new(low.min(high), high)
@@ -251,7 +251,7 @@ fn begun(case: &Case<'_>) -> Track {
 /// Whether the owner may have moved to what the target holds between the two reads. Not if the target was last
 /// written before the owner was read.
 fn may_lead(case: &Case<'_>) -> bool {
-    let written_before = case.target.changed_at.is_some_and(|stamp| stamp.high < case.owner.window.low);
+    let written_before = case.target.committed_by().is_some_and(|committed| committed < case.owner.window.low);
     case.older.is_none() && is_readable(&case.target.state) && !is_confirmed(case) && !written_before
 }
 

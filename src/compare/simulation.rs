@@ -218,14 +218,14 @@ fn look(plan: &Plan, timeline: &Timeline, window: (i64, i64), snapshot: i64, not
     let stamp = write.filter(|_| plan.stamps).map(|write| {
         let stamp = timeline.0[write].0 - plan.commit_delay * plan.stamped_early / 100;
         let measured = stamp + plan.uncertainty * plan.clock_error / 100;
-        Interval::new(moment(measured - plan.uncertainty), moment(measured + plan.uncertainty + plan.commit_delay))
+        Interval::new(moment(measured - plan.uncertainty), moment(measured + plan.uncertainty))
     });
     let sequence = i64::try_from(write.map_or(0, |write| write + 1)).unwrap();
     Look {
         state: state(timeline.at(snapshot)),
         window: Interval::new(moment(window.0), moment(window.1)),
         changed_at: stamp,
-        commit_bounded: plan.commit_bounded,
+        commit_within: plan.commit_bounded.then(|| Duration::from_millis(plan.commit_delay.unsigned_abs())),
         version: plan.sequences.then(|| Version::Sequence(Number::from(sequence))),
         source_version: None,
         not_before,

@@ -26,7 +26,7 @@ fn look(state: State, when: i64) -> Look {
         state,
         window: between(when, when),
         changed_at: None,
-        commit_bounded: false,
+        commit_within: None,
         version: None,
         source_version: None,
         not_before: Moment::MIN,
@@ -213,7 +213,8 @@ fn an_arrival_is_bounded_by_the_looks_around_it() {
     let judgement = first(Some(track.clone()), &look(holds(2), 110), &look(holds(2), 111));
     let good = FreshnessEvent { changed: between(99, 100), lag: lag(1, 12), outcome: Outcome::Good };
     assert_eq!((judgement.verdict, judgement.event, judgement.track), (Verdict::Match, Some(good), None));
-    let written = Look { changed_at: Some(between(104, 105)), commit_bounded: true, ..look(holds(2), 111) };
+    let written =
+        Look { changed_at: Some(between(104, 105)), commit_within: Some(Duration::ZERO), ..look(holds(2), 111) };
     assert_eq!(first(Some(track.clone()), &look(holds(2), 110), &written).lag, lag(1, 6));
     let late = first(Some(track), &look(holds(2), 140), &look(holds(2), 140));
     assert_eq!(late.event.unwrap().outcome, Outcome::Undecided);
@@ -280,14 +281,15 @@ fn a_change_that_arrived_before_we_looked() {
 
 #[test]
 fn a_stamp_narrows_a_birth_unless_it_contradicts_what_was_seen() {
-    let stamped = |low, high, commit_bounded| {
-        let owner = Look { changed_at: Some(between(low, high)), commit_bounded, ..changed(holds(2), 90, 100) };
+    let stamped = |low, high, commit_within| {
+        let owner = Look { changed_at: Some(between(low, high)), commit_within, ..changed(holds(2), 90, 100) };
         first(None, &owner, &look(holds(1), 100)).track.unwrap().diverged
     };
-    assert_eq!(stamped(95, 96, true), between(95, 96));
-    assert_eq!(stamped(95, 96, false), between(95, 100));
-    assert_eq!(stamped(10, 20, true), between(90, 100), "the clock jumped back");
-    assert_eq!(stamped(200, 210, true), between(90, 100), "the clock jumped ahead");
+    assert_eq!(stamped(95, 96, Some(Duration::ZERO)), between(95, 96));
+    assert_eq!(stamped(95, 96, None), between(95, 100));
+    assert_eq!(stamped(95, 96, Some(Duration::from_secs(2))), between(95, 98));
+    assert_eq!(stamped(10, 20, Some(Duration::ZERO)), between(90, 100), "the clock jumped back");
+    assert_eq!(stamped(200, 210, Some(Duration::ZERO)), between(90, 100), "the clock jumped ahead");
 }
 
 #[test]
@@ -311,7 +313,8 @@ fn an_unreadable_look_is_no_move_of_the_target() {
 fn values_swapped_between_two_rows_are_both_found() {
     for (owner, target) in [(1, 2), (2, 1)] {
         let stamp = |when| Some(between(when, when));
-        let owner = Look { changed_at: stamp(10), commit_bounded: true, ..changed(holds(owner), 9, 100) };
+        let owner =
+            Look { changed_at: stamp(10), commit_within: Some(Duration::ZERO), ..changed(holds(owner), 9, 100) };
         let target = Look { changed_at: stamp(11), ..look(holds(target), 100) };
         assert_eq!(confirmed(None, &owner, &target, context()).verdict, Verdict::Mismatch);
     }
