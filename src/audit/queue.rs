@@ -46,11 +46,12 @@ impl Queue {
         self.entries.get(&slot)
     }
 
-    /// Adds or replaces an entry.
-    pub fn insert(&mut self, slot: Slot, entry: Entry) {
-        self.remove(slot);
+    /// Adds or replaces an entry; says whether the key is new.
+    pub fn insert(&mut self, slot: Slot, entry: Entry) -> bool {
+        let is_new = self.remove(slot).is_none();
         self.due.insert((entry.due_at, slot));
         self.entries.insert(slot, entry);
+        is_new
     }
 
     /// Settles a key.

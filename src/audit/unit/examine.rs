@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::{StreamExt, stream};
 use uuid::Uuid;
@@ -307,11 +308,14 @@ impl Unit {
             key_hash: key_hash.to_owned(),
             entry: Some(entry.to_stored(overdue_at)),
         });
-        self.queue.insert(slot, entry);
+        if self.queue.insert(slot, entry) {
+            self.shared.in_flight.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn forget(&mut self, run: &mut Run, unit_flow: &UnitFlow, slot: (usize, u128), key: &Key) {
         if self.queue.remove(slot).is_some() {
+            self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
             let key_hash = self.key_hash(key);
             run.in_flight.push(InFlightChange { flow: unit_flow.name.clone(), key_hash, entry: None });
         }
