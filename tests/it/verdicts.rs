@@ -31,8 +31,11 @@ macro_rules! on_each_pair {
 }
 
 mod between;
+mod clocks;
+mod failing;
 mod holding;
 mod keys;
 mod leaving;
 mod moving;
 mod pair;
+mod two_way;

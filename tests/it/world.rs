@@ -15,7 +15,7 @@ use plumbline::audit::unit::{Shared, Unit};
 use plumbline::clock::{AnchoredClock, Clock};
 use plumbline::config::{Config, Environment, parse_with};
 use plumbline::connect::{self, Reader};
-use plumbline::ledger::rows::{CheckRow, DiscrepancyRow, FreshnessRow, RunRows};
+use plumbline::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, FreshnessRow, RunRow, RunRows};
 use plumbline::metrics::{Metrics, Store};
 use plumbline::model::Verdict;
 use plumbline::state::change::{InFlightEntry, StateChange};
@@ -160,6 +160,16 @@ impl World {
     /// Freshness events so far.
     pub fn freshness(&self) -> Vec<FreshnessRow> {
         self.recorder.rows.lock().unwrap().freshness.clone()
+    }
+
+    /// Runs so far.
+    pub fn runs(&self) -> Vec<RunRow> {
+        self.recorder.rows.lock().unwrap().runs.clone()
+    }
+
+    /// What runs covered so far.
+    pub fn coverage(&self) -> Vec<CoverageRow> {
+        self.recorder.rows.lock().unwrap().coverage.clone()
     }
 
     /// Outcomes of divergences so far.

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use plumbline::connect::{Budget, ChangesPage, ClockReading, Cursor, Finding, KeyedRead, ReadError, Reader, Shape};
+use plumbline::connect::{
+    Budget, ChangesPage, ClockReading, Cursor, Finding, KeyedRead, ReadError, Reader, Shape, Usage,
+};
 use plumbline::model::{Key, Mapping, Record, SystemId};
 
 type Act = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -69,6 +71,10 @@ impl Reader for Between {
 
     fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>> {
         self.reader.scan(mapping, after)
+    }
+
+    fn usage(&self) -> Usage {
+        self.reader.usage()
     }
 
     fn budget(&self) -> &Budget {

@@ -126,6 +126,17 @@ impl Database {
         self.run(&format!("INSERT INTO stock (sku, qty, updated_at) VALUES ('{sku}', {qty}, {stamp}) {end}")).await;
     }
 
+    /// Renames a column of the usual table.
+    pub async fn rename(&self, from: &str, to: &str) {
+        let rename = format!("ALTER TABLE stock RENAME COLUMN {from} TO {to}");
+        let Self::Sqlite(database) = self else { return self.run(&rename).await };
+        // SQLite takes the columns from what the connection last knew of the table: it has to look first.
+        let mut connection = database.pool().acquire().await.unwrap();
+        for text in [format!("SELECT {from} FROM stock"), rename] {
+            sqlx::query(AssertSqlSafe(text)).fetch_all(&mut *connection).await.unwrap();
+        }
+    }
+
     /// Deletes a row of the usual table for good.
     pub async fn delete(&self, sku: &str) {
         self.run(&format!("DELETE FROM stock WHERE sku = '{sku}'")).await;
