@@ -73,7 +73,7 @@ fn verdict(flow: &Flow, owner: &[&Record], target: &[&Record]) -> Verdict {
         state: state_of(flow, side, records),
         window: Interval::new(Moment::from_micros(when), Moment::from_micros(when)),
         changed_at: None,
-        commit_bounded: false,
+        commit_within: None,
         version: None,
         source_version: None,
         not_before: Moment::MIN,
