@@ -3,6 +3,8 @@
 //!
 //! The limit of the same run hashes and compares the same records' encoded bytes, which must be touched in any case.
 
+#![allow(clippy::expect_used, reason = "a measurement that cannot go on fails")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

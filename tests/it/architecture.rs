@@ -7,18 +7,26 @@ use std::path::{Path, PathBuf};
 use crate::support::repository_file;
 
 /// Each part with the parts that it may use. The model is below all, the commands are above all.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("model", &[]),
+    ("causes", &[]),
     ("fault", &[]),
     ("retry", &[]),
     ("clock", &["model"]),
     ("compare", &["model"]),
     ("config", &["model"]),
     ("connect", &["model", "clock", "config"]),
-    ("state", &["model", "clock", "config", "fault", "retry"]),
-    ("ledger", &["model", "clock", "config", "fault", "retry", "state"]),
+    ("state", &["model", "causes", "clock", "config", "fault", "retry"]),
+    ("ledger", &["model", "causes", "clock", "config", "fault", "retry", "state"]),
     ("metrics", &["model", "connect"]),
-    ("audit", &["model", "clock", "compare", "config", "connect", "fault", "retry", "state", "ledger", "metrics"]),
+    (
+        "audit",
+        &[
+            "model", "causes", "clock", "compare", "config", "connect", "fault", "retry", "state", "ledger", "metrics",
+            // It says what it has ready through the server's own small trait.
+            "server",
+        ],
+    ),
     ("server", &["model", "clock", "config", "metrics"]),
     // The demo's judge must not reason with what it judges: neither compare nor connect.
     ("sandbox", &["model", "clock"]),
