@@ -156,6 +156,8 @@ pub struct Plan {
     orders: Vec<OrderState>,
     /// Spoiled keys and until when; no key is spoiled twice at a time.
     spoiled: BTreeMap<(Entity, String), Duration>,
+    /// Keys changed so lately that the sync job may still be carrying them: a fault begins with a settled key.
+    moving: BTreeMap<(Entity, String), Duration>,
 }
 
 impl Plan {
@@ -178,6 +180,7 @@ impl Plan {
             pieces: (0..options.products).map(first_pieces).collect(),
             orders: Vec::new(),
             spoiled: BTreeMap::new(),
+            moving: BTreeMap::new(),
             options,
         }
     }
@@ -196,7 +199,7 @@ impl Plan {
             _ => self.order_change(kind),
         };
         let address = (change.entity(), change.key().to_owned());
-        if self.spoiled.contains_key(&address) || !shows(&change) {
+        if self.spoiled.contains_key(&address) || self.moving.contains_key(&address) || !shows(&change) {
             return (change, None);
         }
         let fault = Fault { kind, life: self.life(kind) };
@@ -319,8 +322,11 @@ impl Iterator for Plan {
         self.now += Duration::from_secs_f64(gap);
         let now = self.now;
         self.spoiled.retain(|_, until| *until > now);
+        self.moving.retain(|_, until| *until > now);
         let (change, fault) = if self.spoil_now() { self.spoiled_change() } else { (self.plain_change(), None) };
         self.apply(&change);
+        let address = (change.entity(), change.key().to_owned());
+        self.moving.insert(address, now + self.options.sync_delay.1 * 2);
         Some(Action { at: now, change, fault })
     }
 }
