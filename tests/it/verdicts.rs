@@ -32,10 +32,12 @@ macro_rules! on_each_pair {
 
 mod between;
 mod clocks;
+mod company;
 mod failing;
 mod holding;
 mod keys;
 mod leaving;
 mod moving;
 mod pair;
+mod three;
 mod two_way;
