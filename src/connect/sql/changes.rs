@@ -33,7 +33,7 @@ impl SqlReader {
         };
         let (answer, timing) = self.their_time().await?;
         let safe = answer.watermark(self.dialect(), self.commit_delay);
-        let position = self.position(&plan, by, cursor, safe).await?;
+        let position = self.position(&plan, by, cursor, safe).await?.set_back_to(safe);
         let sequence = by.form.is_none();
 
         let statement = page_statement(&plan, by, &position, limit);

@@ -23,6 +23,12 @@ const MARKS: usize = 64;
 /// A pass older than this is ended at the first chance, so that late rows are not left waiting by an endless one.
 const LONG_PASS_MICROS: i64 = 60_000_000;
 
+/// A clock that is adjusted goes back by less; one that is set goes back by more.
+const SMALL_STEP_MICROS: i64 = 10_000_000;
+
+/// How long before we notice a clock may have been set back: what was written since then is read again.
+const UNWATCHED_MICROS: i64 = 3_600_000_000;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Position {
     /// Digest of what is read and in which order.
@@ -100,11 +106,23 @@ impl Position {
         Ok(Some(position))
     }
 
+    /// The position for a pass that begins under `watermark`, on their clock. A watermark before the settled bound
+    /// means that their clock was set back: what is written from now on carries stamps that were read already.
+    pub fn set_back_to(mut self, watermark: i64) -> Self {
+        if let (None, Settled::Until(settled)) = (&self.pass, &self.settled) {
+            let back = settled.saturating_sub(watermark);
+            let margin = if back > SMALL_STEP_MICROS { UNWATCHED_MICROS } else { 0 };
+            if back > 0 {
+                self.settled = Settled::Until(watermark.saturating_sub(margin));
+            }
+        }
+        self
+    }
+
     /// What will be settled when a pass that begins now ends. `watermark` is on their clock.
     fn goal(&self, watermark: i64, sequence: bool) -> Settled {
         if !sequence {
-            let before = if let Settled::Until(micros) = self.settled { micros } else { i64::MIN };
-            return Settled::Until(watermark.max(before));
+            return Settled::Until(watermark);
         }
         let mark = self.marks.iter().rev().find(|(seen_at, _)| *seen_at < watermark);
         mark.map_or_else(|| self.settled.clone(), |(_, number)| Settled::Number(number.clone()))
@@ -202,9 +220,15 @@ mod tests {
     }
 
     #[test]
-    fn a_watermark_that_goes_back_takes_nothing_back() {
-        let start = Position::start(0, Settled::Until(100));
-        assert_eq!(start.goal(50, false), Settled::Until(100));
+    fn a_clock_that_is_set_back_is_followed() {
+        let second = 1_000_000;
+        let check = |settled: i64, watermark: i64, expect: i64| {
+            let position = Position::start(0, Settled::Until(settled * second)).set_back_to(watermark * second);
+            assert_eq!(position.settled, Settled::Until(expect * second), "{settled} {watermark}");
+        };
+        check(10_000, 10_001, 10_000);
+        check(10_000, 9_995, 9_995);
+        check(10_000, 5_000, 1_400);
     }
 
     #[test]
