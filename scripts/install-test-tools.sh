@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what `make test` needs and this machine lacks; does nothing when all is there.
 #
-# Debian packages: PostgreSQL and MariaDB servers, neither started as a system service. From the package registries
+# Debian packages: PostgreSQL and MariaDB servers, neither started as a system service; a library that sets clocks. From the package registries
 # of Rust, Python and Node.js: cargo-nextest, and the two ClickHouse clients that the tests speak to the embedded
 # engine with (into the user's cache, nothing global).
 set -euo pipefail
@@ -19,6 +19,7 @@ missing_packages() {
     compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null || echo postgresql
     command -v mariadbd >/dev/null || echo mariadb-server
     command -v mariadb-admin >/dev/null || echo mariadb-client
+    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || echo faketime
     python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
     command -v node >/dev/null && command -v npm >/dev/null || echo npm
 }

@@ -101,14 +101,23 @@ CONF
         { cat "$directory/init.log" >&2; fail "mariadb-install-db failed"; }
 }
 
+# Prints the words that make a server's clock follow DIR/clock, which holds an offset such as `+3600`, if it exists.
+with_its_clock() {
+    local directory=$1 library
+    [ -e "$directory/clock" ] || return 0
+    library=$(find /usr/lib -name libfaketimeMT.so.1 2>/dev/null | head -n 1)
+    [ -n "$library" ] || fail "libfaketime is not installed: run scripts/install-test-tools.sh"
+    echo env "LD_PRELOAD=$library" "FAKETIME_TIMESTAMP_FILE=$directory/clock" FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
+}
+
 run() {
     local engine=$1 directory=$2
     cd "$directory"
     # shellcheck disable=SC2046
     case $engine in
         # SIGQUIT is PostgreSQL's immediate shutdown: it takes its shared memory along, as SIGKILL would not.
-        postgres) exec $(as_engine_user postgres QUIT) "$(postgres_bin)/postgres" -D "$directory/data" -c "config_file=$directory/server.conf" ;;
-        mariadb) exec $(as_engine_user mariadb KILL) "$(mariadb_server)" --defaults-file="$directory/server.conf" ;;
+        postgres) exec $(as_engine_user postgres QUIT) $(with_its_clock "$directory") "$(postgres_bin)/postgres" -D "$directory/data" -c "config_file=$directory/server.conf" ;;
+        mariadb) exec $(as_engine_user mariadb KILL) $(with_its_clock "$directory") "$(mariadb_server)" --defaults-file="$directory/server.conf" ;;
         *) fail "unknown engine \`$engine\`" ;;
     esac
 }

@@ -59,8 +59,30 @@ impl<P: Product> PrivateServer<P> {
         Self::start_with(&[]).await
     }
 
+    /// Like [`start`](Self::start), with a clock that is so many seconds ahead.
+    pub async fn start_ahead(seconds: i64) -> Self {
+        let mut server = Self::prepare(&[]);
+        server.set_clock(seconds);
+        server.restart().await;
+        server
+    }
+
+    /// Lets the clock of a server made by [`start_ahead`](Self::start_ahead) jump while it runs.
+    pub fn set_clock(&self, seconds: i64) {
+        let directory = self.directory.path();
+        fs::write(directory.join("clock.new"), format!("{seconds:+}\n")).expect("the clock can be written");
+        fs::rename(directory.join("clock.new"), directory.join("clock")).expect("the clock can be set");
+    }
+
     /// Like [`start`](Self::start), with settings for its configuration file.
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let mut server = Self::prepare(settings);
+        server.restart().await;
+        server
+    }
+
+    /// Everything but the start.
+    fn prepare(settings: &[(&str, &str)]) -> Self {
         remove_what_ended_processes_left();
         let prefix = format!("{DIRECTORY_PREFIX}{}-", std::process::id());
         let directory = tempfile::Builder::new().prefix(&prefix).tempdir().expect("a temporary directory");
@@ -69,7 +91,6 @@ impl<P: Product> PrivateServer<P> {
         for (name, value) in settings {
             server.set_config(name, value);
         }
-        server.restart().await;
         server
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use plumbline::model::Verdict;
 use sqlx::{Connection, Executor, MySqlConnection, PgConnection};
 
-use super::pair::{Pair, Product, STOCK, Setup};
+use super::pair::{Database, Pair, Product, STOCK, Setup};
+use crate::support::{PrivateMariadb, PrivatePostgres};
 
 #[tokio::test]
 async fn a_postgres_transaction_that_commits_20_seconds_after_its_stamp_is_found() {
@@ -206,4 +207,46 @@ async fn a_target_that_stamps_whole_seconds_gives_lags_that_hold_the_truth() {
         let (low, high) = (Duration::from_micros(event.lag_low_us), Duration::from_micros(event.lag_high_us));
         assert!(low <= most && high >= least, "[{low:?}, {high:?}] does not meet [{least:?}, {most:?}]");
     }
+}
+
+/// An owner whose own clock is an hour ahead, and is then set half an hour behind while it is read.
+async fn off_and_jumping(pair: Pair, set_clock: impl Fn(i64)) {
+    let mut world = pair.world("30s").await;
+    for (sku, jump) in [("A", None), ("B", Some(-1_800)), ("C", Some(7_200))] {
+        if let Some(seconds) = jump {
+            set_clock(seconds);
+        }
+        let written = tokio::time::Instant::now();
+        pair.owner.put(sku, 1).await;
+        let row = world.look_until_verdict(sku, Verdict::InFlight).await;
+        assert!(Duration::from_micros(row.lag_low_us) <= written.elapsed(), "{row:?}");
+        let least = written.elapsed().saturating_sub(Duration::from_secs(1));
+        pair.target.put(sku, 1).await;
+        let most = written.elapsed();
+        let row = world.look_until_verdict(sku, Verdict::Match).await;
+        let (low, high) = (Duration::from_micros(row.lag_low_us), Duration::from_micros(row.lag_high_us));
+        assert!(low <= most && high >= least && high < Duration::from_secs(30), "{row:?} {least:?} {most:?}");
+    }
+    assert_eq!((world.discrepancies(), world.in_flight()), (vec![], 0));
+    assert_eq!(world.outcomes(), ["good", "good", "good"]);
+}
+
+#[tokio::test]
+async fn a_postgres_whose_clock_is_off_and_jumps_misses_nothing_and_accuses_nobody() {
+    let server = PrivatePostgres::start_ahead(3_600).await;
+    let pair =
+        Pair { owner: Database::Postgres(server.database().await), target: Database::new(Product::Mariadb).await };
+    pair.owner.create_stock().await;
+    pair.target.create_stock().await;
+    off_and_jumping(pair, |seconds| server.set_clock(seconds)).await;
+}
+
+#[tokio::test]
+async fn a_mariadb_whose_clock_is_off_and_jumps_misses_nothing_and_accuses_nobody() {
+    let server = PrivateMariadb::start_ahead(3_600).await;
+    let pair =
+        Pair { owner: Database::Mariadb(server.database().await), target: Database::new(Product::Postgres).await };
+    pair.owner.create_stock().await;
+    pair.target.create_stock().await;
+    off_and_jumping(pair, |seconds| server.set_clock(seconds)).await;
 }
