@@ -4,9 +4,9 @@
 
 mod architecture;
 mod cli;
-#[cfg(feature = "fault-points")]
 mod crash;
 mod demo;
+mod docs;
 mod engine;
 mod engine_clients;
 mod engine_http;
