@@ -16,7 +16,7 @@ const BATCHES: u64 = 10;
 const WANTED: f64 = 300_000.0;
 
 fn row(number: u64) -> CheckRow {
-    let is_bad = number % 50 == 0;
+    let is_bad = number.is_multiple_of(50);
     let values = |value: &str| if is_bad { vec![value.to_owned()] } else { Vec::new() };
     CheckRow {
         tenant: "default".to_owned(),

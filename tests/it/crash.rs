@@ -13,6 +13,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+#[allow(dead_code, reason = "the child uses the rest")]
 #[path = "../child/workload.rs"]
 mod workload;
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clickhouse::{Client, Row};
 use plumbline::ledger::engine::{EmbeddedEngine, EmbeddedOptions};
-use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
 use crate::support;
@@ -28,12 +27,6 @@ impl TestEngine {
     pub fn writer(&self) -> Client {
         let client = Client::default().with_url(self.engine.url());
         client.with_user(self.engine.user()).with_password(self.engine.password())
-    }
-
-    pub fn reader(&self) -> Client {
-        let reader = self.engine.reader().expect("there is a reader");
-        let client = Client::default().with_url(self.engine.url());
-        client.with_user(&reader.user).with_password(reader.password.expose_secret())
     }
 }
 

@@ -7,7 +7,7 @@ use plumbline::clock::{AnchoredClock, Clock};
 use plumbline::config::{BudgetConfig, System, SystemKind, TlsMode};
 use plumbline::connect::{self, Reader};
 use plumbline::model::mapping::{Dataset, FieldRule, Origin, Source, Stamp, VersionRule};
-use plumbline::model::{FieldType, Key, Mapping, Record, Value};
+use plumbline::model::{FieldType, Key, Mapping, Record};
 use sqlx::{AssertSqlSafe, Connection, Executor, MySql, Postgres, SqliteConnection};
 
 use crate::support::{self, TestDatabase, TestSqlite};
