@@ -55,20 +55,21 @@ on_each_pair! {
 
     async fn a_hot_key_whose_sync_works_is_never_accused(pair: Pair) {
         pair.both("A", 0).await;
-        let mut world = pair.world("2s").await;
-        // The sync copies each state 300 ms later, while the owner is 15 states further on.
-        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        let mut world = pair.world("5s").await;
+        // The sync brings what the owner held 300 ms ago: the owner is always some states further on.
+        let (newest, mut copied) = tokio::sync::watch::channel(0);
         let hot = async {
-            for qty in 1..250 {
+            for qty in 1..100 {
                 pair.owner.put("A", qty).await;
-                sender.send((qty, tokio::time::Instant::now())).unwrap();
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                newest.send(qty).unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            drop(sender);
+            drop(newest);
         };
         let sync = async {
-            while let Some((qty, written)) = receiver.recv().await {
-                tokio::time::sleep_until(written + Duration::from_millis(300)).await;
+            while copied.changed().await.is_ok() {
+                let qty = *copied.borrow_and_update();
+                tokio::time::sleep(Duration::from_millis(300)).await;
                 pair.target.put("A", qty).await;
             }
         };
