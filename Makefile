@@ -31,6 +31,8 @@ fmt: ## Formats the code
 	cargo fmt
 
 bench: ## Measures; prints ratios against limits taken in the same run
+	scripts/install-test-tools.sh
+	scripts/fetch-libchdb.sh
 	cargo bench
 
 deny: ## Licences, bans and sources by cargo-deny, which is installed if missing

@@ -1,5 +1,6 @@
 //! From decoded rows to verdicts: rows of 8 columns of both sides are mapped to records, joined by key, compared,
-//! and every thousandth pair differs and is judged. One core; best of several rounds.
+//! and every thousandth pair differs and is judged. In pages as large as those of a probe's run, records freed page by
+//! page. One core, in processor time; best of several rounds. Asked of it: 2 million records a second.
 //!
 //! The limit of the same run hashes and compares the same records' encoded bytes, which must be touched in any case.
 
@@ -7,7 +8,7 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono_tz::Tz;
 use plumbline::compare::{Context, Look, Side, agrees, join, judge, state_of};
@@ -18,7 +19,10 @@ use plumbline::model::{
 };
 use xxhash_rust::xxh3::xxh3_128;
 
-const PAIRS: usize = 100_000;
+const PAGE: usize = 10_000;
+const PAGES: usize = 10;
+const PAIRS: usize = PAGE * PAGES;
+const WANTED: f64 = 2.0;
 const ROUNDS: usize = 7;
 const FIELDS: [(&str, FieldType); 8] = [
     ("number", FieldType::Integer),
@@ -39,7 +43,8 @@ fn main() {
     let limit = (0..ROUNDS).map(|_| limit(&flow)).min().unwrap_or(Duration::MAX);
     let per_second = |count: usize, took: Duration| count as f64 / took.as_secs_f64() / 1e6;
     println!("compare, decoded rows to verdicts, 8 fields, one core");
-    println!("  {:.2} million records/s", per_second(2 * PAIRS, best));
+    let records = per_second(2 * PAIRS, best);
+    println!("  {records:.2} million records/s, wanted {WANTED}: {}", if records >= WANTED { "met" } else { "missed" });
     println!("  {:.2} million pairs/s", per_second(PAIRS, best));
     println!(
         "  {:.2} million records/s hashing and comparing the encoded records (limit)",
@@ -48,19 +53,29 @@ fn main() {
     println!("  {:.3} of the limit", limit.as_secs_f64() / best.as_secs_f64());
 }
 
+/// What this thread has used of a core so far. What else runs on the machine does not count, nor does waiting for it.
+fn processor_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells how long a thread ran");
+    let nanos = text.split_whitespace().next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.expect("the first figure is nanoseconds on a processor"))
+}
+
 /// One timed pass over fresh rows.
 fn round(flow: &Flow) -> Duration {
-    let (mut owner_rows, mut target_rows) = (rows(false), rows(true));
-    let began = Instant::now();
-    let owner: Vec<Record> = owner_rows.iter_mut().map(|row| flow.owner.record(row)).collect();
-    let target: Vec<Record> = target_rows.iter_mut().map(|row| flow.target.record(row)).collect();
-    let mut matched = 0;
-    for pair in join(&owner, &target) {
-        matched += usize::from(verdict(flow, &pair.owner, &pair.target) == Verdict::Match);
-    }
-    let took = began.elapsed();
+    let mut pages: Vec<_> = (0..PAGES).map(|page| (rows(page, false), rows(page, true))).collect();
+    let began = processor_time();
+    let matched: usize = pages.iter_mut().map(|(owner, target)| matches(flow, owner, target)).sum();
+    let took = processor_time() - began;
     assert_eq!(matched, PAIRS - PAIRS / 1000);
     took
+}
+
+/// How many pairs of a page match.
+fn matches(flow: &Flow, owner: &mut [RawRow], target: &mut [RawRow]) -> usize {
+    let owner: Vec<Record> = owner.iter_mut().map(|row| flow.owner.record(row)).collect();
+    let target: Vec<Record> = target.iter_mut().map(|row| flow.target.record(row)).collect();
+    let pairs = join(&owner, &target);
+    pairs.iter().filter(|pair| verdict(flow, &pair.owner, &pair.target) == Verdict::Match).count()
 }
 
 fn verdict(flow: &Flow, owner: &[&Record], target: &[&Record]) -> Verdict {
@@ -94,19 +109,20 @@ fn limit(flow: &Flow) -> Duration {
         };
         rows.iter_mut().map(bytes).collect()
     };
-    let (owner, target) = (encoded(&flow.owner, rows(false)), encoded(&flow.target, rows(true)));
-    let began = Instant::now();
-    let equal = owner
+    let page = |page| (encoded(&flow.owner, rows(page, false)), encoded(&flow.target, rows(page, true)));
+    let pages: Vec<_> = (0..PAGES).map(page).collect();
+    let began = processor_time();
+    let equal = pages
         .iter()
-        .zip(&target)
+        .flat_map(|(owner, target)| owner.iter().zip(target))
         .filter(|(owner, target)| black_box(xxh3_128(owner)) == black_box(xxh3_128(target)) && owner == target);
     black_box(equal.count());
-    began.elapsed()
+    processor_time() - began
 }
 
 /// The target's rows lie in another order, pad the status, and hold another quantity in every thousandth row.
-fn rows(target: bool) -> Vec<RawRow> {
-    (0..PAIRS).map(|place| row(if target { place * 7919 % PAIRS } else { place }, target)).collect()
+fn rows(page: usize, target: bool) -> Vec<RawRow> {
+    (0..PAGE).map(|place| row(page * PAGE + if target { place * 7919 % PAGE } else { place }, target)).collect()
 }
 
 fn row(number: usize, target: bool) -> RawRow {

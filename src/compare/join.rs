@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use crate::model::{Key, Record};
@@ -18,7 +19,8 @@ pub struct Pair<'a> {
 /// Pairs records by key: keys in the order of the owner's records, then those that only the target has. Records
 /// whose key is not [usable](Key::is_usable) are left out: they name nothing.
 pub fn join<'a>(owner: &'a [Record], target: &'a [Record]) -> Vec<Pair<'a>> {
-    let mut places: HashMap<&Key, usize> = HashMap::with_capacity(owner.len());
+    let mut places: HashMap<&Key, usize, RandomState> =
+        HashMap::with_capacity_and_hasher(owner.len(), RandomState::default());
     let mut pairs: Vec<Pair<'a>> = Vec::with_capacity(owner.len());
     let usable = |record: &&Record| record.key.is_usable();
     let mut pair_of = |record: &'a Record, pairs: &mut Vec<Pair<'a>>| {

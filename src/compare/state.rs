@@ -70,17 +70,15 @@ fn value_of<'a>(record: &'a Record, field: &FlowField) -> &'a Value {
 fn projected<'a>(field: &FlowField, side: Side, record: &'a Record) -> Cow<'a, Value> {
     let value = value_of(record, field);
     let (owners_steps, targets_steps) = (&field.target_projection, &field.owner_projection);
-    match (side, owners_steps.is_empty(), targets_steps.is_empty()) {
-        (_, true, true) => Cow::Borrowed(value),
-        // The record was read with its own system's steps; without the other's there is nothing to do.
-        (Side::Owner, _, true) | (Side::Target, true, _) => Cow::Borrowed(value),
-        (Side::Owner, true, _) => Cow::Owned(project(targets_steps, value.clone())),
-        (Side::Target, _, true) => Cow::Owned(project(owners_steps, value.clone())),
-        _ => {
-            let both: Vec<_> = owners_steps.iter().chain(targets_steps).cloned().collect();
-            Cow::Owned(project(&both, value.clone()))
-        }
+    // The record was read with its own system's steps; without the other's there is nothing to do.
+    let others_steps = match side {
+        Side::Owner => targets_steps,
+        Side::Target => owners_steps,
+    };
+    if others_steps.is_empty() {
+        return Cow::Borrowed(value);
     }
+    project(owners_steps.iter().chain(targets_steps), value)
 }
 
 /// Whether the target's state equals the owner's within tolerance. Duplicates and unreadable records equal

@@ -1,5 +1,7 @@
 //! Steps: text steps work on the system's writing, before the type is read; rounding and precision on the value.
 
+use std::borrow::Cow;
+
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use super::Step;
@@ -30,24 +32,32 @@ impl Step {
 
     /// A lossy step on text; other steps leave it alone.
     fn shorten(&self, text: Box<str>) -> Box<str> {
-        match self {
-            Self::Trim if text.trim().len() < text.len() => text.trim().into(),
-            Self::TrimEnd if text.trim_end().len() < text.len() => text.trim_end().into(),
+        self.shortened(&text).unwrap_or(text)
+    }
+
+    /// What a lossy step makes of a text; `None` when it leaves it as it is.
+    fn shortened(&self, text: &str) -> Option<Box<str>> {
+        let after: Cow<'_, str> = match self {
+            Self::Trim => text.trim().into(),
+            Self::TrimEnd => text.trim_end().into(),
+            Self::Truncate(length) => text.char_indices().nth(*length).map_or(text, |(end, _)| &text[..end]).into(),
             Self::Upper => text.to_uppercase().into(),
             Self::Lower => text.to_lowercase().into(),
-            Self::Nfc if !is_nfc(&text) => text.nfc().collect::<String>().into(),
-            Self::Truncate(length) => match text.char_indices().nth(*length) {
-                Some((end, _)) => text[..end].into(),
-                None => text,
-            },
-            _ => text,
-        }
+            Self::Nfc if !is_nfc(text) => text.nfc().collect::<String>().into(),
+            _ => return None,
+        };
+        (after != text).then(|| after.into())
     }
 
     /// A lossy step on a typed value; steps for other types leave it alone.
     pub(super) fn on_value(&self, value: Value) -> Value {
-        match (self, value) {
-            (_, Value::Text(text)) => Value::Text(self.shorten(text)),
+        self.changed(&value).unwrap_or(value)
+    }
+
+    /// What a lossy step makes of a value; `None` when it leaves it as it is.
+    fn changed(&self, value: &Value) -> Option<Value> {
+        let after = match (self, value) {
+            (_, Value::Text(text)) => return self.shortened(text).map(Value::Text),
             (Self::Round { digits, rounding }, Value::Number(number)) => {
                 Value::Number(number.round(*digits, *rounding))
             }
@@ -55,10 +65,11 @@ impl Step {
                 Value::Money(Money { amount: money.amount.round(*digits, *rounding), currency: money.currency })
             }
             (Self::Precision { micros, nearest }, Value::Time(moment)) => {
-                Value::Time(to_precision(moment, *micros, *nearest))
+                Value::Time(to_precision(*moment, *micros, *nearest))
             }
-            (_, value) => value,
-        }
+            _ => return None,
+        };
+        (after != *value).then_some(after)
     }
 }
 
@@ -75,16 +86,20 @@ fn to_precision(moment: Moment, micros: i64, nearest: bool) -> Moment {
     Moment::from_micros(shifted.saturating_sub(shifted.rem_euclid(micros)))
 }
 
-/// Applies lossy steps to a value that is already in the common language. Repeats them until nothing changes, so
-/// that projecting twice is projecting once: cutting can bring white space to the end that trimming then removes.
-pub fn project(steps: &[Step], mut value: Value) -> Value {
-    if steps.is_empty() {
-        return value;
-    }
+/// Applies lossy steps to a value that is already in the common language; a value that they leave as it is, is not
+/// copied. Repeats them until nothing changes, so that projecting twice is projecting once: cutting can bring white
+/// space to the end that trimming then removes.
+pub fn project<'a>(steps: impl Iterator<Item = &'a Step> + Clone, value: &Value) -> Cow<'_, Value> {
+    let mut value = Cow::Borrowed(value);
     for _ in 0..MAX_ROUNDS {
-        let before = value.clone();
-        value = steps.iter().filter(|step| step.is_lossy()).fold(value, |value, step| step.on_value(value));
-        if value == before {
+        let mut has_changed = false;
+        for step in steps.clone().filter(|step| step.is_lossy()) {
+            if let Some(after) = step.changed(&value) {
+                value = Cow::Owned(after);
+                has_changed = true;
+            }
+        }
+        if !has_changed {
             break;
         }
     }
