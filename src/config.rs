@@ -119,7 +119,7 @@ pub struct Plumbline {
     pub secret_key: Option<SecretString>,
     /// How long a lease lives without renewal. Default 15 s.
     pub lease: Duration,
-    /// How many keys may be in flight before their probe is slowed. Default 1,000,000.
+    /// How many keys may be in flight before their probe is slowed. Default 250,000.
     pub max_in_flight: u64,
     /// How many bytes the spool may hold before probes wait. Default 1 GiB.
     pub max_spool_bytes: u64,

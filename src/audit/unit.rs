@@ -13,7 +13,7 @@ use crate::config::Schedule;
 use crate::connect::{ClockReading, ReadError, Reader};
 use crate::metrics::{Metrics, Outcome, Reason, RunKind, Skip};
 use crate::model::digest::DigestKey;
-use crate::model::{EntityId, Field, Flow, Key, Mapping, Moment, SystemId, TenantId, Tolerance};
+use crate::model::{EntityId, Field, Flow, Key, Mapping, Moment, SystemId, TenantId, Tolerance, Verdict};
 use crate::state::change::{Lease, UnitName};
 
 use super::entry::Entry;
@@ -108,6 +108,7 @@ pub struct Unit {
     queue: Queue,
     clocks: HashMap<SystemId, ClockReading>,
     committed_at: Moment,
+    published_at: Moment,
     /// The failure that was last told, so that a system that stays away is told once.
     told: Option<String>,
 }
@@ -177,6 +178,7 @@ impl Unit {
             queue,
             clocks: HashMap::new(),
             committed_at: Moment::MIN,
+            published_at: Moment::MIN,
             told: None,
         })
     }
@@ -346,8 +348,14 @@ impl Unit {
     }
 
     /// Shows the queue in the metrics.
-    fn publish(&self) {
+    ///
+    /// Looks at every key in flight: with very many of them at most once a second.
+    fn publish(&mut self) {
         let now = self.shared.clock.now();
+        if self.queue.len() > MANY_KEYS && now.since(self.published_at) < Duration::from_secs(1) {
+            return;
+        }
+        self.published_at = now;
         for (number, flow) in self.parts.flows.iter().enumerate() {
             let overdue = self.queue.overdue(number, flow.flow.deadline, now);
             let past = |oldest| now.since(oldest + flow.flow.deadline);
@@ -364,8 +372,19 @@ impl Unit {
 /// The loop wakes at least this often, so that a change of the schedule's clock cannot hold it for long.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
+/// So many keys are counted in well under a millisecond.
+const MANY_KEYS: usize = 10_000;
+
 impl Drop for Unit {
+    /// What another auditor holds from now on is no longer ours to show.
     fn drop(&mut self) {
+        for flow in &self.parts.flows {
+            self.shared.metrics.in_flight(&flow.flow.id, 0);
+            self.shared.metrics.overdue(&flow.flow.id, 0, Duration::ZERO);
+            for verdict in Verdict::ALL {
+                self.shared.metrics.discrepancies_open(&flow.flow.id, verdict, 0);
+            }
+        }
         self.shared.in_flight.fetch_sub(self.queue.len() as u64, Ordering::Relaxed);
     }
 }

@@ -47,7 +47,7 @@ impl Plumbline {
             http_token: None,
             secret_key: None,
             lease: Duration::from_secs(15),
-            max_in_flight: 1_000_000,
+            max_in_flight: 250_000,
             max_spool_bytes: 1 << 30,
             auditor: None,
         }
