@@ -55,6 +55,8 @@ fn main() {
 
 /// What this thread has used of a core so far. What else runs on the machine does not count, nor does waiting for it.
 fn processor_time() -> Duration {
+    // The kernel brings the figure up to date when it switches.
+    std::thread::yield_now();
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells how long a thread ran");
     let nanos = text.split_whitespace().next().and_then(|nanos| nanos.parse().ok());
     Duration::from_nanos(nanos.expect("the first figure is nanoseconds on a processor"))

@@ -76,7 +76,7 @@ async fn main() -> anyhow::Result<()> {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_plumbline"));
     let engine = EmbeddedEngine::start(EmbeddedOptions::new(program, dir.path().to_owned())).await?;
     let client = Client::default().with_url(engine.url()).with_user(engine.user()).with_password(engine.password());
-    let options = LedgerOptions { checks_days: 36_500, ..LedgerOptions::default() };
+    let options = LedgerOptions { checks_days: 3_650, ..LedgerOptions::default() };
     migrate(&client, &options).await?;
     let client = client.with_database(&options.database);
     let batches: Vec<Vec<CheckRow>> =

@@ -131,11 +131,17 @@ impl FieldRule {
     fn finish(&self, value: Value, row: &[Raw]) -> Value {
         let value = match value {
             Value::Number(number) => {
-                let number = self.scale.as_ref().map_or_else(|| number.clone(), |scale| number.times(scale));
+                let number = match &self.scale {
+                    Some(scale) => number.times(scale),
+                    None => number,
+                };
                 if self.field_type == FieldType::Money { self.money(number, row) } else { Value::Number(number) }
             }
             value => value,
         };
+        if self.steps.is_empty() {
+            return value;
+        }
         self.steps.iter().filter(|step| !step.is_textual()).fold(value, |value, step| step.on_value(value))
     }
 
