@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::history::{birth, forget_oldest, has_gaps, held, left, observe, stored_against};
 use super::state::{equal, tolerant_equal};
 use super::{Context, FreshnessEvent, Held, Judgement, Look, Outcome, OwnerState, State, Track};
-use crate::model::{Interval, Lag, Moment, Verdict};
+use crate::model::{Interval, Lag, Moment, Tolerance, Verdict};
 
 /// The whole decision for one key of one flow. Both looks must come from complete reads; a key with an unread side
 /// is `unknown` and is not judged.
@@ -49,7 +49,7 @@ pub fn agreed_at_once(owner: &Look, target: &Look, context: Context<'_>) -> Judg
 
 /// What to keep of a key whose target could not be read: the owner's history goes on, the divergence's clock starts
 /// as if the target lacked the owner's state, and nothing is said of the target.
-pub fn target_unread(track: Option<Track>, owner: &Look) -> Track {
+pub fn target_unread(track: Option<Track>, owner: &Look, tolerances: &[Tolerance]) -> Track {
     let Some(mut track) = track else {
         let mut states = Vec::with_capacity(1);
         observe(&mut states, owner);
@@ -67,8 +67,15 @@ pub fn target_unread(track: Option<Track>, owner: &Look) -> Track {
         };
     };
     observe(&mut track.states, owner);
-    forget_oldest(&mut track.states, None);
+    let held = last_held(&track, tolerances);
+    forget_oldest(&mut track.states, held);
     track
+}
+
+/// Index of the owner's state that the target held when it could last be read.
+fn last_held(track: &Track, tolerances: &[Tolerance]) -> Option<usize> {
+    let target = track.target.as_ref()?;
+    track.states.iter().rposition(|known| equal(&known.state, target, tolerances))
 }
 
 /// A key without a history whose sides agree.
@@ -174,7 +181,8 @@ fn differs(case: Case<'_>, track: Option<Track>) -> Judgement {
         event = Some(FreshnessEvent { changed: track.clock(), lag, outcome: Outcome::Bad });
     }
     let event = event.filter(|_| !needs_confirmation);
-    forget_oldest(&mut track.states, case.older);
+    let held = case.older.or_else(|| last_held(&track, case.context.tolerances));
+    forget_oldest(&mut track.states, held);
     Judgement { verdict, likely, lag, needs_confirmation, event, owed_elsewhere: false, track: Some(track) }
 }
 

@@ -310,6 +310,29 @@ fn an_unreadable_look_is_no_move_of_the_target() {
 }
 
 #[test]
+fn what_the_target_holds_is_kept_however_long_it_cannot_be_read() {
+    let moves = 3 * MAX_STATES as i64;
+    let check = |unread: fn(Track, &Look) -> Track| {
+        let earlier = first(None, &changed(holds(1), 99, 100), &look(holds(0), 100)).track;
+        let mut track = first(earlier, &look(holds(2), 101), &look(holds(1), 101)).track.unwrap();
+        for step in 1..=moves {
+            track = unread(track, &look(holds(100 + step as u128), 101 + step));
+            assert!(track.states.len() <= MAX_STATES);
+        }
+        let end = 110 + moves;
+        let newest = holds(100 + moves as u128);
+        let judgement = confirmed(Some(track), &look(newest, end), &look(holds(1), end), context());
+        assert_eq!((judgement.verdict, judgement.likely), (Verdict::Stale, false));
+        assert_eq!(judgement.track.unwrap().diverged, between(100, 101), "since the owner left it");
+    };
+    check(|track, owner| target_unread(Some(track), owner, &[]));
+    check(|track, owner| {
+        let target = Look { state: State::Invalid(vec![0]), ..owner.clone() };
+        confirmed(Some(track), owner, &target, context()).track.unwrap()
+    });
+}
+
+#[test]
 fn values_swapped_between_two_rows_are_both_found() {
     for (owner, target) in [(1, 2), (2, 1)] {
         let stamp = |when| Some(between(when, when));

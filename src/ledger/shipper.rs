@@ -108,10 +108,15 @@ impl Shipper {
         let spool = self.spool.clone();
         while !stop.is_cancelled() {
             let changed = spool.changed();
+            let rows = self.status.borrow().rows;
             let outcome = tokio::select! {
                 () = stop.cancelled() => break,
                 outcome = self.ship_ready() => outcome,
             };
+            // Whatever was taken shows that ClickHouse was there, also when it has gone since.
+            if self.status.borrow().rows > rows {
+                backoff.reset();
+            }
             let wait = match outcome {
                 Ok(0) => None,
                 Ok(_) => {

@@ -1,8 +1,8 @@
 //! The program that crash tests kill: state, spool and shipper under load, as `serve` runs them.
 //!
-//! `crash-child DIR URL USER PASSWORD ENTITY TOTAL PADDING`: does the runs of both units up to number TOTAL, says
-//! `ready` when it has recovered, `refused REASON` for a run that has to be repeated, and `done` when every row is in
-//! the ledger.
+//! `crash-child DIR URL USER PASSWORD ENTITY TOTAL PADDING SEGMENT_MS`: does the runs of both units up to number TOTAL,
+//! says `ready` when it has recovered, `refused REASON` for a run that has to be repeated, `failed REASON` when the
+//! ledger did not take a segment, and `done` when every row is in the ledger.
 
 #![allow(clippy::expect_used, reason = "a test program that cannot go on fails")]
 
@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use clickhouse::Client;
 use plumbline::clock::{AnchoredClock, Clock};
-use plumbline::ledger::{Shipper, Spool, SpoolOptions};
+use plumbline::ledger::{Shipper, ShipperStatus, Spool, SpoolOptions};
 use plumbline::retry::Decision;
 use plumbline::state::change::Lease;
 use plumbline::state::{Applied, StateStore};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -32,17 +33,16 @@ struct Work {
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [dir, url, user, password, entity, total, padding] = &arguments[..] else {
-        panic!("seven arguments, got {}", arguments.len());
+    let [dir, url, user, password, entity, total, padding, segment_ms] = &arguments[..] else {
+        panic!("eight arguments, got {}", arguments.len());
     };
     let dir = Path::new(dir);
     let state_url = format!("sqlite://{}", dir.join("state.db").display());
     let state = StateStore::open(&state_url, &workload::secret()).await.expect("the state opens");
     state.migrate().await.expect("the state is migrated");
-    let options =
-        SpoolOptions { segment_bytes: 20_000, segment_age: Duration::from_millis(20), ..SpoolOptions::new(4 << 20) };
+    let segment_age = Duration::from_millis(segment_ms.parse().expect("a number"));
+    let options = SpoolOptions { segment_bytes: 200_000, segment_age, ..SpoolOptions::new(64 << 20) };
     let (spool, _) = Spool::open(&dir.join("spool"), options, &state).await.expect("the spool opens");
     let units: Vec<String> = workload::OWNERS.iter().map(|owner| workload::unit(entity, owner)).collect();
     let ttl = Duration::from_secs(3600);
@@ -51,7 +51,9 @@ async fn main() {
 
     let client = Client::default().with_url(url).with_user(user).with_password(password).with_database("plumbline");
     let stop = CancellationToken::new();
-    let shipper = tokio::spawn(Shipper::new(spool.clone(), client, dir.join("dead-letters")).run(stop.clone()));
+    let shipper = Shipper::new(spool.clone(), client, dir.join("dead-letters"));
+    let failures = tokio::spawn(say_failures(shipper.status()));
+    let shipper = tokio::spawn(shipper.run(stop.clone()));
     let work = Work {
         entity: entity.clone(),
         total: total.parse().expect("a number"),
@@ -67,6 +69,7 @@ async fn main() {
     }
     stop.cancel();
     shipper.await.expect("the shipper ends");
+    failures.await.expect("the failures end with the shipper");
     say("done");
 }
 
@@ -93,6 +96,17 @@ impl Work {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+async fn say_failures(mut status: watch::Receiver<ShipperStatus>) {
+    let mut retries = 0;
+    while status.changed().await.is_ok() {
+        let status = status.borrow_and_update().clone();
+        if let Some(error) = status.last_error.filter(|_| status.retries > retries) {
+            say(&format!("failed {error}"));
+        }
+        retries = status.retries;
     }
 }
 

@@ -223,7 +223,7 @@ impl Unit {
         let mut look = self.owner_look(&sighting.records, window, sighting.not_before);
         look.state = self.state(unit_flow, Side::Owner, &sighting.records);
         let known = self.queue.get((flow, sighting.digest)).map(|entry| entry.track.clone());
-        let track = target_unread(known, &look);
+        let track = target_unread(known, &look, &unit_flow.tolerances);
         let outcome = unknown(sighting, track, window, reason);
         self.settle(run, flow, outcome, window.high);
     }

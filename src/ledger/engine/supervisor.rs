@@ -250,7 +250,10 @@ impl Process {
             return Err(EngineError::Ended { said: "its pipes are missing".to_owned() });
         };
         let line = Logins::from_users(users).to_line();
-        input.write_all(line.as_bytes()).await.map_err(|source| spawn_failed(options, source))?;
+        if let Err(error) = input.write_all(line.as_bytes()).await {
+            // It has ended already; what it said is below.
+            tracing::debug!(%error, "the ledger's engine does not take its logins: {error}");
+        }
         let said = tokio::spawn(log_lines(errors));
         let mut lines = BufReader::new(output).lines();
         let ready = async {
@@ -267,7 +270,7 @@ impl Process {
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 Ok(Self { child, address, input })
             }
-            Ok(None) => Err(EngineError::Ended { said: said.await.unwrap_or_default() }),
+            Ok(None) => Err(EngineError::Ended { said: last_words(child, said.await.unwrap_or_default()).await }),
             Err(_) => Err(EngineError::TimedOut(START_TIMEOUT)),
         }
     }
@@ -280,6 +283,18 @@ impl Process {
                 tracing::error!(%error, "the ledger's engine cannot be killed: {error}");
             }
         }
+    }
+}
+
+/// What a process that ended said, or how it ended if it said nothing.
+async fn last_words(mut child: Child, said: String) -> String {
+    if !said.is_empty() {
+        return said;
+    }
+    match tokio::time::timeout(STOP_TIMEOUT, child.wait()).await {
+        Ok(Ok(status)) => format!("it said nothing and ended with {status}"),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it closed its output and does not end".to_owned(),
     }
 }
 
