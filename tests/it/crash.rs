@@ -265,12 +265,12 @@ async fn two_hundred_kills_under_load_lose_nothing() {
     let mut random = StdRng::seed_from_u64(20_261_122);
     let mut reached = vec![0; 2];
     for kill in 0..200 {
-        let mut running = place.start(Task::new("kills"));
+        let mut running = place.start(Task { segment_ms: 50, ..Task::new("kills") });
         // One in four hits the start and the recovery, the others the work.
         if kill % 4 > 0 {
             running.says("ready").await.expect("the child recovers");
         }
-        tokio::time::sleep(Duration::from_micros(random.random_range(0..200_000))).await;
+        tokio::time::sleep(Duration::from_micros(random.random_range(0..150_000))).await;
         running.kill().await;
         if kill % 20 == 19 {
             let before = std::mem::replace(&mut reached, place.positions("kills").await);
