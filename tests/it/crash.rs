@@ -21,6 +21,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use crate::support;
 
 #[path = "../child/workload.rs"]
+#[allow(dead_code, reason = "the child program uses the rest")]
 mod workload;
 
 const SIGKILL: i32 = 9;
