@@ -6,7 +6,7 @@ use std::time::Duration;
 use clickhouse::Client;
 use plumbline::clock::{AnchoredClock, Clock};
 use plumbline::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, FreshnessRow, RunRow, RunRows};
-use plumbline::ledger::{Ledger, LedgerError, LedgerOptions, Shipper, Spool, SpoolOptions, migrate};
+use plumbline::ledger::{Ledger, LedgerError, LedgerOptions, Shipper, Spool, SpoolError, SpoolOptions, migrate};
 use plumbline::model::{FlowId, Moment};
 use plumbline::state::change::{Lease, StateChange};
 use plumbline::state::{Applied, StateSecret, StateStore};
@@ -57,7 +57,13 @@ impl Place {
     }
 
     async fn spool(&self) -> Spool {
-        Spool::open(&self.spool_dir(), SpoolOptions::new(1 << 30), &self.state).await.unwrap().0
+        // The lock of a spool that was just dropped goes when its last file work has ended.
+        loop {
+            match Spool::open(&self.spool_dir(), SpoolOptions::new(1 << 30), &self.state).await {
+                Err(SpoolError::InUse(_)) => tokio::task::yield_now().await,
+                opened => return opened.unwrap().0,
+            }
+        }
     }
 
     fn shipper(&self, spool: &Spool) -> Shipper {
