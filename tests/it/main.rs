@@ -18,5 +18,6 @@ mod server;
 mod state;
 mod support;
 mod support_works;
+mod tls;
 mod verdicts;
 mod world;

@@ -1,0 +1,109 @@
+//! Databases over TLS: with a certificate that is checked, with any certificate, and with the wrong one.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use plumbline::clock::AnchoredClock;
+use plumbline::config::{Environment, parse_with};
+use plumbline::connect::{self, ReadError};
+use tempfile::TempDir;
+
+use crate::support::{PrivateMariadb, PrivatePostgres};
+
+/// A certificate for 127.0.0.1 with its key, readable for the server's own user, and the authority that signed it.
+struct Certificate {
+    dir: TempDir,
+}
+
+impl Certificate {
+    fn new(user: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        run(Command::new("chmod").arg("755").arg(dir.path()));
+        let openssl = |arguments: &[&str]| run(Command::new("openssl").current_dir(dir.path()).args(arguments));
+        let new_key = ["-newkey", "rsa:2048", "-nodes"];
+        let authority = ["-x509", "-days", "2", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem"];
+        openssl(&[["req"].as_slice(), &new_key, &authority].concat());
+        let request = ["-subj", "/CN=test server", "-keyout", "key.pem", "-out", "request.pem"];
+        openssl(&[["req"].as_slice(), &new_key, &request].concat());
+        std::fs::write(dir.path().join("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n").unwrap();
+        let sign = ["x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
+        openssl(&[sign.as_slice(), &["-days", "2", "-extfile", "names", "-out", "certificate.pem"]].concat());
+        let key = dir.path().join("key.pem");
+        run(Command::new("chmod").arg("600").arg(&key));
+        if is_root() {
+            run(Command::new("chown").arg(user).arg(&key));
+        }
+        Self { dir }
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Reads the clock of a system with these TLS settings.
+async fn read_clock(kind: &str, url: &str, tls: &str) -> Result<(), ReadError> {
+    let config = format!(
+        "[plumbline]\n[system.erp]\nkind = \"{kind}\"\nurl = \"env:URL\"\n{tls}\n\
+         [system.store]\nkind = \"sqlite\"\nurl = \"sqlite:store.db\"\n\
+         [entity.stock]\nkey = \"sku\"\nfields.sku = \"text\"\nfields.qty = {{ type = \"integer\", owner = \"erp\" }}\n\
+         [entity.stock.in.erp]\ndataset = \"stock\"\nchanged_at = \"at\"\nfields = {{ sku = \"sku\", qty = \"qty\" }}\n\
+         [entity.stock.in.store]\ndataset = \"stock\"\nfields = {{ sku = \"sku\", qty = \"qty\" }}\n\
+         [[probe]]\nentity = \"stock\"\nkind = \"changes\"\nschedule = \"every 30s\"\n"
+    );
+    let environment = Environment::fixed([("URL", url)]);
+    let parsed = parse_with(&config, Path::new("plumbline.toml"), Path::new("/"), &environment);
+    let config = parsed.unwrap_or_else(|problems| panic!("{problems}"));
+    let system = config.systems.values().find(|system| system.id.as_str() == "erp").unwrap();
+    let reader = connect::open(system, Arc::new(AnchoredClock::from_machine()))?;
+    reader.clock().await.map(drop)
+}
+
+async fn check(kind: &str, url: &str, own: &Certificate, other: &Certificate) {
+    let verify = |certificate: &Certificate| format!("tls = \"verify\"\ntls_ca = \"{}\"", certificate.file("ca.pem"));
+    read_clock(kind, url, "tls = \"require\"").await.unwrap();
+    read_clock(kind, url, &verify(own)).await.unwrap();
+    let refused = read_clock(kind, url, &verify(other)).await.unwrap_err();
+    assert!(matches!(refused, ReadError::Unreachable { .. }), "{refused:?}");
+    let refused = read_clock(kind, url, "tls = \"verify\"").await.unwrap_err();
+    assert!(matches!(refused, ReadError::Unreachable { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn postgres_over_tls() {
+    let (own, other) = (Certificate::new("postgres"), Certificate::new("postgres"));
+    let server = PrivatePostgres::start_with(&[
+        ("ssl", "on"),
+        ("ssl_cert_file", &own.file("certificate.pem")),
+        ("ssl_key_file", &own.file("key.pem")),
+    ])
+    .await;
+    check("postgres", &server.url(), &own, &other).await;
+}
+
+#[tokio::test]
+async fn mariadb_over_tls() {
+    let (own, other) = (Certificate::new("mysql"), Certificate::new("mysql"));
+    let server =
+        PrivateMariadb::start_with(&[("ssl_cert", &own.file("certificate.pem")), ("ssl_key", &own.file("key.pem"))])
+            .await;
+    check("mariadb", &server.url(), &own, &other).await;
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_not_used_where_tls_is_required() {
+    let server = PrivatePostgres::start().await;
+    let refused = read_clock("postgres", &server.url(), "tls = \"require\"").await.unwrap_err();
+    assert!(matches!(refused, ReadError::Unreachable { .. }), "{refused:?}");
+    read_clock("postgres", &server.url(), "tls = \"off\"").await.unwrap();
+}
