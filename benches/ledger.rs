@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clickhouse::Client;
 use plumbline::ledger::engine::{EmbeddedEngine, EmbeddedOptions};
 use plumbline::ledger::rows::CheckRow;
-use plumbline::ledger::{LedgerOptions, migrate};
+use plumbline::ledger::{LedgerOptions, embedded_client, migrate};
 use uuid::Uuid;
 
 const BATCH: u64 = 100_000;
@@ -75,7 +75,7 @@ async fn main() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let program = PathBuf::from(env!("CARGO_BIN_EXE_plumbline"));
     let engine = EmbeddedEngine::start(EmbeddedOptions::new(program, dir.path().to_owned())).await?;
-    let client = Client::default().with_url(engine.url()).with_user(engine.user()).with_password(engine.password());
+    let client = embedded_client(&engine.url()).with_user(engine.user()).with_password(engine.password());
     let options = LedgerOptions { checks_days: 3_650, ..LedgerOptions::default() };
     migrate(&client, &options).await?;
     let client = client.with_database(&options.database);

@@ -1,5 +1,6 @@
 //! The history in ClickHouse: tables, rows, the spool in front of it, and the embedded engine.
 
+mod embedded;
 pub mod engine;
 mod error;
 mod history;
@@ -10,6 +11,7 @@ mod schema;
 mod shipper;
 pub mod spool;
 
+pub use embedded::embedded_client;
 pub use error::LedgerError;
 pub use history::OpenDiscrepancy;
 pub use migrate::migrate;

@@ -221,18 +221,22 @@ pub async fn open_ledger(
     config: &Config,
     options: &Options,
 ) -> anyhow::Result<(Option<Arc<EmbeddedEngine>>, clickhouse::Client)> {
-    let ledger = &config.plumbline.ledger;
-    let client = clickhouse::Client::default().with_database(&ledger.database);
-    if let Some(url) = &ledger.url {
-        let client = client.with_url(url);
-        let client = ledger.user.as_ref().map_or_else(|| client.clone(), |user| client.clone().with_user(user));
-        let password = ledger.password.as_ref().map(|password| password.expose_secret().to_owned());
-        return Ok((None, password.map_or_else(|| client.clone(), |password| client.clone().with_password(password))));
+    let settings = &config.plumbline.ledger;
+    if let Some(url) = &settings.url {
+        let mut client = clickhouse::Client::default().with_database(&settings.database).with_url(url);
+        if let Some(user) = &settings.user {
+            client = client.with_user(user);
+        }
+        if let Some(password) = &settings.password {
+            client = client.with_password(password.expose_secret());
+        }
+        return Ok((None, client));
     }
     let mut embedded = EmbeddedOptions::new(options.program.clone(), config.plumbline.data_dir.join("ledger"));
-    embedded.libchdb.clone_from(&ledger.libchdb);
+    embedded.libchdb.clone_from(&settings.libchdb);
     let engine = EmbeddedEngine::start(embedded).await.context("the embedded ledger cannot be started")?;
-    let client = client.with_url(engine.url()).with_user(engine.user()).with_password(engine.password());
+    let client = ledger::embedded_client(&engine.url()).with_database(&settings.database);
+    let client = client.with_user(engine.user()).with_password(engine.password());
     Ok((Some(Arc::new(engine)), client))
 }
 

@@ -36,6 +36,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -125,6 +126,12 @@ pub async fn run(
         // Whoever waits for the deadline below has ended already if this fails.
         stopping.send(()).unwrap_or(());
     };
+    // Answers go out at once; see `embedded_client` for what waiting costs.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("a connection stays slow: {error}");
+        }
+    });
     let serving = axum::serve(listener, http::router(Arc::new(service))).with_graceful_shutdown(shutdown);
     let deadline = async {
         stopped.await.unwrap_or(());

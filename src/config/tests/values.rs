@@ -23,7 +23,7 @@ fn defaults() {
     assert_eq!(plumbline.data_dir, Path::new("/etc/plumbline/plumbline-data"));
     assert_eq!(plumbline.listen.to_string(), "127.0.0.1:9464");
     assert_eq!(plumbline.lease, Duration::from_secs(15));
-    assert_eq!((plumbline.max_in_flight, plumbline.max_spool_bytes), (1_000_000, 1 << 30));
+    assert_eq!((plumbline.max_in_flight, plumbline.max_spool_bytes), (250_000, 1 << 30));
     assert_eq!(plumbline.ledger.database, "plumbline");
     assert!(plumbline.ledger.url.is_none() && plumbline.state_url.is_none() && plumbline.http_token.is_none());
 }
