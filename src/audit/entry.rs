@@ -19,8 +19,6 @@ pub struct Entry {
     pub due_at: Moment,
     /// The open discrepancy, if its verdict is bad.
     pub discrepancy: Option<OpenDiscrepancy>,
-    /// The last look could not read a side: nothing may be concluded from the entry's age.
-    pub unread: bool,
 }
 
 /// The open discrepancy of a key.
@@ -38,20 +36,15 @@ struct Stored {
     key: Vec<u8>,
     track: Vec<u8>,
     discrepancy: Option<OpenDiscrepancy>,
-    unread: bool,
 }
 
 const FORMAT: u8 = 1;
 
 impl Entry {
-    /// For state. `deadline_passes_at` feeds the overdue gauge of readers of state.
+    /// For state. `overdue_at` feeds the overdue gauge of readers of state.
     pub fn to_stored(&self, overdue_at: Moment) -> InFlightEntry {
-        let stored = Stored {
-            key: key_to_bytes(&self.key),
-            track: self.track.to_bytes(),
-            discrepancy: self.discrepancy,
-            unread: self.unread,
-        };
+        let stored =
+            Stored { key: key_to_bytes(&self.key), track: self.track.to_bytes(), discrepancy: self.discrepancy };
         // Serialising into a growing vector fails only for types that postcard cannot express; these it can.
         let payload = postcard::to_extend(&stored, vec![FORMAT]).unwrap_or_default();
         InFlightEntry { due_at: self.due_at, overdue_at, payload }
@@ -69,7 +62,6 @@ impl Entry {
             track: Track::from_bytes(&parts.track)?,
             due_at: stored.due_at,
             discrepancy: parts.discrepancy,
-            unread: parts.unread,
         })
     }
 }

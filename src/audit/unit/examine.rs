@@ -62,7 +62,6 @@ struct Outcome<'a> {
     target: &'a [Record],
     judgement: Judgement,
     reason: &'static str,
-    unread: bool,
 }
 
 impl Unit {
@@ -142,7 +141,7 @@ impl Unit {
         {
             let held = self.stamped_target(unit_flow, &target, target_window);
             let judgement = agreed_at_once(&owner_look, &held, context);
-            let outcome = Outcome { sighting, owner: &[], target: &[], judgement, reason: "", unread: false };
+            let outcome = Outcome { sighting, owner: &[], target: &[], judgement, reason: "" };
             self.settle(run, flow, outcome, target_window.high);
             return None;
         }
@@ -154,8 +153,7 @@ impl Unit {
             return Some(Unconfirmed { sighting, target, owner_look, target_look, context });
         }
         self.note_baseline(run, unit_flow, sighting, &owner_look, context, &judgement, target_window.high);
-        let outcome =
-            Outcome { sighting, owner: &sighting.records, target: &target, judgement, reason: "", unread: false };
+        let outcome = Outcome { sighting, owner: &sighting.records, target: &target, judgement, reason: "" };
         self.settle(run, flow, outcome, target_window.high);
         None
     }
@@ -197,14 +195,8 @@ impl Unit {
             let track = self.queue.get((flow, one.sighting.digest)).map(|entry| entry.track.clone());
             let judgement = judge(track, &one.owner_look, &one.target_look, Some(&second), one.context);
             self.note_baseline(run, unit_flow, one.sighting, &second, one.context, &judgement, read.window.high);
-            let outcome = Outcome {
-                sighting: one.sighting,
-                owner: &records,
-                target: &one.target,
-                judgement,
-                reason: "",
-                unread: false,
-            };
+            let outcome =
+                Outcome { sighting: one.sighting, owner: &records, target: &one.target, judgement, reason: "" };
             self.settle(run, flow, outcome, read.window.high);
         }
     }
@@ -266,7 +258,7 @@ impl Unit {
             self.note_step(run, unit_flow, sighting, &key_hash, step, &judgement, &fields, at);
         }
         let open = step.map_or(before, Step::open_after);
-        self.requeue(run, unit_flow, slot, sighting, &key_hash, judgement.track.as_ref(), open, outcome.unread);
+        self.requeue(run, unit_flow, slot, sighting, &key_hash, judgement.track.as_ref(), open);
         self.shared.metrics.checks(&unit_flow.flow.id, judgement.verdict, 1);
         let redacted = self.redacted(unit_flow, &fields);
         run.check(
@@ -294,15 +286,14 @@ impl Unit {
         key_hash: &str,
         track: Option<&Track>,
         discrepancy: Option<OpenDiscrepancy>,
-        unread: bool,
     ) {
         let Some(track) = track else {
             self.forget(run, unit_flow, slot, &sighting.key);
             return;
         };
         let due_at = unit_flow.pace.next_look(self.shared.clock.now(), track.diverged.high);
-        let entry = Entry { key: sighting.key.clone(), track: track.clone(), due_at, discrepancy, unread };
-        let overdue_at = track.diverged.high + unit_flow.flow.deadline;
+        let entry = Entry { key: sighting.key.clone(), track: track.clone(), due_at, discrepancy };
+        let overdue_at = track.overdue_at(unit_flow.flow.deadline);
         run.in_flight.push(InFlightChange {
             flow: unit_flow.name.clone(),
             key_hash: key_hash.to_owned(),
@@ -451,7 +442,7 @@ fn unknown<'s>(sighting: &'s Sighting, track: Track, window: ReadWindow, reason:
         owed_elsewhere: false,
         track: Some(track),
     };
-    Outcome { sighting, owner: &[], target: &[], judgement, reason, unread: true }
+    Outcome { sighting, owner: &[], target: &[], judgement, reason }
 }
 
 /// One field in which two records differ.
