@@ -5,6 +5,7 @@
 //! number of auditors share them. The engine decides when to look; what a look means is `compare`'s business.
 
 pub mod auditor;
+pub mod clocks;
 pub mod discrepancy;
 pub mod durable;
 pub mod entry;

@@ -43,7 +43,7 @@ pub trait Reader: Send + Sync {
     /// Columns (or JSON paths) of the mapping's dataset with their types, for `check`, `doctor` and schema drift.
     async fn describe(&self, mapping: &Mapping) -> Result<Shape, ReadError>;
 
-    /// The system's clock next to ours, measured at mid-round-trip.
+    /// The system's clock next to ours, measured once, at mid-round-trip.
     async fn clock(&self) -> Result<ClockReading, ReadError>;
 
     /// Records that changed after `cursor`, oldest first, at most `limit` of them.
@@ -116,6 +116,11 @@ pub struct ChangesPage {
     pub complete: bool,
     /// When the snapshot was taken.
     pub window: ReadWindow,
+    /// Their clock as this read met it, if it tells.
+    pub clock: Option<ClockReading>,
+    /// Their clock was set back since the last read: records that were given before may come again, and one that
+    /// is new cannot be told from them.
+    pub set_back: bool,
 }
 
 /// What a read by key or key range gave. Always complete: an incomplete read is an error.

@@ -1,7 +1,6 @@
 //! A unit of work: one entity as one owner holds it, with all flows that start there. Leased as a whole, run by one
 //! task, so that its position and queue need no locks.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,6 +15,7 @@ use crate::model::digest::DigestKey;
 use crate::model::{EntityId, Field, Flow, Key, Mapping, Moment, SystemId, TenantId, Tolerance, Verdict};
 use crate::state::change::{Lease, UnitName};
 
+use super::clocks::{Clocks, Heard, Wants};
 use super::entry::Entry;
 use super::journal::{Committed, Journal, JournalError};
 use super::looks::Stamps;
@@ -106,7 +106,9 @@ pub struct Unit {
     lease: Lease,
     position: Position,
     queue: Queue,
-    clocks: HashMap<SystemId, ClockReading>,
+    clocks: Clocks,
+    /// What is read now may have been read before: the owner's clock was set back.
+    reads_again: bool,
     committed_at: Moment,
     published_at: Moment,
     /// The failure that was last told, so that a system that stays away is told once.
@@ -138,8 +140,8 @@ pub enum UnitError {
     },
 }
 
-/// A clock measurement is used this long before it is made again.
-const CLOCK_GOOD_FOR: Duration = Duration::from_secs(10);
+/// Measurements of which the one with the shortest round trip tells the clock.
+const CLOCK_TRIES: usize = 3;
 /// How many stored keys are loaded at once when a unit starts.
 const LOAD_BATCH: usize = 10_000;
 
@@ -176,7 +178,8 @@ impl Unit {
             lease,
             position,
             queue,
-            clocks: HashMap::new(),
+            clocks: Clocks::default(),
+            reads_again: false,
             committed_at: Moment::MIN,
             published_at: Moment::MIN,
             told: None,
@@ -291,23 +294,35 @@ impl Unit {
         self.shared.metrics.run(kind, &self.parts.entity, &self.parts.owner.system, took, outcome, reason);
     }
 
-    /// Measures a system's clock unless a fresh measurement is at hand. A failed measurement leaves the old one
-    /// out: stamps then say nothing, and intervals rest on observation alone.
+    /// Asks a system's clock as far as it wants to be asked. One that cannot be asked is given up: stamps then say
+    /// nothing, and intervals rest on observation alone.
     async fn measure_clock(&mut self, side: &SideParts) {
-        let now = self.shared.clock.now();
-        let fresh = |reading: &ClockReading| now.since(reading.measured_at) < CLOCK_GOOD_FOR;
-        if self.clocks.get(&side.system).is_some_and(fresh) {
-            return;
+        let tries = match self.clocks.wants(&side.system, self.shared.clock.now()) {
+            Wants::Nothing => 0,
+            Wants::Watching => 1,
+            Wants::Measuring => CLOCK_TRIES,
+        };
+        for _ in 0..tries {
+            match side.reader.clock().await {
+                Ok(reading) => self.hear_clock(&side.system, reading),
+                Err(error) => {
+                    tracing::debug!("clock not measured: {error}");
+                    self.clocks.forget(&side.system);
+                    return;
+                }
+            }
         }
-        match side.reader.clock().await {
-            Ok(reading) => {
-                self.shared.metrics.clock(&side.system, reading.offset_micros, reading.uncertainty);
-                self.clocks.insert(side.system.clone(), reading);
-            }
-            Err(error) => {
-                tracing::debug!("clock not measured: {error}");
-                self.clocks.remove(&side.system);
-            }
+    }
+
+    fn hear_clock(&mut self, system: &SystemId, reading: ClockReading) {
+        let heard = self.clocks.hear(system, reading);
+        if heard != Heard::Agrees {
+            let seconds = reading.offset_micros as f64 / 1e6;
+            tracing::warn!(%system, "its clock was set: it now differs from ours by {seconds:.3} s");
+        }
+        self.reads_again |= heard == Heard::SetBack && *system == self.parts.owner.system;
+        if let Some(known) = self.clocks.of(system) {
+            self.shared.metrics.clock(system, known.offset_micros, known.uncertainty);
         }
     }
 
@@ -330,7 +345,7 @@ impl Unit {
     }
 
     fn stamps(&self, side: &SideParts) -> Stamps {
-        Stamps { clock: self.clocks.get(&side.system).copied(), commit_delay: side.commit_delay }
+        Stamps { clock: self.clocks.of(&side.system), commit_delay: side.commit_delay }
     }
 
     fn key_hash(&self, key: &Key) -> String {

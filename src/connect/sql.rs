@@ -27,6 +27,7 @@ mod plan;
 pub(super) mod position;
 mod postgres;
 mod schema;
+mod source;
 mod sqlite;
 mod stamp;
 mod text;
@@ -50,9 +51,6 @@ const fn keys_at_once(dialect: Dialect) -> usize {
 
 /// Rows that wait between a scan and its consumer.
 const SCAN_BUFFER: usize = 64;
-
-/// Tries of which the one with the shortest round trip tells the clock.
-const CLOCK_TRIES: usize = 3;
 
 /// A reader of one SQL database.
 pub(super) struct SqlReader {
@@ -151,6 +149,16 @@ impl SqlReader {
         Ok((answer, timing))
     }
 
+    fn clock_reading(&self, answer: &watermark::Answer, timing: &Timing) -> ClockReading {
+        let round_trip = timing.answered.since(timing.sent);
+        let middle = timing.sent + round_trip / 2;
+        ClockReading {
+            offset_micros: answer.now.saturating_sub(middle.micros()),
+            uncertainty: round_trip / 2 + granularity(self.dialect()),
+            measured_at: timing.answered,
+        }
+    }
+
     async fn read_keys(
         &self,
         mapping: &Mapping,
@@ -227,22 +235,8 @@ impl Reader for SqlReader {
     }
 
     async fn clock(&self) -> Result<ClockReading, ReadError> {
-        let mut best: Option<ClockReading> = None;
-        for _ in 0..CLOCK_TRIES {
-            let (answer, timing) = self.their_time().await?;
-            let round_trip = timing.answered.since(timing.sent);
-            let middle = timing.sent + round_trip / 2;
-            let reading = ClockReading {
-                offset_micros: answer.now.saturating_sub(middle.micros()),
-                uncertainty: round_trip / 2 + granularity(self.dialect()),
-                measured_at: timing.answered,
-            };
-            if best.is_none_or(|best| reading.uncertainty < best.uncertainty) {
-                best = Some(reading);
-            }
-        }
-        let reason = "it did not tell its time".to_owned();
-        best.ok_or(ReadError::BadAnswer { system: self.system.clone(), reason })
+        let (answer, timing) = self.their_time().await?;
+        Ok(self.clock_reading(&answer, &timing))
     }
 
     async fn changes(&self, mapping: &Mapping, cursor: &Cursor, limit: usize) -> Result<ChangesPage, ReadError> {

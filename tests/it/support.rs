@@ -30,11 +30,7 @@ pub fn free_port() -> u16 {
 
 /// Waits until `condition` holds. Fails the test, naming the caller, when it does not within 60 seconds.
 #[track_caller]
-pub fn wait_until<C, F>(mut condition: C) -> impl Future<Output = ()>
-where
-    C: FnMut() -> F,
-    F: Future<Output = bool>,
-{
+pub fn wait_until(mut condition: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
     let caller = Location::caller();
     async move {
         let started = Instant::now();

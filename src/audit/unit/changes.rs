@@ -49,6 +49,10 @@ impl Unit {
         let parts = Arc::clone(&self.parts);
         run.summary.owner_records = page.records.len() as u64;
         run.summary.complete = page.complete;
+        if let Some(reading) = page.clock {
+            self.hear_clock(&parts.owner.system, reading);
+        }
+        self.reads_again |= page.set_back;
         let not_before = self.position.last_complete;
         let mut next = Position {
             cursor: page.next,
@@ -69,6 +73,7 @@ impl Unit {
             let share = if expected == 0 { 1.0 } else { decided as f64 / expected as f64 };
             self.shared.metrics.coverage(&flow.flow.id, share);
         }
+        self.reads_again &= !page.complete;
         if !page.complete {
             // The pages of one catch-up are one read: what the earlier ones saw may come again in a later one.
             next.seen.extend(self.position.seen.drain());
@@ -104,6 +109,7 @@ impl Unit {
         not_before: Moment,
     ) -> Vec<Sighting> {
         let stamps = self.stamps(&self.parts.owner);
+        let again = self.reads_again;
         let mut by_key: HashMap<u128, usize> = HashMap::with_capacity(records.len());
         let mut sightings: Vec<Sighting> = Vec::with_capacity(records.len());
         for record in records {
@@ -127,7 +133,7 @@ impl Unit {
                 std::collections::hash_map::Entry::Vacant(place) => {
                     place.insert(sightings.len());
                     let key = record.key.clone();
-                    sightings.push(Sighting { key, digest: key_digest, records: vec![record], not_before });
+                    sightings.push(Sighting { key, digest: key_digest, records: vec![record], not_before, again });
                 }
             }
         }

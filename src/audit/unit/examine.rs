@@ -39,6 +39,8 @@ pub(super) struct Sighting {
     pub records: Vec<Record>,
     /// The last complete read of the owner that would have shown the state.
     pub not_before: Moment,
+    /// The record may have been given before, so that its coming proves no change.
+    pub again: bool,
 }
 
 /// The in-memory digest of a key.
@@ -140,7 +142,8 @@ impl Unit {
             && agrees(&unit_flow.flow, owner, held)
         {
             let held = self.stamped_target(unit_flow, &target, target_window);
-            let judgement = agreed_at_once(&owner_look, &held, context);
+            let mut judgement = agreed_at_once(&owner_look, &held, context);
+            judgement.event = judgement.event.filter(|_| !sighting.again);
             let outcome = Outcome { sighting, owner: &[], target: &[], judgement, reason: "" };
             self.settle(run, flow, outcome, target_window.high);
             return None;
@@ -148,7 +151,11 @@ impl Unit {
         let track = known.map(|entry| entry.track.clone());
         let target_look = self.target_look(unit_flow, &target, target_window);
         let owner_look = Look { state: self.state(unit_flow, Side::Owner, &sighting.records), ..owner_look };
-        let judgement = judge(track, &owner_look, &target_look, None, context);
+        let is_new = track.is_none();
+        let mut judgement = judge(track, &owner_look, &target_look, None, context);
+        if is_new && sighting.again && judgement.verdict == Verdict::Match {
+            judgement.event = None;
+        }
         if judgement.needs_confirmation {
             return Some(Unconfirmed { sighting, target, owner_look, target_look, context });
         }
@@ -230,7 +237,7 @@ impl Unit {
     ) {
         let Some(entry) = self.queue.get(slot) else { return };
         let (key, track) = (entry.key.clone(), entry.track.clone());
-        let sighting = Sighting { key, digest: slot.1, records: Vec::new(), not_before: Moment::MIN };
+        let sighting = Sighting { key, digest: slot.1, records: Vec::new(), not_before: Moment::MIN, again: false };
         let outcome = unknown(&sighting, track, window, reason);
         self.settle(run, slot.0, outcome, window.high);
     }

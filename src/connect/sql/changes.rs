@@ -33,7 +33,9 @@ impl SqlReader {
         };
         let (answer, timing) = self.their_time().await?;
         let safe = answer.watermark(self.dialect(), self.commit_delay);
-        let position = self.position(&plan, by, cursor, safe).await?.set_back_to(safe);
+        let known = self.position(&plan, by, cursor, safe).await?;
+        let set_back = known.is_set_back_by(safe);
+        let position = known.set_back_to(safe);
         let sequence = by.form.is_none();
 
         let statement = page_statement(&plan, by, &position, limit);
@@ -54,6 +56,8 @@ impl SqlReader {
             watermark: covered.map(|micros| on_our_timeline(micros, &answer, timing.sent)),
             complete: !cut,
             window: Interval::new(read.sent, read.answered),
+            clock: Some(self.clock_reading(&answer, &timing)),
+            set_back,
         })
     }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Column, ColumnIndex, Database, Executor, IntoArguments, Pool, Row, Statement as _};
+use sqlx::{AssertSqlSafe, Column, ColumnIndex, Database, Executor, IntoArguments, Row, Statement as _};
 use tokio::time::Instant;
 
 use super::errors;
+use super::source::Source;
 use super::text::{Arg, Dialect, Statement};
 use crate::clock::Clock;
 use crate::model::{Moment, Raw, RawRow};
@@ -155,9 +156,9 @@ pub(super) trait Driver: Send + Sync + 'static {
     }
 }
 
-/// A pool of one engine.
+/// The connections of one engine.
 pub(super) struct Pooled<D: Driver> {
-    pub pool: Pool<D::Db>,
+    pub source: Source<D::Db>,
     pub clock: Arc<dyn Clock>,
     /// The server's statement limit.
     pub limit: Duration,
@@ -207,7 +208,7 @@ where
     usize: ColumnIndex<<D::Db as Database>::Row>,
 {
     async fn lend(&self) -> Result<Lent<D::Db>, sqlx::Error> {
-        Ok(Lent { connection: Some(self.pool.acquire().await?) })
+        Ok(Lent { connection: Some(self.source.connection().await?) })
     }
 
     async fn run(

@@ -14,6 +14,7 @@ use sqlx::{Connection, Database, Executor, Pool, Row};
 use super::engine::{Engine, Pooled};
 use super::mysql::MysqlDriver;
 use super::postgres::PostgresDriver;
+use super::source::Source;
 use super::sqlite::SqliteDriver;
 use super::watermark::APPLICATION_NAME;
 use super::{Arc, Budget, Clock, HashMap, Mutex, ReadError, SqlReader, System, SystemKind};
@@ -38,7 +39,7 @@ pub(in crate::connect) fn open(
         SystemKind::Postgres => {
             let options = postgres_options(system, url, limit)?;
             Arc::new(Pooled::<PostgresDriver> {
-                pool: pool(system).connect_lazy_with(options),
+                source: Source::new(pool(system).connect_lazy_with(options)),
                 clock: clock.clone(),
                 limit,
             })
@@ -46,13 +47,14 @@ pub(in crate::connect) fn open(
         SystemKind::Mysql => {
             let options = mysql_options(system, url)?;
             let pool = pool(system).after_connect(move |connection, _| Box::pin(settle_mysql(connection, limit)));
-            Arc::new(Pooled::<MysqlDriver> { pool: pool.connect_lazy_with(options), clock: clock.clone(), limit })
+            let source = Source::new(pool.connect_lazy_with(options));
+            Arc::new(Pooled::<MysqlDriver> { source, clock: clock.clone(), limit })
         }
         SystemKind::Sqlite => {
             let options = sqlite_options(system, url, limit)?;
             file = Some(options.get_filename().to_path_buf());
             let pool: Pool<sqlx::Sqlite> = pool(system).connect_lazy_with(options);
-            Arc::new(Pooled::<SqliteDriver> { pool, clock: clock.clone(), limit })
+            Arc::new(Pooled::<SqliteDriver> { source: Source::new(pool), clock: clock.clone(), limit })
         }
     };
     Ok(SqlReader {

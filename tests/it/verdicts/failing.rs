@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use plumbline::model::Verdict;
-use sqlx::Connection as _;
+use sqlx::{Connection as _, Executor as _};
 
 use super::pair::{Database, Pair, Product, Setup};
-use crate::support::{PrivateMariadb, PrivatePostgres};
+use crate::support::{PrivateMariadb, PrivatePostgres, wait_until};
 use crate::world::World;
 
 /// The last run's outcome and reason.
@@ -156,27 +156,138 @@ async fn an_owner_that_goes_away_hides_nothing() {
     world.look_until_verdict("B", Verdict::Missing).await;
 }
 
+/// Holds the usual table of a PostgreSQL so that any read of it waits.
+async fn hold_postgres(url: &str) -> sqlx::PgConnection {
+    let mut locker = sqlx::PgConnection::connect(url).await.unwrap();
+    locker.execute("BEGIN; LOCK TABLE stock IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    locker
+}
+
+/// Holds the usual table of a MariaDB so that any read of it waits.
+async fn hold_mariadb(url: &str) -> sqlx::MySqlConnection {
+    let mut locker = sqlx::MySqlConnection::connect(url).await.unwrap();
+    locker.execute("LOCK TABLES stock WRITE").await.unwrap();
+    locker
+}
+
+async fn postgres_reads_wait(locker: &mut sqlx::PgConnection) -> bool {
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'plumbline' AND wait_event_type = 'Lock'";
+    sqlx::query_scalar::<_, i64>(waiting).fetch_one(locker).await.unwrap() > 0
+}
+
+async fn mariadb_reads_wait(locker: &mut sqlx::MySqlConnection) -> bool {
+    let waiting =
+        "SELECT CAST(count(*) AS SIGNED) FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'";
+    sqlx::query_scalar::<_, i64>(waiting).fetch_one(locker).await.unwrap() > 0
+}
+
+#[tokio::test]
+async fn a_server_that_dies_in_the_middle_of_a_read_of_the_target_is_unknown_and_nothing_is_lost() {
+    let mut server = PrivatePostgres::start().await;
+    let pair =
+        Pair { owner: Database::new(Product::Mariadb).await, target: Database::Postgres(server.database().await) };
+    pair.owner.create_stock().await;
+    pair.target.create_stock().await;
+    let mut world = pair.world("2s").await;
+    pair.both("A", 1).await;
+    let mut locker = hold_postgres(&pair.target.url()).await;
+    let killer = async {
+        wait_until(async || postgres_reads_wait(&mut locker).await).await;
+        server.kill().await;
+    };
+    tokio::join!(world.changes(), killer);
+    died_at_the_target(&world);
+    server.restart().await;
+    world.look_until_verdict("A", Verdict::Match).await;
+    assert_eq!(world.discrepancies(), []);
+
+    let mut server = PrivateMariadb::start().await;
+    let pair =
+        Pair { owner: Database::new(Product::Postgres).await, target: Database::Mariadb(server.database().await) };
+    pair.owner.create_stock().await;
+    pair.target.create_stock().await;
+    let mut world = pair.world("2s").await;
+    pair.both("A", 1).await;
+    let mut locker = hold_mariadb(&pair.target.url()).await;
+    let killer = async {
+        wait_until(async || mariadb_reads_wait(&mut locker).await).await;
+        server.kill().await;
+    };
+    tokio::join!(world.changes(), killer);
+    died_at_the_target(&world);
+    server.restart().await;
+    world.look_until_verdict("A", Verdict::Match).await;
+    assert_eq!(world.discrepancies(), []);
+}
+
+fn died_at_the_target(world: &World) {
+    let row = world.last("A").unwrap();
+    assert!(row.is(Verdict::Unknown) && row.reason == "unreachable", "{row:?}");
+    assert!(is_blind(world, "target"), "{:?}", world.coverage().last());
+}
+
+#[tokio::test]
+async fn a_server_that_dies_in_the_middle_of_a_read_of_the_owner_hides_nothing() {
+    let mut server = PrivatePostgres::start().await;
+    let pair =
+        Pair { owner: Database::Postgres(server.database().await), target: Database::new(Product::Mariadb).await };
+    pair.owner.create_stock().await;
+    pair.target.create_stock().await;
+    let mut world = pair.world("2s").await;
+    pair.owner.put("A", 1).await;
+    let mut locker = hold_postgres(&pair.owner.url()).await;
+    let killer = async {
+        wait_until(async || postgres_reads_wait(&mut locker).await).await;
+        server.kill().await;
+    };
+    tokio::join!(world.changes(), killer);
+    died_at_the_owner(&world);
+    server.restart().await;
+    world.look_until_verdict("A", Verdict::Missing).await;
+
+    let mut server = PrivateMariadb::start().await;
+    let pair =
+        Pair { owner: Database::Mariadb(server.database().await), target: Database::new(Product::Postgres).await };
+    pair.owner.create_stock().await;
+    pair.target.create_stock().await;
+    let mut world = pair.world("2s").await;
+    pair.owner.put("A", 1).await;
+    let mut locker = hold_mariadb(&pair.owner.url()).await;
+    let killer = async {
+        wait_until(async || mariadb_reads_wait(&mut locker).await).await;
+        server.kill().await;
+    };
+    tokio::join!(world.changes(), killer);
+    died_at_the_owner(&world);
+    server.restart().await;
+    world.look_until_verdict("A", Verdict::Missing).await;
+}
+
+fn died_at_the_owner(world: &World) {
+    assert_eq!(last_run(world), ("failed".to_owned(), "unreachable".to_owned()));
+    assert_eq!((world.checks(), world.discrepancies()), (vec![], vec![]));
+}
+
 #[tokio::test]
 async fn a_read_that_takes_too_long_is_unknown_with_the_reason_timed_out() {
     let pair = Pair::new(Product::Mariadb, Product::Postgres).await;
     let quick = "commit_delay = \"2s\"\nstatement_timeout = \"500ms\"";
     let mut world = pair.world_with(Setup { store: quick, ..Setup::default() }).await;
     pair.owner.put("A", 1).await;
-    let mut locker = sqlx::PgConnection::connect(&pair.target.url()).await.unwrap();
-    sqlx::Executor::execute(&mut locker, "BEGIN; LOCK TABLE stock IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let mut locker = hold_postgres(&pair.target.url()).await;
     let row = world.look_until_verdict("A", Verdict::Unknown).await;
     assert_eq!(row.reason, "timed_out");
     assert_eq!(world.discrepancies(), []);
-    sqlx::Executor::execute(&mut locker, "COMMIT").await.unwrap();
+    locker.execute("COMMIT").await.unwrap();
     world.look_until_verdict("A", Verdict::Missing).await;
 
     let pair = Pair::new(Product::Postgres, Product::Mariadb).await;
     let mut world = pair.world_with(Setup { store: quick, ..Setup::default() }).await;
     pair.owner.put("A", 1).await;
-    let mut locker = sqlx::MySqlConnection::connect(&pair.target.url()).await.unwrap();
-    sqlx::Executor::execute(&mut locker, "LOCK TABLES stock WRITE").await.unwrap();
+    let mut locker = hold_mariadb(&pair.target.url()).await;
     let row = world.look_until_verdict("A", Verdict::Unknown).await;
     assert_eq!(row.reason, "timed_out");
-    sqlx::Executor::execute(&mut locker, "UNLOCK TABLES").await.unwrap();
+    locker.execute("UNLOCK TABLES").await.unwrap();
     world.look_until_verdict("A", Verdict::Missing).await;
 }
