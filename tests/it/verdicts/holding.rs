@@ -313,9 +313,10 @@ async fn a_record_of_20_megabytes_agrees_or_differs_like_any_other() {
         let row = world.look_until_verdict("other", Verdict::Mismatch).await;
         // The ledger keeps the beginning only.
         assert!(row.owner_values[0].len() < 1_000);
-        // Two records a side are compared, 80 MB in all: drivers and digests add little more than a copy of each.
-        let copies = (peak_memory() - before) as f64 / LONG as f64;
-        assert!(copies < 16.0, "{:?}: {copies} times the length of a record", pair.owner.product());
+        // Four records at once, each as the driver's bytes, the value, its projection; allocators keep some more, and
+        // SQLite writes in this process, too.
+        let copies = (peak_memory() - before) as f64 / LONG as f64 / 4.0;
+        assert!(copies < 9.0, "{:?}: {copies} times the length of a record", pair.owner.product());
     }
 }
 
