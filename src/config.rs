@@ -17,6 +17,7 @@ use secrecy::SecretString;
 use crate::model::{EntityId, Field, Flow, FlowId, Mapping, SystemId, TenantId};
 
 mod address;
+mod children;
 mod condition;
 mod directories;
 mod duration;

@@ -11,8 +11,8 @@ use crate::model::{Flow, Interval, Moment, Record};
 pub struct Stamps {
     /// The clock measurement; without one, stamps say nothing.
     pub clock: Option<ClockReading>,
-    /// The longest time between a row's stamp and its commit.
-    pub commit_delay: Duration,
+    /// The longest time between a row's stamp and its commit; `None` when a record may change without its stamp.
+    pub commit_delay: Option<Duration>,
 }
 
 impl Stamps {
@@ -52,7 +52,7 @@ pub fn stamped(records: &[&Record], window: ReadWindow, stamps: &Stamps, not_bef
         state: State::Absent,
         window,
         changed_at,
-        commit_within: Some(stamps.commit_delay),
+        commit_within: stamps.commit_delay,
         version: told.and_then(|record| record.version.clone()),
         source_version: told.and_then(|record| record.source_version.clone()),
         not_before,
@@ -70,7 +70,7 @@ mod tests {
             uncertainty: Duration::from_millis(5),
             measured_at: Moment::from_micros(0),
         };
-        let stamps = Stamps { clock: Some(clock), commit_delay: Duration::from_secs(2) };
+        let stamps = Stamps { clock: Some(clock), commit_delay: Some(Duration::from_secs(2)) };
         let check = |stamp: i64, low: i64, high: i64| {
             let interval = stamps.interval(Moment::from_micros(3_600_000_000 + stamp)).unwrap();
             assert_eq!((interval.low.micros(), interval.high.micros()), (low, high), "{stamp}");

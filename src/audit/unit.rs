@@ -345,7 +345,8 @@ impl Unit {
     }
 
     fn stamps(&self, side: &SideParts) -> Stamps {
-        Stamps { clock: self.clocks.of(&side.system), commit_delay: side.commit_delay }
+        let commit_delay = side.mapping.stamp_bounds_birth().then_some(side.commit_delay);
+        Stamps { clock: self.clocks.of(&side.system), commit_delay }
     }
 
     fn key_hash(&self, key: &Key) -> String {

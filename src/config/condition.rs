@@ -12,9 +12,19 @@ pub(super) const KEYS: Keys = Keys {
     not_yet: &[],
 };
 
+/// A list of conditions.
+pub(super) fn read_all(node: Node<'_>, sources: &mut Sources) -> Vec<Condition> {
+    node.list().into_iter().flatten().filter_map(|node| read(node, sources)).collect()
+}
+
 pub(super) fn read(node: Node<'_>, sources: &mut Sources) -> Option<Condition> {
+    read_on(node, |node| sources.path(node))
+}
+
+/// As [`read`], with the path looked up by `source`.
+pub(super) fn read_on<'a>(node: Node<'a>, source: impl FnOnce(Node<'a>) -> Option<usize>) -> Option<Condition> {
     let section = node.section(&KEYS)?;
-    let path = section.need("path").and_then(|node| sources.path(node));
+    let path = section.need("path").and_then(source);
     let (key, value) = section.exactly_one(&["eq", "ne", "in", "not_in", "is_null"])?;
     let test = match key {
         "eq" => Test::Equal(literal(value)?),

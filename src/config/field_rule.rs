@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use toml::de::DeValue;
 
+use super::children::ReadChildren;
 use super::field::{is_numeric, type_name};
 use super::mapping::{EPOCHS, Sources};
 use super::section::{Entry, Keys, Node, Read, Section, number};
@@ -11,10 +12,12 @@ use super::{condition, sql_expression, step, zone};
 use crate::model::mapping::{CurrencyRule, FieldRule, Origin, Source};
 use crate::model::{Currency, Field, FieldType, Moment, Money, Number, Value};
 
+mod aggregate;
+
 pub(super) const KEYS: Keys = Keys {
     section: "[entity.NAME.in.SYSTEM] fields.FIELD",
-    names: &["path", "sql", "const", "steps", "unit", "scale", "currency", "when", "zone", "epoch"],
-    not_yet: &["agg"],
+    names: &["path", "sql", "const", "agg", "steps", "unit", "scale", "currency", "when", "zone", "epoch"],
+    not_yet: &[],
 };
 pub(super) const CURRENCY_KEYS: Keys =
     Keys { section: "[entity.NAME.in.SYSTEM] fields.FIELD.currency", names: &["path"], not_yet: &[] };
@@ -26,20 +29,29 @@ impl FieldRule {
     }
 }
 
+/// What a field's paths can name: the record's own columns and those of its children.
+pub(super) struct Rows<'r> {
+    pub sources: &'r mut Sources,
+    pub children: &'r mut [ReadChildren],
+}
+
+/// Whether a rule's value is made of the children with this index.
+pub(super) fn is_made_of(rule: &FieldRule, children: usize) -> bool {
+    matches!(&rule.origin, Origin::Children(origin) if origin.children == children)
+}
+
 /// Reads `fields.X = "column"` or `fields.X = { path = "column", … }`.
-pub(super) fn read(
-    entry: &Entry<'_>,
-    field: &Field,
-    is_key: bool,
-    zone: Tz,
-    sources: &mut Sources,
-) -> Option<FieldRule> {
+pub(super) fn read(entry: &Entry<'_>, field: &Field, is_key: bool, zone: Tz, rows: Rows<'_>) -> Option<FieldRule> {
+    let sources = &mut *rows.sources;
     if !entry.node.is_table() {
         let origin = Origin::Source(sources.path(entry.node)?);
         refuse_money_without_currency(entry, field);
         return Some(plain(field, origin, zone));
     }
     let section = entry.node.section(&KEYS)?;
+    if let Some(node) = section.get("agg") {
+        return aggregate::read(entry, &section, node, field, is_key, zone, rows);
+    }
     let (origin_key, origin_node) = section.exactly_one(&["path", "sql", "const"])?;
     let currency = section.get("currency").and_then(|node| currency(node, sources));
     let origin = match origin_key {

@@ -1,16 +1,29 @@
 //! `[entity.NAME.in.SYSTEM]`: how one system holds an entity.
 
+use super::children::ReadChildren;
 use super::field::Declared;
+use super::field_rule::Rows;
 use super::problems::{At, quoted};
 use super::section::{Entry, Keys, Node, Read, Section};
-use super::{condition, field_rule, zone};
-use crate::model::mapping::{Condition, Dataset, EpochUnit, FieldRule, Mapping, Source, Stamp, VersionRule};
+use super::{children, condition, field_rule, zone};
+use crate::model::mapping::{Dataset, EpochUnit, FieldRule, Mapping, Source, Stamp, VersionRule};
 use crate::model::{EntityId, SystemId};
 
 pub(super) const KEYS: Keys = Keys {
     section: "[entity.NAME.in.SYSTEM]",
-    names: &["dataset", "key", "native", "scope", "changed_at", "version", "source_version", "via", "fields"],
-    not_yet: &["children", "xref", "for_each"],
+    names: &[
+        "dataset",
+        "key",
+        "native",
+        "scope",
+        "changed_at",
+        "version",
+        "source_version",
+        "via",
+        "children",
+        "fields",
+    ],
+    not_yet: &["xref", "for_each"],
 };
 pub(super) const STAMP_KEYS: Keys =
     Keys { section: "[entity.NAME.in.SYSTEM] changed_at", names: &["path", "zone", "epoch"], not_yet: &[] };
@@ -40,9 +53,17 @@ impl Sources {
     pub fn path(&mut self, node: Node<'_>) -> Option<usize> {
         let path = node.name()?;
         if path.contains("[]") {
-            return node.refuse(format!("`{path}` reaches into children: not supported yet"));
+            return node.refuse_with_hint(
+                format!("`{path}` reaches into children and may have many values"),
+                "say with `agg` what they come to: `{ path = \"lines[].qty\", agg = \"sum\" }`",
+            );
         }
         Some(self.index(Source::Path(path.to_owned())))
+    }
+
+    /// In the order of their indices.
+    pub fn into_vec(self) -> Vec<Source> {
+        self.0
     }
 }
 
@@ -74,13 +95,16 @@ pub(super) fn read(system: SystemId, section: &Section<'_>, around: &Surrounding
     let mut sources = Sources::default();
     check_key(section, around);
     let dataset = section.need("dataset").and_then(dataset);
-    let fields = read_fields(section, around, &mut sources);
+    let mut children = children::read(section, around);
+    let fields = read_fields(section, around, &mut sources, &mut children);
     let native = section.get("native").and_then(|node| sources.path(node));
-    let changed_at = section.get("changed_at").and_then(|node| stamp(node, around, &mut sources));
+    let changed_at = section.get("changed_at").and_then(|node| read_stamp(node, around, &mut sources));
     let version = section.get("version").and_then(|node| version(node, &mut sources));
     let source_version = section.get("source_version").and_then(|node| sources.path(node));
-    let scope = section.get("scope").map_or_else(Vec::new, |node| scope(node, &mut sources));
+    let scope = section.get("scope").map_or_else(Vec::new, |node| condition::read_all(node, &mut sources));
     let via = section.get("via").and_then(Node::list).into_iter().flatten().filter_map(String::read).collect();
+    let children = children::finish(section, children, native, around.key, &fields)?;
+    children::warn_unused(section, &children, &fields);
     Some(Mapping {
         entity: around.entity.clone(),
         system,
@@ -92,6 +116,7 @@ pub(super) fn read(system: SystemId, section: &Section<'_>, around: &Surrounding
         version,
         source_version,
         scope,
+        children,
         fields,
         via,
     })
@@ -112,7 +137,7 @@ fn check_key(section: &Section<'_>, around: &Surroundings<'_>) {
 }
 
 /// `name` or `schema.name`.
-fn dataset(node: Node<'_>) -> Option<Dataset> {
+pub(super) fn dataset(node: Node<'_>) -> Option<Dataset> {
     let name = node.name()?;
     let parts: Vec<_> = name.split('.').collect();
     if parts.len() > 2 || parts.iter().any(|part| part.trim().is_empty()) {
@@ -121,7 +146,7 @@ fn dataset(node: Node<'_>) -> Option<Dataset> {
     Some(Dataset::Table(name.to_owned()))
 }
 
-fn stamp(node: Node<'_>, around: &Surroundings<'_>, sources: &mut Sources) -> Option<Stamp> {
+pub(super) fn read_stamp(node: Node<'_>, around: &Surroundings<'_>, sources: &mut Sources) -> Option<Stamp> {
     if !node.is_table() {
         return Some(Stamp { source: sources.path(node)?, zone: around.zone, epoch: None });
     }
@@ -139,12 +164,13 @@ fn version(node: Node<'_>, sources: &mut Sources) -> Option<VersionRule> {
     Some(if key == "sequence" { VersionRule::Sequence(source) } else { VersionRule::Tag(source) })
 }
 
-fn scope(node: Node<'_>, sources: &mut Sources) -> Vec<Condition> {
-    node.list().into_iter().flatten().filter_map(|node| condition::read(node, sources)).collect()
-}
-
 /// The rules, parallel to the entity's fields.
-fn read_fields(section: &Section<'_>, around: &Surroundings<'_>, sources: &mut Sources) -> Vec<Option<FieldRule>> {
+fn read_fields(
+    section: &Section<'_>,
+    around: &Surroundings<'_>,
+    sources: &mut Sources,
+    children: &mut [ReadChildren],
+) -> Vec<Option<FieldRule>> {
     let mut rules: Vec<Option<FieldRule>> = around.fields.iter().map(|_| None).collect();
     let mut named = vec![false; rules.len()];
     for entry in section.need("fields").and_then(Node::entries).unwrap_or_default() {
@@ -152,7 +178,8 @@ fn read_fields(section: &Section<'_>, around: &Surroundings<'_>, sources: &mut S
         named[index] = true;
         if let Some(declared) = &around.fields[index].1 {
             let is_key = around.key.contains(&index);
-            rules[index] = field_rule::read(&entry, &declared.field, is_key, around.zone, sources);
+            let rows = Rows { sources: &mut *sources, children: &mut *children };
+            rules[index] = field_rule::read(&entry, &declared.field, is_key, around.zone, rows);
         }
     }
     if section.reading.is_toml() && section.get("fields").is_some() {

@@ -9,7 +9,7 @@ use super::entity::{ReadEntity, Systems};
 use super::probe::{Known, ReadProbe};
 use super::problems::{At, Problems};
 use super::section::{Entry, Keys, Node, Reading, Section};
-use super::{Config, Plumbline, Slo, System, entity, flows, plumbline, probe, slo, system};
+use super::{Config, Plumbline, Slo, System, children, entity, flows, plumbline, probe, slo, system};
 use crate::model::{EntityId, Flow, SystemId};
 
 pub(super) const KEYS: Keys = Keys {
@@ -125,6 +125,7 @@ fn check_probes(reading: &Reading<'_>, entities: &[ReadEntity], flows: &[Flow], 
     }
     for read in entities {
         probe::warn_unread(reading, read, flows, probes);
+        children::warn_blind(reading, read, flows, probes);
     }
 }
 

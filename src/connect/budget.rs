@@ -106,13 +106,22 @@ impl Budget {
                 slot
             }
         };
+        self.turn().await?;
+        Ok(Permit(slot))
+    }
+
+    /// Waits for the turn of one more request in a slot that is held already.
+    ///
+    /// # Errors
+    /// [`ReadError::Budget`] when that would take longer than [`MAX_WAIT`].
+    pub async fn turn(&self) -> Result<(), ReadError> {
         let wait = self.take_turn(Instant::now())?;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
             self.add_wait(wait);
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
-        Ok(Permit(slot))
+        Ok(())
     }
 
     /// Reserves the next turn and says how long it is away.

@@ -6,6 +6,7 @@
 //! as well (the projection), so that a target that can only hold two decimals is not accused for the third.
 
 mod apply;
+mod children;
 mod condition;
 mod json;
 mod parse;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
 
+pub use children::{Aggregate, ChildOrigin, Children, Folded, LONGEST_LIST};
 pub(crate) use stamp::literal_moment;
 pub use steps::project;
 
@@ -51,6 +53,8 @@ pub struct Mapping {
     pub source_version: Option<usize>,
     /// All must hold for a record to be in scope.
     pub scope: Vec<Condition>,
+    /// Datasets whose rows belong to the records; [`Origin::Children`] refers to them by index.
+    pub children: Vec<Children>,
     /// Parallel to the entity's fields; `None` where this system does not hold the field.
     pub fields: Vec<Option<FieldRule>>,
     /// Names on the path that data takes to get here, upstream first.
@@ -111,6 +115,8 @@ pub enum Origin {
     Const(Value),
     /// Index into [`Mapping::sources`].
     Source(usize),
+    /// What the record's children come to.
+    Children(ChildOrigin),
 }
 
 /// How one field is read.

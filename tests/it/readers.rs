@@ -2,6 +2,7 @@
 
 mod bed;
 mod changes;
+mod children;
 mod failures;
 mod findings;
 mod keys;

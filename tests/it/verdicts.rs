@@ -31,6 +31,7 @@ macro_rules! on_each_pair {
 }
 
 mod between;
+mod children;
 mod clocks;
 mod company;
 mod failing;

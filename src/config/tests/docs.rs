@@ -2,12 +2,13 @@
 
 use crate::config::section::Keys;
 use crate::config::{
-    condition, entity, field, field_rule, ledger, mapping, plumbline, probe, read, slo, sql_expression, step, system,
+    children, condition, entity, field, field_rule, ledger, mapping, plumbline, probe, read, slo, sql_expression, step,
+    system,
 };
 
 const DOCS: &str = include_str!("../../../docs/config.md");
 
-const SECTIONS: [&Keys; 18] = [
+const SECTIONS: [&Keys; 19] = [
     &read::KEYS,
     &plumbline::KEYS,
     &ledger::KEYS,
@@ -18,6 +19,7 @@ const SECTIONS: [&Keys; 18] = [
     &mapping::KEYS,
     &mapping::STAMP_KEYS,
     &mapping::VERSION_KEYS,
+    &children::KEYS,
     &condition::KEYS,
     &field_rule::KEYS,
     &field_rule::CURRENCY_KEYS,

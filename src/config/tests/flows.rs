@@ -155,3 +155,23 @@ fn risky_combinations_are_warned_about() {
     plumbline.toml:22:8: `order.paid` is never compared: it is held by its owner alone
     ");
 }
+
+#[test]
+fn fields_of_children_that_no_probe_can_see_are_warned_about() {
+    let children = |more: &str| {
+        let text = BASE.replacen(
+            "dataset = \"sale_order\"",
+            &format!("dataset = \"sale_order\"\nnative = \"id\"\nchildren.lines = {{ dataset = \"l\", parent = \"p\"{more} }}"),
+            1,
+        );
+        let text = text.replacen(
+            "fields.status = \"state\"",
+            "fields.status = { path = \"lines[].state\", agg = \"max\" }",
+            1,
+        );
+        parsed(&text).unwrap_or_else(|problems| panic!("{problems}")).warnings.join("\n")
+    };
+    insta::assert_snapshot!(children(""), @"plumbline.toml:20:8: `order.status` is blind in `erp`: a changed or deleted row of `lines` moves nothing, and no sample or sweep looks for it; set `bumps_parent` if `erp` stamps the parent too");
+    insta::assert_snapshot!(children(", changed_at = \"w\""), @"plumbline.toml:20:8: `order.status` is blind in `erp`: a deleted row of `lines` moves nothing, and no sample or sweep looks for it; set `bumps_parent` if `erp` stamps the parent too");
+    insta::assert_snapshot!(children(", bumps_parent = true"), @"");
+}

@@ -520,8 +520,13 @@ fn mappings() {
         ("dataset = \"sale_order\"", "dataset = \"sale_order\"\nkey = \"number\"", &[]),
         (
             "dataset = \"sale_order\"",
-            "dataset = \"sale_order\"\nchildren.lines = { dataset = \"l\" }",
-            &["25:1: `children` is not supported yet"],
+            "dataset = \"sale_order\"\nchildren.lines = { dataset = \"l\", parnt = \"p\" }",
+            &["25:35: unknown key `parnt`; did you mean `parent`?"],
+        ),
+        (
+            "dataset = \"sale_order\"",
+            "dataset = \"sale_order\"\nchildren.\"a[]\" = { dataset = \"l\", parent = \"p\" }",
+            &["25:10: `a[]` cannot be a name of children: paths are written `NAME[].column`"],
         ),
         (
             "dataset = \"sale_order\"",
@@ -531,12 +536,14 @@ fn mappings() {
         (
             "fields.status = \"state\"",
             "fields.status = \"lines[].state\"",
-            &["28:17: `status`: `lines[].state` reaches into children: not supported yet"],
+            &[
+                "28:17: `status`: `lines[].state` reaches into children and may have many values; say with `agg` what they come to: `{ path = \"lines[].qty\", agg = \"sum\" }`",
+            ],
         ),
         (
             "fields.status = \"state\"",
             "fields.status = { path = \"state\", agg = \"max\" }",
-            &["28:35: `agg` is not supported yet"],
+            &["28:26: `path`: `state` has one value: an aggregate needs a path such as `lines[].qty`"],
         ),
         (
             "fields.status = \"state\"",
@@ -959,6 +966,68 @@ fn ownership() {
     ]);
 }
 
+const LINES: &str = "dataset = \"sale_order\"\nchildren.lines = { dataset = \"l\", parent = \"p\" }";
+
+/// Rules of one field of the owner's mapping that has children, which begins in line 29.
+#[test]
+fn aggregates() {
+    let base = BASE.replacen("dataset = \"sale_order\"", LINES, 1).replacen(
+        "status = { type = \"text\"",
+        "status = { type = \"integer\"",
+        1,
+    );
+    let check = |rule: &str, expect: &[&str]| {
+        let text = base.replacen("fields.status = \"state\"", &format!("fields.status = {rule}"), 1);
+        let text =
+            text.replacen("fields.status = { path = \"status\", steps = [\"lower\"] }", "fields.status = \"s\"", 1);
+        let found: Vec<_> = match parsed(&text) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        };
+        assert_eq!(found, expect, "{rule}");
+    };
+    check(r#"{ path = "lines[].qty", agg = "sum" }"#, &[]);
+    check(r#"{ path = "lines[]", agg = "count" }"#, &[]);
+    check(r#"{ path = "lines[].qty", agg = "sum", when = { path = "lines[].kind", eq = 1 } }"#, &[]);
+    check(r#"{ path = "lines[].qty", agg = "sum", steps = [{ strip_prefix = "x" }, { round = 2 }] }"#, &[]);
+    let choices = "only `sum`, `count`, `min`, `max`, `list`";
+    check(r#"{ path = "lines[].qty", agg = "mean" }"#, &[&format!("`agg`: `mean` is not allowed, {choices}")]);
+    check(r#"{ path = "lnes[].qty", agg = "sum" }"#, &["`lnes` is not one of the `children`; did you mean `lines`?"]);
+    check(
+        r#"{ path = "lines[].a[].b", agg = "sum" }"#,
+        &["`path`: `lines[].a[].b`: children of children are not supported"],
+    );
+    check(
+        r#"{ path = "lines[]", agg = "sum" }"#,
+        &["`path`: only `count` works on the children themselves; name a column of them"],
+    );
+    check(r#"{ path = "lines[].qty", agg = "list" }"#, &["this `agg` gives `json` or `text`; `status` is `integer`"]);
+    check(r#"{ sql = "a + b", path = "lines[].qty", agg = "sum" }"#, &["`sql` cannot stand together with `agg`"]);
+    check(
+        r#"{ path = "lines[].qty", agg = "sum", steps = ["trim"] }"#,
+        &["this step loses something of each element: not allowed with `agg`"],
+    );
+    check(r#"{ path = "lines[].qty", agg = "count", scale = 2 }"#, &["`scale` does nothing to a count"]);
+    check(
+        r#"{ path = "lines[].qty", agg = "sum", currency = "EUR" }"#,
+        &["`currency` does not fit a field of type `integer`"],
+    );
+}
+
+#[test]
+fn children_refer_to_one_column() {
+    let two = BASE.replacen("dataset = \"sale_order\"", LINES, 1);
+    let two = two.replacen("key = \"number\"", "key = [\"number\", \"status\"]", 1);
+    let found = parsed(&two).unwrap_err().to_string();
+    assert!(
+        found.contains("children refer to `native`, or to a key of one column; this mapping has neither"),
+        "{found}"
+    );
+    let with_native = two.replacen("dataset = \"sale_order\"", "dataset = \"sale_order\"\nnative = \"id\"", 1);
+    let found = parsed(&with_native).map_or_else(|problems| problems.to_string(), |_| String::new());
+    assert!(!found.contains("children refer"), "{found}");
+}
+
 /// A mapping with everything that is planned: what works is accepted, the rest is named where it stands.
 #[test]
 fn what_is_not_built_yet_is_named() {
@@ -996,10 +1065,7 @@ kind = "sqlite"
 url = "sqlite:erp.db"
 "#;
     insta::assert_snapshot!(parsed(mapping).unwrap_err(), @r"
-    plumbline.toml:10:1: `children` is not supported yet
     plumbline.toml:11:1: `xref` is not supported yet
-    plumbline.toml:14:26: `path`: `lines[].qty` reaches into children: not supported yet
-    plumbline.toml:14:41: `agg` is not supported yet
-    4 problems
+    1 problem
     ");
 }

@@ -1,11 +1,17 @@
 //! Reading changes: one page of a pass (see [`super::position`]).
 
-use super::plan::{Order, Plan};
-use super::position::{LastRow, Pass, Position, Settled, Unfit};
+use std::collections::HashMap;
+
+use super::children::name_of;
+use super::engine::OnRow;
+use super::lane::Lane;
+use super::plan::{ChildPlan, MOVED_PARENT, Order, Plan};
+use super::position::{LastRow, Pass, Place, Position, Settled, Unfit};
 use super::stamp::Form;
 use super::text::{Arg, Dialect, Statement};
-use super::{SqlReader, watermark};
+use super::{SqlReader, keys_at_once, watermark};
 use crate::connect::{ChangesPage, Cursor, ReadError};
+use crate::model::mapping::Children;
 use crate::model::{Interval, Mapping, Moment, Raw, RawRow, Record};
 
 /// What a page is ordered by, taken out of [`Order`].
@@ -33,42 +39,92 @@ impl SqlReader {
         };
         let (answer, timing) = self.their_time().await?;
         let safe = answer.watermark(self.dialect(), self.commit_delay);
-        let known = self.position(&plan, by, cursor, safe).await?;
+        let known = self.place(&plan, by, cursor, safe).await?;
         let set_back = known.is_set_back_by(safe);
-        let position = known.set_back_to(safe);
-        let sequence = by.form.is_none();
-
-        let statement = page_statement(&plan, by, &position, limit);
-        let most = limit.saturating_add(position.pass.as_ref().map_or(0, |pass| pass.ties));
-        let mut page = Page { records: Vec::new(), last: RawRow::new(), ties: 0 };
-        let read = self.query(&statement, &plan.kinds, &mut |row| page.add(mapping, &plan, by, row)).await;
+        let place = known.set_back_to(safe);
+        let read = self.read_page(mapping, &plan, by, &place, limit, (safe, answer.now)).await;
         let read = self.forget_on_shape(mapping, read)?;
-
-        let cut = page.records.len() >= most;
-        let last = page.last_row(&plan, by);
-        // A last row without a usable stamp is one at infinity: there is nothing behind it.
-        let cut = cut && last.is_some();
-        let next = position.after(safe, answer.now, last, cut, sequence);
-        let covered = (!cut).then(|| position.covers(safe));
+        let covered = (!read.cut).then(|| place.covers(safe));
         Ok(ChangesPage {
-            records: page.records,
-            next: next.encode().map_err(|unfit| self.unfit(unfit))?,
+            records: read.records,
+            next: read.next.encode().map_err(|unfit| self.unfit(unfit))?,
             watermark: covered.map(|micros| on_our_timeline(micros, &answer, timing.sent)),
-            complete: !cut,
-            window: Interval::new(read.sent, read.answered),
+            complete: !read.cut,
+            window: read.window,
             clock: Some(self.clock_reading(&answer, &timing)),
             set_back,
         })
     }
 
-    async fn position(&self, plan: &Plan, by: By, cursor: &Cursor, safe: i64) -> Result<Position, ReadError> {
-        let fingerprint = fingerprint(plan, by);
-        let known = Position::decode(cursor, fingerprint).map_err(|unfit| self.unfit(unfit))?;
-        if let Some(position) = known {
-            return Ok(position);
+    /// What changed of the mapping's own rows, and the parents of the children that changed.
+    async fn read_page(
+        &self,
+        mapping: &Mapping,
+        plan: &Plan,
+        by: By,
+        place: &Place,
+        limit: usize,
+        (safe, now): (i64, i64),
+    ) -> Result<ReadPage, ReadError> {
+        let mut lane = self.lane(plan).await?;
+        let mut next = place.clone();
+        let mut records = Vec::new();
+        let mut rows = Vec::new();
+        let own = lane
+            .page(plan, by, &place.own, limit, &mut |row| match plan.children.is_empty() {
+                true => records.push(mapping.record(row)),
+                false => rows.push(std::mem::take(row)),
+            })
+            .await?;
+        next.own = place.own.after(safe, now, own.last, own.cut, by.form.is_none());
+        let mut cut = own.cut;
+        let mut named = HashMap::new();
+        for (children, position) in &mut next.children {
+            let moved = plan.children.iter().find(|(kind, _)| kind.name == *children);
+            let Some((kind, moved, by)) = moved.and_then(|(kind, read)| moved_by(kind, read)) else { continue };
+            // What has been cut goes on in the next call, and the rest comes after it.
+            if cut {
+                break;
+            }
+            let page = lane
+                .page(moved, by, position, limit, &mut |row| {
+                    let parent = &row[MOVED_PARENT];
+                    named.extend(name_of(parent).map(|name| (name, (kind.refers_to, parent.clone()))));
+                })
+                .await?;
+            *position = position.after(safe, now, page.last, page.cut, false);
+            cut = page.cut;
         }
-        let settled = if by.form.is_some() { Settled::Until(safe) } else { self.largest_number(plan, by).await? };
-        Ok(Position::start(fingerprint, settled))
+        if !plan.children.is_empty() {
+            let rows = lane.with_parents(plan, rows, named).await?;
+            records = lane.with_children(mapping, plan, rows).await?;
+        }
+        Ok(ReadPage { records, next, cut, window: lane.end().await })
+    }
+
+    /// Where the read goes on, for the mapping's own rows and for its children.
+    async fn place(&self, plan: &Plan, by: By, cursor: &Cursor, safe: i64) -> Result<Place, ReadError> {
+        let known = Place::decode(cursor).map_err(|unfit| self.unfit(unfit))?;
+        let fingerprint = fingerprint(plan, by);
+        let own = match known.own.fitting(fingerprint).map_err(|unfit| self.unfit(unfit))? {
+            Some(position) => position,
+            None if by.form.is_some() => Position::start(fingerprint, Settled::Until(safe)),
+            None => Position::start(fingerprint, self.largest_number(plan, by).await?),
+        };
+        // Children that were not followed before begin where their parents stand: what moved since is not known yet.
+        let begin = if let Settled::Until(settled) = own.settled { settled.min(safe) } else { safe };
+        let mut children = Vec::new();
+        for (kind, read) in &plan.children {
+            let Some((_, moved, by)) = moved_by(kind, read) else { continue };
+            let fingerprint = self::fingerprint(moved, by);
+            let known = known.children.iter().find(|(name, _)| *name == kind.name).map(|(_, position)| position);
+            let position = match known {
+                Some(position) => position.clone().checked(fingerprint).map_err(|unfit| self.unfit(unfit))?,
+                None => Position::start(fingerprint, Settled::Until(begin)),
+            };
+            children.push((kind.name.clone(), position));
+        }
+        Ok(Place { own, children })
     }
 
     async fn largest_number(&self, plan: &Plan, by: By) -> Result<Settled, ReadError> {
@@ -124,7 +180,7 @@ fn page_statement(plan: &Plan, by: By, position: &Position, limit: usize) -> Sta
         }
         (None, Settled::Until(micros)) => from_bound(&mut statement, plan, by, *micros),
     }
-    statement.push(&format!(" ORDER BY {}", term.sql));
+    statement.push(plan.group_by()).push(&format!(" ORDER BY {}", term.sql));
     for key in plan.key_terms() {
         statement.push(&format!(", {}", key.sql));
     }
@@ -168,16 +224,79 @@ fn from_bound(statement: &mut Statement, plan: &Plan, by: By, micros: i64) {
     }
 }
 
+/// What a changes read gave.
+struct ReadPage {
+    records: Vec<Record>,
+    next: Place,
+    cut: bool,
+    window: Interval,
+}
+
+/// A page that has been read.
+struct PageEnd {
+    last: Option<LastRow>,
+    cut: bool,
+}
+
+/// How the changes of a kind of children are read; `None` when they have no stamp.
+fn moved_by<'p>(kind: &'p Children, read: &'p ChildPlan) -> Option<(&'p Children, &'p Plan, By)> {
+    let moved = read.moved.as_ref()?;
+    let Order::Stamp { source, form } = moved.order else { return None };
+    Some((kind, moved, By { source, form: Some(form) }))
+}
+
+impl Lane<'_> {
+    /// Reads one page behind a position.
+    async fn page(
+        &mut self,
+        plan: &Plan,
+        by: By,
+        position: &Position,
+        limit: usize,
+        on_row: OnRow<'_>,
+    ) -> Result<PageEnd, ReadError> {
+        let statement = page_statement(plan, by, position, limit);
+        let most = limit.saturating_add(position.pass.as_ref().map_or(0, |pass| pass.ties));
+        let mut page = Page { rows: 0, last: RawRow::new(), ties: 0 };
+        self.query(&statement, &plan.kinds, &mut |row| {
+            page.add(plan, by, row);
+            on_row(row);
+        })
+        .await?;
+        let last = page.last_row(plan, by);
+        // A last row without a usable stamp is one at infinity: there is nothing behind it.
+        let cut = page.rows >= most && last.is_some();
+        Ok(PageEnd { last, cut })
+    }
+
+    /// The rows and those that the children name. A row is there once, however often it is named.
+    async fn with_parents(
+        &mut self,
+        plan: &Plan,
+        rows: Vec<RawRow>,
+        named: HashMap<String, (usize, Raw)>,
+    ) -> Result<Vec<RawRow>, ReadError> {
+        let Some(&(refers_to, _)) = named.values().next() else { return Ok(rows) };
+        let is_named = |row: &RawRow| name_of(&row[refers_to]).is_some_and(|name| named.contains_key(&name));
+        let mut rows: Vec<_> = rows.into_iter().filter(|row| !is_named(row)).collect();
+        let values: Vec<_> = named.values().filter_map(|(source, raw)| plan.arg(*source, raw)).collect();
+        for chunk in values.chunks(keys_at_once(plan.dialect())) {
+            rows.extend(self.rows(plan, &plan.by_source(refers_to, chunk)).await?);
+        }
+        Ok(rows)
+    }
+}
+
 /// A page while it is being read.
 struct Page {
-    records: Vec<Record>,
+    rows: usize,
     /// Stamp or number and then the key of the last row.
     last: RawRow,
     ties: usize,
 }
 
 impl Page {
-    fn add(&mut self, mapping: &Mapping, plan: &Plan, by: By, row: &mut RawRow) {
+    fn add(&mut self, plan: &Plan, by: By, row: &RawRow) {
         // Before the record takes the values out of the row.
         let sources = || std::iter::once(by.source).chain(plan.key.iter().copied());
         if !self.last.is_empty() && sources().zip(&self.last).all(|(source, known)| row[source] == *known) {
@@ -187,7 +306,7 @@ impl Page {
             self.last.clear();
             self.last.extend(sources().map(|source| row[source].clone()));
         }
-        self.records.push(mapping.record(row));
+        self.rows += 1;
     }
 
     fn last_row(&self, plan: &Plan, by: By) -> Option<LastRow> {
@@ -197,7 +316,7 @@ impl Page {
         Some(match plan.args_of_key(key) {
             Some(keys) => LastRow { reach, keys, ties: self.ties, micros },
             // The key cannot be compared with: all rows of the stamp may come again.
-            None => LastRow { reach, keys: Vec::new(), ties: self.records.len(), micros },
+            None => LastRow { reach, keys: Vec::new(), ties: self.rows, micros },
         })
     }
 }

@@ -9,9 +9,10 @@ use super::{Finding, Kind, Mapping, Raw, ReadError, SqlReader};
 use crate::config::TlsMode;
 use crate::connect::{Reader, Severity};
 use crate::model::FieldType;
-use crate::model::mapping::Origin;
+use crate::model::mapping::{Aggregate, FieldRule, Origin};
 
 mod access;
+mod children;
 mod paths;
 
 impl SqlReader {
@@ -37,8 +38,11 @@ impl SqlReader {
 
     async fn mapping_findings(&self, mapping: &Mapping, plan: &Plan) -> Vec<Finding> {
         let mut findings = types(mapping, plan);
-        findings.push(self.table_access(mapping).await);
+        findings.push(self.table_access(&mapping.dataset).await);
         findings.extend(self.paths(mapping, plan).await);
+        for (children, read) in &plan.children {
+            findings.extend(self.child_findings(mapping, plan, children, read).await);
+        }
         if plan.order == Order::Nothing {
             let message = "neither `changed_at` nor a sequence: changes cannot be read, only samples and sweeps";
             findings.push(warning(format!("change read of {}", mapping.entity), message));
@@ -168,7 +172,7 @@ fn types(mapping: &Mapping, plan: &Plan) -> Vec<Finding> {
     let subject = format!("columns of {}", mapping.entity);
     let mut findings = Vec::new();
     for rule in mapping.fields.iter().flatten() {
-        let Origin::Source(source) = rule.origin else { continue };
+        let Some((plan, source)) = column(plan, rule) else { continue };
         let Some(remark) = remark(plan.kinds[source], rule.field_type, rule.epoch.is_some()) else { continue };
         let column = &plan.terms[source].sql;
         let type_name = &plan.columns[source].type_name;
@@ -178,6 +182,16 @@ fn types(mapping: &Mapping, plan: &Plan) -> Vec<Finding> {
         findings.push(ok(subject, format!("{} of `{}` are there", plan.kinds.len(), table_name(&mapping.dataset))));
     }
     findings
+}
+
+/// Where a field's value comes from; `None` for what has no column whose type must suit.
+fn column<'p>(plan: &'p Plan, rule: &FieldRule) -> Option<(&'p Plan, usize)> {
+    match &rule.origin {
+        Origin::Const(_) => None,
+        Origin::Source(source) => Some((plan, *source)),
+        Origin::Children(origin) if matches!(origin.aggregate, Aggregate::Count | Aggregate::List) => None,
+        Origin::Children(origin) => Some((&plan.children.get(origin.children)?.1.content, origin.source?)),
+    }
 }
 
 fn remark(kind: Kind, field_type: FieldType, has_epoch: bool) -> Option<&'static str> {

@@ -15,6 +15,11 @@ use super::text::{Arg, Dialect, Statement};
 use crate::clock::Clock;
 use crate::model::{Moment, Raw, RawRow};
 
+mod snapshot;
+
+pub(super) use snapshot::Snapshot;
+use snapshot::Transaction;
+
 /// How one result column is decoded. Found once per mapping, so that a row needs no look-ups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -114,6 +119,9 @@ pub(super) trait Engine: Send + Sync {
     /// Runs one statement and hands over each row.
     async fn query(&self, statement: &Statement, kinds: &[Kind], on_row: OnRow<'_>) -> Result<Timing, Failure>;
 
+    /// Begins a read-only transaction whose statements all see one snapshot: that of the first one.
+    async fn begin(&self) -> Result<Box<dyn Snapshot + '_>, Failure>;
+
     /// How the engine would run a statement: rows of column names and texts.
     async fn explain(&self, statement: &Statement) -> Result<Vec<Explained>, Failure>;
 
@@ -135,6 +143,9 @@ pub(super) trait Driver: Send + Sync + 'static {
 
     /// Lifts the server's statement limit for one long read. The connection is closed afterwards.
     const UNLIMITED: Option<&'static str>;
+
+    /// Begins a read-only transaction with one snapshot.
+    const BEGIN: &'static str;
 
     /// Makes the planner show whether an index can be used, also where reading a small table whole is cheaper. The
     /// connection is closed afterwards.
@@ -337,6 +348,17 @@ where
             Ok(outcome) => outcome,
             Err(_) => Err(Failure::TimedOut(started.elapsed())),
         }
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Snapshot + '_>, Failure> {
+        let work = async {
+            let mut lent = self.lend().await?;
+            lent.connection()?.execute(D::BEGIN).await?;
+            Ok::<_, Failure>(lent)
+        };
+        let lent =
+            tokio::time::timeout(self.limit + GRACE, work).await.map_err(|_| Failure::TimedOut(self.limit))??;
+        Ok(Box::new(Transaction { pooled: self, lent }))
     }
 
     async fn explain(&self, statement: &Statement) -> Result<Vec<Explained>, Failure> {

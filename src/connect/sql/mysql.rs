@@ -23,6 +23,7 @@ impl Driver for MysqlDriver {
     const UNLIMITED: Option<&'static str> = Some(
         "SET SESSION net_write_timeout = 600 /*M! , max_statement_time = 0 */ /*!80000 , max_execution_time = 0 */",
     );
+    const BEGIN: &'static str = "START TRANSACTION READ ONLY";
 
     const BEFORE_EXPLAIN: Option<&'static str> = None;
     const EXPLAIN: &'static str = "EXPLAIN";

@@ -11,8 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::text::Arg;
 use crate::connect::Cursor;
 
-/// The first byte of a cursor.
+/// The first byte of a cursor without children.
 const FORMAT: u8 = 1;
+
+/// The first byte of a cursor with the positions of children beside the mapping's own.
+const FORMAT_WITH_CHILDREN: u8 = 2;
 
 /// A cursor that asks for everything from the beginning.
 pub(in crate::connect) const BEGINNING: u8 = 0;
@@ -37,6 +40,32 @@ pub(super) struct Position {
     pub pass: Option<Pass>,
     /// Sequences only: their clock, and the largest number seen by then.
     pub marks: Vec<(i64, Arg)>,
+}
+
+/// Where a changes read goes on: in the mapping's own dataset, and in that of each kind of children by name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Place {
+    pub own: Position,
+    pub children: Vec<(String, Position)>,
+}
+
+/// What a cursor says.
+#[derive(Debug, PartialEq)]
+pub(super) struct Known {
+    pub own: KnownPosition,
+    /// None when the cursor was written before children were followed.
+    pub children: Vec<(String, Position)>,
+}
+
+/// What a cursor says of the mapping's own dataset.
+#[derive(Debug, PartialEq)]
+pub(super) enum KnownPosition {
+    /// Nobody has read yet.
+    Nothing,
+    /// Everything is wanted from the beginning.
+    Beginning,
+    /// The last read ended here.
+    At(Position),
 }
 
 /// Everything below has been read for good.
@@ -88,22 +117,12 @@ impl Position {
         Self { fingerprint, settled, pass: None, marks: Vec::new() }
     }
 
-    pub fn encode(&self) -> Result<Cursor, Unfit> {
-        postcard::to_extend(self, vec![FORMAT]).map(Cursor).map_err(|_| Unfit("it cannot be encoded"))
-    }
-
-    /// `None` for an empty cursor: nobody has read yet.
-    pub fn decode(cursor: &Cursor, fingerprint: u64) -> Result<Option<Self>, Unfit> {
-        let position: Self = match cursor.0.split_first() {
-            None => return Ok(None),
-            Some((&BEGINNING, [])) => return Ok(Some(Self::start(fingerprint, Settled::Nothing))),
-            Some((&FORMAT, body)) => postcard::from_bytes(body).map_err(|_| Unfit("it is damaged"))?,
-            Some(_) => return Err(Unfit("it was written by another version")),
-        };
-        if position.fingerprint != fingerprint {
+    /// The position, if it was made for this dataset, key and order.
+    pub fn checked(self, fingerprint: u64) -> Result<Self, Unfit> {
+        if self.fingerprint != fingerprint {
             return Err(Unfit("dataset, key or order have changed since"));
         }
-        Ok(Some(position))
+        Ok(self)
     }
 
     /// Whether `watermark`, on their clock, shows that their clock was set back. A small step may also come from
@@ -191,6 +210,62 @@ fn overlong(goal: &Settled, started: i64, now: i64, last: &LastRow) -> bool {
     now.saturating_sub(started) > LONG_PASS_MICROS && last.micros.is_some_and(|micros| micros > *goal)
 }
 
+impl Place {
+    /// As the mapping's own position alone where there are no children to follow.
+    pub fn encode(&self) -> Result<Cursor, Unfit> {
+        let encoded = if self.children.is_empty() {
+            postcard::to_extend(&self.own, vec![FORMAT])
+        } else {
+            postcard::to_extend(self, vec![FORMAT_WITH_CHILDREN])
+        };
+        encoded.map(Cursor).map_err(|_| Unfit("it cannot be encoded"))
+    }
+
+    pub fn decode(cursor: &Cursor) -> Result<Known, Unfit> {
+        let damaged = |_| Unfit("it is damaged");
+        let (own, children) = match cursor.0.split_first() {
+            None => (KnownPosition::Nothing, Vec::new()),
+            Some((&BEGINNING, [])) => (KnownPosition::Beginning, Vec::new()),
+            Some((&FORMAT, body)) => (KnownPosition::At(postcard::from_bytes(body).map_err(damaged)?), Vec::new()),
+            Some((&FORMAT_WITH_CHILDREN, body)) => {
+                let place: Self = postcard::from_bytes(body).map_err(damaged)?;
+                (KnownPosition::At(place.own), place.children)
+            }
+            Some(_) => return Err(Unfit("it was written by another version")),
+        };
+        Ok(Known { own, children })
+    }
+
+    /// Whether a watermark lies before what any part has settled: their clock was set back.
+    pub fn is_set_back_by(&self, watermark: i64) -> bool {
+        let mut children = self.children.iter();
+        self.own.is_set_back_by(watermark) || children.any(|(_, position)| position.is_set_back_by(watermark))
+    }
+
+    /// Every part as [`Position::set_back_to`].
+    pub fn set_back_to(self, watermark: i64) -> Self {
+        let children = self.children.into_iter().map(|(name, position)| (name, position.set_back_to(watermark)));
+        Self { own: self.own.set_back_to(watermark), children: children.collect() }
+    }
+
+    /// Up to when everything has been seen when the passes under way, or those that begin at `watermark`, end.
+    pub fn covers(&self, watermark: i64) -> i64 {
+        let children = self.children.iter().map(|(_, position)| position.covers(watermark));
+        children.fold(self.own.covers(watermark), i64::min)
+    }
+}
+
+impl KnownPosition {
+    /// The position for a dataset, key and order; `None` when nobody has read yet.
+    pub fn fitting(self, fingerprint: u64) -> Result<Option<Position>, Unfit> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Beginning => Ok(Some(Position::start(fingerprint, Settled::Nothing))),
+            Self::At(position) => position.checked(fingerprint).map(Some),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,8 +274,7 @@ mod tests {
         LastRow { reach: Arg::Int(reach), keys: vec![Arg::Int(1)], ties, micros: Some(reach) }
     }
 
-    #[test]
-    fn cursors_survive_the_way_through_state() {
+    fn in_a_pass() -> Position {
         let mut position = Position::start(7, Settled::Until(5));
         position.pass = Some(Pass {
             started: 1,
@@ -210,11 +284,31 @@ mod tests {
             keys: vec![Arg::Null],
             ties: 3,
         });
-        assert_eq!(Position::decode(&position.encode().unwrap(), 7), Ok(Some(position.clone())));
-        assert_eq!(Position::decode(&Cursor::default(), 7), Ok(None));
-        assert!(Position::decode(&position.encode().unwrap(), 8).is_err(), "another mapping");
-        assert!(Position::decode(&Cursor(vec![9, 9]), 7).is_err());
-        assert!(Position::decode(&Cursor(vec![FORMAT, 0xff]), 7).is_err());
+        position
+    }
+
+    #[test]
+    fn cursors_survive_the_way_through_state() {
+        let own = in_a_pass();
+        let place = Place { own: own.clone(), children: Vec::new() };
+        let known = Place::decode(&place.encode().unwrap()).unwrap();
+        assert_eq!(known.own.fitting(7), Ok(Some(own.clone())));
+        assert_eq!(Place::decode(&Cursor::default()).unwrap().own.fitting(7), Ok(None));
+        assert!(Place::decode(&place.encode().unwrap()).unwrap().own.fitting(8).is_err(), "another mapping");
+        assert!(Place::decode(&Cursor(vec![9, 9])).is_err());
+        assert!(Place::decode(&Cursor(vec![FORMAT, 0xff])).is_err());
+        let children = vec![("lines".to_owned(), Position::start(3, Settled::Until(4)))];
+        let with_children = Place { own: own.clone(), children: children.clone() };
+        let known = Place::decode(&with_children.encode().unwrap()).unwrap();
+        assert_eq!((known.own, known.children), (KnownPosition::At(own), children));
+    }
+
+    #[test]
+    fn what_all_parts_cover_is_what_is_covered() {
+        let children = vec![("lines".to_owned(), in_a_pass())];
+        let place = Place { own: Position::start(1, Settled::Until(0)), children };
+        assert_eq!(place.own.covers(9), 9);
+        assert_eq!(place.covers(9), 5, "the pass under way began at 1, and 5 was settled before");
     }
 
     #[test]

@@ -23,6 +23,7 @@ impl Driver for PostgresDriver {
     type Db = Postgres;
     const DIALECT: Dialect = Dialect::Postgres;
     const UNLIMITED: Option<&'static str> = Some("SET statement_timeout = 0");
+    const BEGIN: &'static str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
     const BEFORE_EXPLAIN: Option<&'static str> = Some("SET enable_seqscan = off");
     const EXPLAIN: &'static str = "EXPLAIN (FORMAT JSON)";

@@ -21,6 +21,7 @@ impl Driver for SqliteDriver {
     type Db = Sqlite;
     const DIALECT: Dialect = Dialect::Sqlite;
     const UNLIMITED: Option<&'static str> = None;
+    const BEGIN: &'static str = "BEGIN";
 
     // `EXPLAIN` alone does not notice that another connection has changed the schema; a statement that runs does.
     const BEFORE_EXPLAIN: Option<&'static str> = Some("SELECT count(*) FROM sqlite_schema");

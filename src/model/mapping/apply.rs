@@ -1,6 +1,6 @@
 //! One row becomes a record: conditions, origin, text steps, declared type, unit, typed steps.
 
-use super::{CurrencyRule, FieldRule, Mapping, Origin, VersionRule, parse, stamp};
+use super::{CurrencyRule, FieldRule, Folded, Mapping, Origin, VersionRule, parse, stamp};
 use crate::model::{Currency, FieldType, Key, Money, Raw, Record, Value, Version};
 
 /// Sources that more than one rule reads, as bits; their values are copied instead of taken.
@@ -11,16 +11,26 @@ impl Mapping {
     ///
     /// Texts move out of `row` into the record, so that nothing is copied; the row holds nothing of use afterwards
     /// and its buffer can be filled again. A key part that is null or unreadable gives a key that is not
-    /// [usable](Key::is_usable).
+    /// [usable](Key::is_usable). Fields made of children are invalid: use [`Self::record_with`] for those.
     pub fn record(&self, row: &mut [Raw]) -> Record {
+        self.record_with(row, Folded::default())
+    }
+
+    /// As [`Self::record`], with what the record's children came to ([`Self::no_children`] begins that).
+    pub fn record_with(&self, row: &mut [Raw], mut children: Folded) -> Record {
         let in_scope = self.scope.iter().all(|condition| condition.holds(row));
         let changed_at = self.changed_at.as_ref().and_then(|rule| stamp::stamp_moment(row.get(rule.source)?, rule));
-        let version = self.version(row).or(changed_at.map(Version::Stamp).filter(|_| self.version.is_none()));
+        // A stamp that stands still while children come and go orders nothing.
+        let stamp_orders = self.version.is_none() && self.stamp_bounds_birth();
+        let version = self.version(row).or(changed_at.map(Version::Stamp).filter(|_| stamp_orders));
+        let changed_at = changed_at.max(children.newest());
         let native = self.native.and_then(|source| opaque(row.get(source)?));
         let source_version = self.source_version.and_then(|source| opaque(row.get(source)?));
         let shared = self.shared_sources();
-        let fields: Box<[Value]> =
-            self.fields.iter().map(|rule| rule.as_ref().map_or(Value::Null, |rule| rule.value(row, &shared))).collect();
+        let mut field = |(field, rule): (usize, &Option<FieldRule>)| {
+            rule.as_ref().map_or(Value::Null, |rule| rule.value(field, row, &shared, &mut children))
+        };
+        let fields: Box<[Value]> = self.fields.iter().enumerate().map(&mut field).collect();
         let key = Key::new(self.key.iter().map(|field| fields.get(*field).cloned().unwrap_or(Value::Null)));
         Record { key, native, version, changed_at, source_version, in_scope, fields }
     }
@@ -95,7 +105,7 @@ fn tag(raw: &Raw) -> Option<Box<str>> {
 }
 
 impl FieldRule {
-    fn value(&self, row: &mut [Raw], shared: &Shared) -> Value {
+    fn value(&self, field: usize, row: &mut [Raw], shared: &Shared, children: &mut Folded) -> Value {
         if self.when.as_ref().is_some_and(|condition| !condition.holds(row)) {
             return Value::Null;
         }
@@ -103,40 +113,50 @@ impl FieldRule {
             Origin::Const(value) => value.clone(),
             Origin::Source(source) => {
                 let raw = shared.fetch(row, *source);
-                self.finish(self.read(raw), row)
+                self.finish(self.scaled(self.read(raw)), self.currency(row))
+            }
+            Origin::Children(origin) => {
+                let (value, currency) = children.value(field, self, origin);
+                self.finish(value, currency.or_else(|| self.currency(row)))
             }
         }
     }
 
     /// Text steps, then the declared type.
-    fn read(&self, raw: Raw) -> Value {
+    pub(super) fn read(&self, raw: Raw) -> Value {
         if matches!(raw, Raw::Null | Raw::Undecodable(_)) || !self.steps.iter().any(super::Step::is_textual) {
             return parse::typed(self, raw);
         }
-        let mut text = match parse::into_text(raw) {
+        let text = match parse::into_text(raw) {
             Ok(text) => text,
             Err(invalid) => return invalid,
         };
+        self.translated(text).map_or_else(|value| value, |text| parse::typed(self, Raw::Text(text)))
+    }
+
+    /// The text after the text steps; `Err` holds null or why there is none.
+    pub(super) fn translated(&self, mut text: Box<str>) -> Result<Box<str>, Value> {
         for step in self.steps.iter().filter(|step| step.is_textual()) {
             text = match step.on_text(text) {
                 Ok(Some(text)) => text,
-                Ok(None) => return Value::Null,
-                Err(reason) => return Value::invalid(reason),
+                Ok(None) => return Err(Value::Null),
+                Err(reason) => return Err(Value::invalid(reason)),
             };
         }
-        parse::typed(self, Raw::Text(text))
+        Ok(text)
     }
 
-    /// Unit, currency, and the steps that work on typed values.
-    fn finish(&self, value: Value, row: &[Raw]) -> Value {
+    fn scaled(&self, value: Value) -> Value {
+        match (value, &self.scale) {
+            (Value::Number(number), Some(scale)) => Value::Number(number.times(scale)),
+            (value, _) => value,
+        }
+    }
+
+    /// Currency, and the steps that work on typed values.
+    fn finish(&self, value: Value, currency: Option<Currency>) -> Value {
         let value = match value {
-            Value::Number(number) => {
-                let number = match &self.scale {
-                    Some(scale) => number.times(scale),
-                    None => number,
-                };
-                if self.field_type == FieldType::Money { self.money(number, row) } else { Value::Number(number) }
-            }
+            Value::Number(number) if self.field_type == FieldType::Money => self.money(number, currency),
             value => value,
         };
         if self.steps.is_empty() {
@@ -145,12 +165,15 @@ impl FieldRule {
         self.steps.iter().filter(|step| !step.is_textual()).fold(value, |value, step| step.on_value(value))
     }
 
-    fn money(&self, amount: crate::model::Number, row: &[Raw]) -> Value {
-        let currency = match &self.currency {
+    fn currency(&self, row: &[Raw]) -> Option<Currency> {
+        match &self.currency {
             Some(CurrencyRule::Const(currency)) => Some(*currency),
             Some(CurrencyRule::Source(source)) => row.get(*source).and_then(currency),
             None => None,
-        };
+        }
+    }
+
+    fn money(&self, amount: crate::model::Number, currency: Option<Currency>) -> Value {
         match currency {
             None => Value::invalid("an amount without a known currency"),
             Some(currency) if self.minor_units => Value::Money(Money::from_minor(&amount, currency)),
@@ -159,6 +182,6 @@ impl FieldRule {
     }
 }
 
-fn currency(raw: &Raw) -> Option<Currency> {
+pub(super) fn currency(raw: &Raw) -> Option<Currency> {
     parse::as_text(raw)?.parse().ok()
 }

@@ -20,7 +20,7 @@ impl Mapping {
             let rule = self.fields.get(*field)?.as_ref()?;
             match &rule.origin {
                 Origin::Const(value) if value == part => {}
-                Origin::Const(_) => return None,
+                Origin::Const(_) | Origin::Children(_) => return None,
                 Origin::Source(source) => raw.push((*source, rule.raw(part)?)),
             }
         }

@@ -32,6 +32,7 @@ fn mapping(fields: Vec<FieldRule>) -> Mapping {
         version: None,
         source_version: None,
         scope: Vec::new(),
+        children: Vec::new(),
         fields: fields.into_iter().map(Some).collect(),
         via: Vec::new(),
     }
@@ -238,5 +239,138 @@ proptest! {
         let key = mapping.record(&mut row.clone()).key;
         let expect: Vec<(usize, Raw)> = row.into_iter().enumerate().collect();
         prop_assert_eq!(mapping.raw_key(&key), Some(expect));
+    }
+}
+
+/// A record with three children (quantity, price, currency), read by the rule.
+fn of_children(field_type: FieldType, origin: ChildOrigin, change: impl FnOnce(&mut FieldRule)) -> Value {
+    let mut made = FieldRule { origin: Origin::Children(origin), ..rule(field_type) };
+    change(&mut made);
+    let mut mapping = mapping(vec![made]);
+    mapping.children = vec![Children {
+        name: "lines".to_owned(),
+        dataset: Dataset::Table("lines".to_owned()),
+        sources: (0..4).map(|column| Source::Path(format!("c{column}"))).collect(),
+        parent: 0,
+        refers_to: 0,
+        changed_at: None,
+        scope: vec![Condition { source: 1, test: Test::NotEqual(Literal::Number(number("99"))) }],
+        bumps_parent: false,
+    }];
+    let mut folded = mapping.no_children();
+    for (quantity, price, currency) in [(10, "0.1", "EUR"), (2, "0.20", "EUR"), (99, "7", "USD"), (2, "0.1", "EUR")] {
+        let row = [Raw::Int(1), Raw::Int(quantity), text(price), text(currency)];
+        folded.add(&mapping, 0, &row);
+    }
+    folded.add(&mapping, 0, &[Raw::Int(1), Raw::Int(1), Raw::Null, Raw::Null]);
+    mapping.record_with(&mut [text("EUR")], folded).fields[0].clone()
+}
+
+fn origin(source: usize, aggregate: Aggregate) -> ChildOrigin {
+    ChildOrigin { children: 0, source: Some(source), only: None, currency: None, aggregate }
+}
+
+#[test]
+fn children_come_to_one_value() {
+    let check = |field_type, origin: ChildOrigin, expect: &str| {
+        let shown = format!("{origin:?}");
+        assert_eq!(of_children(field_type, origin, |_| {}).to_string(), expect, "{shown}");
+    };
+    check(FieldType::Integer, origin(1, Aggregate::Sum), "15");
+    check(FieldType::Decimal, origin(2, Aggregate::Sum), "0.4");
+    check(FieldType::Integer, ChildOrigin { source: None, ..origin(1, Aggregate::Count) }, "4");
+    check(FieldType::Integer, origin(2, Aggregate::Count), "3");
+    check(FieldType::Integer, origin(1, Aggregate::Min), "1");
+    check(FieldType::Integer, origin(1, Aggregate::Max), "10");
+    check(FieldType::Json, origin(1, Aggregate::List), "[1,2,2,10]");
+    check(FieldType::Text, origin(1, Aggregate::List), r#"["1","10","2","2"]"#);
+    check(FieldType::Text, origin(2, Aggregate::List), r#"["0.1","0.1","0.20"]"#);
+    let cheap = Condition { source: 1, test: Test::Equal(Literal::Number(number("2"))) };
+    check(FieldType::Decimal, ChildOrigin { only: Some(cheap), ..origin(2, Aggregate::Sum) }, "0.3");
+    check(FieldType::Integer, origin(2, Aggregate::Sum), "invalid (wanted an integer, found a number with a fraction)");
+}
+
+#[test]
+fn money_of_children_has_one_currency() {
+    let amount = ChildOrigin { currency: Some(3), ..origin(2, Aggregate::Sum) };
+    assert_eq!(of_children(FieldType::Money, amount.clone(), |_| {}).to_string(), "0.4 EUR");
+    let own = |rule: &mut FieldRule| rule.currency = Some(CurrencyRule::Source(0));
+    assert_eq!(of_children(FieldType::Money, origin(2, Aggregate::Sum), own).to_string(), "0.4 EUR");
+    let scaled = |rule: &mut FieldRule| rule.scale = Some(number("100"));
+    assert_eq!(of_children(FieldType::Money, amount.clone(), scaled).to_string(), "40 EUR");
+    let of_quantities = ChildOrigin { currency: Some(0), ..amount };
+    let found = of_children(FieldType::Money, of_quantities, |_| {});
+    assert_eq!(found.to_string(), "invalid (an amount without a known currency)");
+}
+
+#[test]
+fn no_children_are_defined() {
+    let empty = |field_type, aggregate| {
+        let made = FieldRule { origin: Origin::Children(origin(1, aggregate)), ..rule(field_type) };
+        let mapping = mapping(vec![made]);
+        let folded = mapping.no_children();
+        mapping.record_with(&mut [Raw::Int(1)], folded).fields[0].to_string()
+    };
+    assert_eq!(empty(FieldType::Integer, Aggregate::Sum), "0");
+    assert_eq!(empty(FieldType::Integer, Aggregate::Count), "0");
+    assert_eq!(empty(FieldType::Integer, Aggregate::Max), "null");
+    assert_eq!(empty(FieldType::Json, Aggregate::List), "[]");
+    let unread = FieldRule { origin: Origin::Children(origin(1, Aggregate::Sum)), ..rule(FieldType::Integer) };
+    assert!(read(unread, vec![Raw::Int(1)]).is_invalid(), "never taken for none");
+}
+
+#[test]
+fn a_list_that_is_too_long_is_no_value() {
+    let made = FieldRule { origin: Origin::Children(origin(0, Aggregate::List)), ..rule(FieldType::Json) };
+    let mut mapping = mapping(vec![made]);
+    mapping.children = vec![Children {
+        name: "lines".to_owned(),
+        dataset: Dataset::Table("lines".to_owned()),
+        sources: vec![Source::Path("c".to_owned())],
+        parent: 0,
+        refers_to: 0,
+        changed_at: None,
+        scope: Vec::new(),
+        bumps_parent: false,
+    }];
+    let mut folded = mapping.no_children();
+    let mut add = |times: usize| (0..times).for_each(|_| folded.add(&mapping, 0, &[Raw::Int(7)]));
+    add(LONGEST_LIST);
+    let longest = folded.clone();
+    folded.add(&mapping, 0, &[Raw::Int(7)]);
+    assert!(!mapping.record_with(&mut [Raw::Int(1)], longest).fields[0].is_invalid());
+    assert!(mapping.record_with(&mut [Raw::Int(1)], folded).fields[0].is_invalid());
+}
+
+proptest! {
+    /// Whatever order the rows come in.
+    #[test]
+    fn the_order_of_children_does_not_matter(mut rows in prop::collection::vec((-1000_i64..1000, 0_u8..4), 0..40), seed in any::<u64>()) {
+        for aggregate in [Aggregate::Sum, Aggregate::Count, Aggregate::Min, Aggregate::Max, Aggregate::List] {
+            let field_type = if aggregate == Aggregate::List { FieldType::Json } else { FieldType::Decimal };
+            let made = FieldRule { origin: Origin::Children(origin(0, aggregate)), ..rule(field_type) };
+            let mut mapping = mapping(vec![made]);
+            mapping.children = vec![Children {
+                name: "lines".to_owned(),
+                dataset: Dataset::Table("lines".to_owned()),
+                sources: vec![Source::Path("c".to_owned())],
+                parent: 0,
+                refers_to: 0,
+                changed_at: None,
+                scope: Vec::new(),
+                bumps_parent: false,
+            }];
+            let value = |rows: &[(i64, u8)]| {
+                let mut folded = mapping.no_children();
+                for (whole, digits) in rows {
+                    let number = Number::from(*whole).shifted(-i64::from(*digits));
+                    folded.add(&mapping, 0, &[Raw::Number(number)]);
+                }
+                mapping.record_with(&mut [Raw::Int(1)], folded).fields[0].clone()
+            };
+            let before = value(&rows);
+            rows.sort_by_key(|row| (row.0.unsigned_abs() ^ seed, row.1));
+            prop_assert_eq!(before, value(&rows), "{:?}", aggregate);
+        }
     }
 }

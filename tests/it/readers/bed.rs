@@ -125,6 +125,7 @@ pub fn mapping(table: &str, keys: usize, columns: &[(&str, FieldType)]) -> Mappi
         version: None,
         source_version: None,
         scope: Vec::new(),
+        children: Vec::new(),
         fields: columns.iter().enumerate().map(rule).collect(),
         via: Vec::new(),
     }

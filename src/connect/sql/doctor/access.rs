@@ -3,8 +3,9 @@
 use super::super::open::could_write;
 use super::super::plan::table_name;
 use super::super::text::{Arg, Dialect, Statement};
-use super::super::{Finding, Mapping, SqlReader};
+use super::super::{Finding, SqlReader};
 use super::{failed, ok, warning};
+use crate::model::mapping::Dataset;
 
 const SUBJECT: &str = "grants";
 
@@ -65,9 +66,9 @@ impl SqlReader {
         }
     }
 
-    /// What the login may do to a mapping's table.
-    pub(super) async fn table_access(&self, mapping: &Mapping) -> Finding {
-        let table = table_name(&mapping.dataset);
+    /// What the login may do to a table of a mapping.
+    pub(super) async fn table_access(&self, dataset: &Dataset) -> Finding {
+        let table = table_name(dataset);
         let subject = format!("grants on `{table}`");
         if self.dialect() != Dialect::Postgres {
             return ok(subject, "covered by the login's grants");

@@ -22,7 +22,7 @@ impl SqlReader {
         let mut findings = Vec::new();
         let parts: Vec<_> = plan.key.iter().map(|source| row[*source].clone()).collect();
         if let Some(key) = plan.args_of_key(&parts) {
-            findings.push(self.path(subject, &plan.by_keys(&[key]), || index(plan, mapping, &plan.key)).await);
+            findings.push(self.path(subject, &plan.by_keys(&[key]), || index(plan, &plan.key)).await);
         }
         let (Order::Stamp { source, .. } | Order::Sequence { source }) = plan.order else { return findings };
         let settled = match plan.order {
@@ -36,14 +36,14 @@ impl SqlReader {
             Ok(None) => {}
             Ok(Some(statement)) => {
                 let columns: Vec<_> = std::iter::once(source).chain(plan.key.iter().copied()).collect();
-                findings.push(self.path(subject, &statement, || index(plan, mapping, &columns)).await);
-                findings.extend(self.unstamped(mapping, plan, source).await);
+                findings.push(self.path(subject, &statement, || index(plan, &columns)).await);
+                findings.extend(self.unstamped(format!("change read of {}", mapping.entity), plan, source).await);
             }
         }
         findings
     }
 
-    async fn any_row(&self, plan: &Plan) -> Result<Option<RawRow>, ReadError> {
+    pub(super) async fn any_row(&self, plan: &Plan) -> Result<Option<RawRow>, ReadError> {
         let mut statement = plan.select_from();
         let present: Vec<_> = plan.key_terms().iter().map(|term| format!("{} IS NOT NULL", term.sql)).collect();
         statement.push(&format!(" WHERE {}", present.join(" AND "))).limit(1);
@@ -52,7 +52,7 @@ impl SqlReader {
         Ok(found)
     }
 
-    async fn path(&self, subject: String, statement: &Statement, index: impl Fn() -> String) -> Finding {
+    pub(super) async fn path(&self, subject: String, statement: &Statement, index: impl Fn() -> String) -> Finding {
         let explained = match self.explain(statement).await {
             Ok(rows) => rows,
             Err(error) => return failed(subject, &error),
@@ -68,8 +68,7 @@ impl SqlReader {
         self.engine.explain(statement).await.map_err(|failure| self.error(failure))
     }
 
-    async fn unstamped(&self, mapping: &Mapping, plan: &Plan, source: usize) -> Option<Finding> {
-        let subject = format!("change read of {}", mapping.entity);
+    pub(super) async fn unstamped(&self, subject: String, plan: &Plan, source: usize) -> Option<Finding> {
         let mut statement = plan.select_from();
         statement.push(&format!(" WHERE {} IS NULL", plan.terms[source].sql)).limit(1);
         let mut found = false;
@@ -84,11 +83,11 @@ impl SqlReader {
     }
 }
 
-fn index(plan: &Plan, mapping: &Mapping, sources: &[usize]) -> String {
+pub(super) fn index(plan: &Plan, sources: &[usize]) -> String {
     let columns: Vec<_> =
         sources.iter().map(|source| plan.terms[*source].sql.trim_start_matches("t.").to_owned()).collect();
-    let table = table_name(&mapping.dataset);
-    format!("CREATE INDEX {}_plumbline ON {} ({})", table.replace('.', "_"), plan.table, columns.join(", "))
+    let name = table_name(plan.dataset()).replace('.', "_");
+    format!("CREATE INDEX {name}_plumbline ON {} ({})", plan.table, columns.join(", "))
 }
 
 /// Whether an engine's plan finds its rows by an index.

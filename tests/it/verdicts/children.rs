@@ -1,0 +1,284 @@
+//! Children: fields of a record that are made of rows of another table.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plumbline::model::Verdict;
+
+use super::between::{Agenda, Between};
+use super::pair::{Database, PROBE, Pair, Product, Setup};
+use crate::world::World;
+
+const ENTITY: &str = r#"
+    key = ["number"]
+    fields.number = { type = "text", store = "clear" }
+    fields.qty = { type = "integer", owner = "erp" }
+    fields.total = { type = "money", owner = "erp" }
+    fields.lines = { type = "integer", owner = "erp" }
+    fields.skus = { type = "json", owner = "erp", store = "clear" }
+"#;
+
+/// The owner holds lines, the target as well; both refer to the order's own id.
+const LINES: &str = r#"
+    dataset = "orders"
+    native = "id"
+    changed_at = "updated_at"
+    children.lines = { dataset = "lines", parent = "order_id", changed_at = "changed_at", scope = [{ path = "gone", ne = true }] }
+    fields.number = "number"
+    fields.qty = { path = "lines[].qty", agg = "sum" }
+    fields.total = { path = "lines[].price", agg = "sum", currency = "EUR" }
+    fields.lines = { path = "lines[]", agg = "count" }
+    fields.skus = { path = "lines[].sku", agg = "list" }
+"#;
+
+async fn create(database: &Database) {
+    let stamp = database.stamp();
+    database
+        .run(&format!(
+            "CREATE TABLE orders (id integer PRIMARY KEY, number varchar(20) UNIQUE, updated_at {stamp} NOT NULL)"
+        ))
+        .await;
+    database.run("CREATE INDEX orders_updated_at ON orders (updated_at)").await;
+    database
+        .run(&format!(
+            "CREATE TABLE lines_ (id integer PRIMARY KEY, order_id integer, sku varchar(20), qty integer, \
+             price decimal(20, 4), gone integer NOT NULL DEFAULT 0, changed_at {stamp} NOT NULL)"
+        ))
+        .await;
+    // `lines` is a reserved word in MariaDB: the reader must quote it.
+    let quoted = lines(database);
+    database.run(&format!("ALTER TABLE lines_ RENAME TO {quoted}")).await;
+    database.run(&format!("CREATE INDEX lines_order ON {quoted} (order_id)")).await;
+    database.run(&format!("CREATE INDEX lines_changed ON {quoted} (changed_at, order_id)")).await;
+}
+
+/// The quoted name of the lines' table.
+fn lines(database: &Database) -> &'static str {
+    if database.product() == Product::Mariadb { "`lines`" } else { "\"lines\"" }
+}
+
+async fn put_order(database: &Database, id: i64) {
+    put_order_at(database, id, database.now()).await;
+}
+
+async fn put_order_at(database: &Database, id: i64, stamp: &str) {
+    database.run(&format!("INSERT INTO orders VALUES ({id}, 'N{id}', {stamp})")).await;
+}
+
+async fn bump(database: &Database, id: i64) {
+    let now = database.now();
+    database.run(&format!("UPDATE orders SET updated_at = {now} WHERE id = {id}")).await;
+}
+
+async fn put_line(database: &Database, id: i64, order: i64, sku: &str, qty: i64, price: &str) {
+    put_line_at(database, id, order, (sku, qty, price), database.now()).await;
+}
+
+async fn put_line_at(database: &Database, id: i64, order: i64, (sku, qty, price): (&str, i64, &str), stamp: &str) {
+    let lines = lines(database);
+    database.run(&format!("INSERT INTO {lines} VALUES ({id}, {order}, '{sku}', {qty}, {price}, 0, {stamp})")).await;
+}
+
+/// Many lines of one order, in one statement: 10 to the power of `powers`, each with quantity 1 and a price of 0.0001.
+async fn put_many_lines(database: &Database, order: i64, powers: usize) {
+    database.run("CREATE TABLE digits (d integer PRIMARY KEY)").await;
+    database.run("INSERT INTO digits VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)").await;
+    let number: Vec<_> = (0..powers).map(|power| format!("d{power}.d * {}", 10_i64.pow(power as u32))).collect();
+    let from: Vec<_> = (0..powers).map(|power| format!("digits d{power}")).collect();
+    let (number, from, lines, now) = (number.join(" + "), from.join(", "), lines(database), database.now());
+    let insert =
+        format!("INSERT INTO {lines} SELECT 1000000 + {number}, {order}, 'm', 1, 0.0001, 0, {now} FROM {from}");
+    database.run(&insert).await;
+    database.run("DROP TABLE digits").await;
+}
+
+/// Changes a line and its stamp, and nothing of its order.
+async fn change_line(database: &Database, id: i64, set: &str) {
+    let (lines, now) = (lines(database), database.now());
+    database.run(&format!("UPDATE {lines} SET {set}, changed_at = {now} WHERE id = {id}")).await;
+}
+
+async fn delete_line(database: &Database, id: i64) {
+    database.run(&format!("DELETE FROM {} WHERE id = {id}", lines(database))).await;
+}
+
+/// Order 1 with two lines, written an hour ago: long settled.
+async fn two_lines(database: &Database) {
+    let then = database.now_and(-3_600);
+    put_order_at(database, 1, &then).await;
+    put_line_at(database, 11, 1, ("b", 2, "10.05"), &then).await;
+    put_line_at(database, 12, 1, ("a", 3, "0.1"), &then).await;
+}
+
+fn setup<'a>(in_erp: &'a str, in_store: &'a str) -> Setup<'a> {
+    Setup { entity: ENTITY, in_erp, in_store, more: PROBE, ..Setup::default() }
+}
+
+async fn world(pair: &Pair) -> World {
+    pair.world_with(setup(LINES, LINES)).await
+}
+
+/// Both sides with the tables of orders and lines.
+async fn with_tables(pair: &Pair) {
+    create(&pair.owner).await;
+    create(&pair.target).await;
+}
+
+on_each_pair! {
+    async fn a_child_edited_alone_is_found(pair: Pair) {
+        with_tables(&pair).await;
+        two_lines(&pair.owner).await;
+        two_lines(&pair.target).await;
+        let mut world = world(&pair).await;
+        change_line(&pair.owner, 11, "qty = 7").await;
+        let row = world.look_until_verdict("N1", Verdict::Stale).await;
+        assert_eq!(row.fields, ["qty"]);
+        change_line(&pair.target, 11, "qty = 7").await;
+        world.look_until_verdict("N1", Verdict::Match).await;
+        assert_eq!(world.open_discrepancies().await, 0);
+    }
+
+    async fn a_child_that_leaves_its_scope_names_its_parent(pair: Pair) {
+        with_tables(&pair).await;
+        two_lines(&pair.owner).await;
+        two_lines(&pair.target).await;
+        let mut world = world(&pair).await;
+        change_line(&pair.owner, 12, "gone = 1").await;
+        let row = world.look_until_verdict("N1", Verdict::Stale).await;
+        assert_eq!(row.fields, ["qty", "total", "lines", "skus"]);
+        change_line(&pair.target, 12, "gone = 1").await;
+        world.look_until_verdict("N1", Verdict::Match).await;
+    }
+
+    async fn a_deleted_child_is_found_when_the_parent_is_bumped(pair: Pair) {
+        with_tables(&pair).await;
+        two_lines(&pair.owner).await;
+        two_lines(&pair.target).await;
+        let mut world = world(&pair).await;
+        delete_line(&pair.owner, 12).await;
+        world.changes().await;
+        assert_eq!(world.last("N1"), None, "nothing moved: the deletion alone is not seen");
+        bump(&pair.owner, 1).await;
+        world.look_until_verdict("N1", Verdict::Stale).await;
+        delete_line(&pair.target, 12).await;
+        world.look_until_verdict("N1", Verdict::Match).await;
+    }
+
+    async fn a_parent_without_children_agrees_with_one_without(pair: Pair) {
+        with_tables(&pair).await;
+        let mut world = world(&pair).await;
+        put_order(&pair.owner, 2).await;
+        put_order(&pair.target, 2).await;
+        world.look_until_verdict("N2", Verdict::Match).await;
+        put_line(&pair.owner, 21, 2, "x", 0, "0").await;
+        let row = world.look_until_verdict("N2", Verdict::Stale).await;
+        assert_eq!(row.fields, ["lines", "skus"], "no quantity and no amount sum to zero");
+    }
+
+    async fn decimals_add_up_exactly(pair: Pair) {
+        with_tables(&pair).await;
+        let mut world = world(&pair).await;
+        for database in [&pair.owner, &pair.target] {
+            put_order(database, 3).await;
+        }
+        // Ten times a tenth is one, and so is one: as binary floats they differ.
+        for line in 0..10 {
+            put_line(&pair.owner, 30 + line, 3, "t", 1, "0.1").await;
+            put_line(&pair.target, 30 + line, 3, "t", 1, if line == 0 { "1" } else { "0" }).await;
+        }
+        world.look_until_verdict("N3", Verdict::Match).await;
+        change_line(&pair.owner, 30, "price = 0.1001").await;
+        let row = world.look_until_verdict("N3", Verdict::Stale).await;
+        assert_eq!(row.fields, ["total"]);
+        assert_eq!((row.owner_values, row.target_values), (vec!["1.0001 EUR".to_owned()], vec!["1 EUR".to_owned()]));
+    }
+
+    async fn a_child_added_between_the_reads_of_the_sandwich_opens_nothing(pair: Pair) {
+        with_tables(&pair).await;
+        two_lines(&pair.owner).await;
+        two_lines(&pair.target).await;
+        let pair = Arc::new(pair);
+        let agenda = Arc::new(Agenda::default());
+        let around = |reader| Arc::new(Between { reader, agenda: Arc::clone(&agenda) }) as _;
+        let config = pair.config(setup(LINES, LINES));
+        let mut world = World::open_through(&config, &pair.urls(), around).await;
+        put_line(&pair.target, 13, 1, "c", 4, "1").await;
+        bump(&pair.owner, 1).await;
+        world.look_until_verdict("N1", Verdict::InFlight).await;
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        // Past the deadline the order would be bad. The owner gets the line while it is read the second time.
+        let owner = Arc::clone(&pair);
+        agenda.before_keys_of("erp", async {});
+        agenda.before_keys_of("erp", async move { put_line(&owner.owner, 13, 1, "c", 4, "1").await });
+        world.look_until_verdict("N1", Verdict::Match).await;
+        assert!(agenda.is_done());
+        assert_eq!(world.discrepancies(), []);
+    }
+
+    async fn a_moved_child_names_its_new_parent_and_the_old_one_when_that_is_bumped(pair: Pair) {
+        with_tables(&pair).await;
+        two_lines(&pair.owner).await;
+        two_lines(&pair.target).await;
+        for database in [&pair.owner, &pair.target] {
+            put_order_at(database, 2, &database.now_and(-3_600)).await;
+        }
+        let mut world = world(&pair).await;
+        change_line(&pair.owner, 12, "order_id = 2").await;
+        world.look_until_verdict("N2", Verdict::Stale).await;
+        assert_eq!(world.last("N1"), None, "the row no longer says where it was");
+        bump(&pair.owner, 1).await;
+        world.look_until_verdict("N1", Verdict::Stale).await;
+        change_line(&pair.target, 12, "order_id = 2").await;
+        world.look_until_verdict("N1", Verdict::Match).await;
+        world.look_until_verdict("N2", Verdict::Match).await;
+        assert_eq!(world.open_discrepancies().await, 0);
+    }
+
+    async fn ten_thousand_children_under_one_parent_add_up(pair: Pair) {
+        with_tables(&pair).await;
+        let mut world = world(&pair).await;
+        put_order(&pair.owner, 4).await;
+        put_order(&pair.target, 4).await;
+        put_many_lines(&pair.owner, 4, 4).await;
+        put_many_lines(&pair.target, 4, 4).await;
+        world.look_until_verdict("N4", Verdict::Match).await;
+        change_line(&pair.owner, 1_005_000, "price = 0.0002").await;
+        let row = world.look_until_verdict("N4", Verdict::Stale).await;
+        assert_eq!((row.owner_values, row.target_values), (vec!["1.0001 EUR".to_owned()], vec!["1 EUR".to_owned()]));
+    }
+
+    async fn a_restart_goes_on_behind_the_children_that_were_read(pair: Pair) {
+        with_tables(&pair).await;
+        two_lines(&pair.owner).await;
+        two_lines(&pair.target).await;
+        let mut world = world(&pair).await;
+        change_line(&pair.owner, 11, "qty = 7").await;
+        change_line(&pair.target, 11, "qty = 7").await;
+        world.look_until_verdict("N1", Verdict::Match).await;
+        world.restart().await;
+        let known = world.checks().len();
+        change_line(&pair.owner, 12, "qty = 8").await;
+        world.look_until_verdict("N1", Verdict::Stale).await;
+        let since = world.checks().split_off(known);
+        assert!(since.iter().all(|row| !row.is(Verdict::Match)), "what was read is not read again: {since:#?}");
+    }
+}
+
+/// One order with more lines than are read of one record: it has no value, and the other orders are judged as ever.
+#[tokio::test]
+async fn a_parent_with_too_many_children_is_invalid_and_hides_no_other() {
+    let pair = Pair::empty(Product::Postgres, Product::Mariadb).await;
+    with_tables(&pair).await;
+    two_lines(&pair.owner).await;
+    two_lines(&pair.target).await;
+    let mut world = world(&pair).await;
+    put_order(&pair.owner, 5).await;
+    put_order(&pair.target, 5).await;
+    put_many_lines(&pair.owner, 5, 5).await;
+    put_line(&pair.owner, 51, 5, "one too many", 1, "1").await;
+    change_line(&pair.owner, 11, "qty = 7").await;
+    let row = world.look_until_verdict("N5", Verdict::Invalid).await;
+    let why = "invalid (more than 100000 `lines` under one record)";
+    assert!(row.fields.contains(&"qty".to_owned()) && row.owner_values.contains(&why.to_owned()), "{row:#?}");
+    world.look_until_verdict("N1", Verdict::Stale).await;
+}
