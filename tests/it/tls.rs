@@ -1,4 +1,4 @@
-//! Databases over TLS: with a certificate that is checked, with any certificate, and with the wrong one.
+//! Databases and the ledger over TLS: with a certificate that is checked, with any certificate, and with the wrong one.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,8 +7,15 @@ use std::sync::Arc;
 use plumbline::clock::AnchoredClock;
 use plumbline::config::{Environment, parse_with};
 use plumbline::connect::{self, ReadError};
+use plumbline::sandbox::Options;
 use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::engine::TestEngine;
 use crate::support::{PrivateMariadb, PrivatePostgres};
 
 /// A certificate for 127.0.0.1 with its key, readable for the server's own user, and the authority that signed it.
@@ -106,4 +113,58 @@ async fn a_server_without_tls_is_not_used_where_tls_is_required() {
     let refused = read_clock("postgres", &server.url(), "tls = \"require\"").await.unwrap_err();
     assert!(matches!(refused, ReadError::Unreachable { .. }), "{refused:?}");
     read_clock("postgres", &server.url(), "tls = \"off\"").await.unwrap();
+}
+
+/// Takes TLS off what comes in and passes it on to `upstream`.
+async fn tls_front(certificate: &Certificate, upstream: String) -> u16 {
+    let chain = CertificateDer::pem_file_iter(certificate.file("certificate.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(certificate.file("key.pem")).unwrap();
+    let config = ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(chain.map(Result::unwrap).collect(), key).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((incoming, _)) = listener.accept().await {
+            let (acceptor, upstream) = (acceptor.clone(), upstream.clone());
+            tokio::spawn(async move {
+                // A client that does not trust the certificate hangs up.
+                let Ok(mut incoming) = acceptor.accept(incoming).await else { return };
+                let mut outgoing = TcpStream::connect(upstream).await.unwrap();
+                tokio::io::copy_bidirectional(&mut incoming, &mut outgoing).await.ok();
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_over_tls_is_used_only_with_a_trusted_certificate() {
+    let test = TestEngine::start().await;
+    let (own, other) = (Certificate::new("root"), Certificate::new("root"));
+    let port = tls_front(&own, test.engine.url().trim_start_matches("http://").to_owned()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let config = format!(
+        "{}\n[plumbline.ledger]\nurl = \"https://localhost:{port}\"\nuser = \"{}\"\npassword = \"env:LEDGER\"\n",
+        Options::for_run(1, None).plumbline_toml(),
+        test.engine.user(),
+    );
+    std::fs::write(directory.path().join("plumbline.toml"), config).unwrap();
+    let migrate = |authority: &Certificate| {
+        Command::new(env!("CARGO_BIN_EXE_plumbline"))
+            .arg("migrate")
+            .current_dir(directory.path())
+            .env("LEDGER", test.engine.password())
+            .env("SSL_CERT_FILE", authority.file("ca.pem"))
+            .output()
+            .unwrap()
+    };
+    let refused = migrate(&other);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && told.contains("certificate"), "{told}");
+    let done = migrate(&own);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let tables = test.writer().query("SELECT count() FROM system.tables WHERE database = 'plumbline'");
+    assert!(tables.fetch_one::<u64>().await.unwrap() > 0);
+    test.engine.stop().await;
 }
