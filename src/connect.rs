@@ -108,6 +108,8 @@ impl Cursor {
 pub struct ChangesPage {
     /// Oldest first. May hold the same key twice if it changed between two statements; the later one is newer.
     pub records: Vec<Record>,
+    /// From this index on, records may come again in a later read although nothing changes.
+    pub first_again: usize,
     /// Where the next read goes on.
     pub next: Cursor,
     /// Their clock up to which nothing can appear any more, on our timeline; `None` when nothing is known yet.

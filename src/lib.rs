@@ -10,6 +10,7 @@
 //! - [`ledger`]: the history, in ClickHouse; the spool in front of it; the embedded engine.
 //! - [`audit`]: the engine: scheduler, probes, in-flight queue, discrepancies.
 //! - [`metrics`]: what the auditor says about itself, for Prometheus.
+//! - [`readiness`]: whether the process can do its work.
 //! - [`server`]: health, readiness, metrics.
 //! - [`sandbox`]: the demo company, its faulty sync job and the list of what was planted.
 //! - [`cli`]: the commands; no logic.
@@ -25,6 +26,7 @@ pub mod fault;
 pub mod ledger;
 pub mod metrics;
 pub mod model;
+pub mod readiness;
 pub mod retry;
 pub mod sandbox;
 pub mod server;

@@ -2,62 +2,23 @@
 //!
 //! `/healthz` says that the process answers and needs no login. `/readyz` says whether it can do its work and, if
 //! not, what is missing. `/metrics` is for Prometheus. Whatever else is asked gets 404. Decides nothing: readiness
-//! comes from a [`Status`].
+//! comes from a [`Status`](crate::readiness::Status).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+use crate::readiness::Status;
 
 mod routes;
 
 /// How long open requests may take to end after the stop.
 pub const GRACE: Duration = Duration::from_secs(5);
-
-/// Whether the process can do its work.
-#[async_trait]
-pub trait Status: Send + Sync {
-    /// Asked for every `/readyz`; has [`routes::READY_LIMIT`] to answer.
-    async fn readiness(&self) -> Readiness;
-}
-
-/// The parts that the work needs, and which of them are there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Readiness {
-    /// In the order in which they are shown.
-    pub parts: Vec<Part>,
-}
-
-/// One part that the work needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// `state`, `ledger`, `spool`, `leases`.
-    pub name: &'static str,
-    /// Whether it is there.
-    pub ready: bool,
-    /// What was found, for people; never a secret.
-    pub detail: String,
-}
-
-impl Readiness {
-    /// Adds a part.
-    #[must_use]
-    pub fn with(mut self, name: &'static str, ready: bool, detail: impl Into<String>) -> Self {
-        self.parts.push(Part { name, ready, detail: detail.into() });
-        self
-    }
-
-    /// Whether all parts are there.
-    pub fn is_ready(&self) -> bool {
-        self.parts.iter().all(|part| part.ready)
-    }
-}
 
 /// Why the server did not start or ended.
 #[derive(Debug, thiserror::Error)]

@@ -18,13 +18,21 @@ pub struct Position {
     /// The end of what the probe has covered: the last watermark.
     pub covered_to: Moment,
     /// Rows between watermark and present come again in the next read: content by key, so that the same state is
-    /// not checked twice.
+    /// not checked twice. What the last complete read has seen of them.
     pub seen: HashMap<u128, u64>,
+    /// The same, of the pages of a read that is not complete yet.
+    pub seen_now: HashMap<u128, u64>,
 }
 
 impl Default for Position {
     fn default() -> Self {
-        Self { cursor: Cursor::default(), last_complete: Moment::MIN, covered_to: Moment::MIN, seen: HashMap::new() }
+        Self {
+            cursor: Cursor::default(),
+            last_complete: Moment::MIN,
+            covered_to: Moment::MIN,
+            seen: HashMap::new(),
+            seen_now: HashMap::new(),
+        }
     }
 }
 
@@ -42,9 +50,9 @@ struct Stored {
 const FORMAT: u8 = 1;
 
 impl Position {
-    /// Whether nothing but the time of the last read differs from `other`.
-    pub fn same_place(&self, other: &Self) -> bool {
-        self.cursor == other.cursor && self.seen == other.seen && other.last_complete != Moment::MIN
+    /// Whether a record was seen with this content by the read under way or the one before.
+    pub fn has_seen(&self, key: u128, content: u64) -> bool {
+        self.seen_now.get(&key).or_else(|| self.seen.get(&key)) == Some(&content)
     }
 
     /// For state.
@@ -53,7 +61,13 @@ impl Position {
             cursor: self.cursor.clone(),
             last_complete: self.last_complete,
             covered_to: self.covered_to,
-            seen: self.seen.iter().take(MAX_STORED_SEEN).map(|(&key, &content)| (key, content)).collect(),
+            seen: self
+                .seen
+                .iter()
+                .chain(&self.seen_now)
+                .take(MAX_STORED_SEEN)
+                .map(|(&key, &content)| (key, content))
+                .collect(),
         };
         // Cannot fail: postcard can express all of it and the vector grows.
         postcard::to_extend(&stored, vec![FORMAT]).unwrap_or_default()
@@ -70,7 +84,9 @@ impl Position {
             cursor: stored.cursor,
             last_complete: stored.last_complete,
             covered_to: stored.covered_to,
+            // Of two contents of a key the later is the newer one.
             seen: stored.seen.into_iter().collect(),
+            seen_now: HashMap::new(),
         })
     }
 }
@@ -86,9 +102,12 @@ mod tests {
             last_complete: Moment::from_micros(5),
             covered_to: Moment::from_micros(4),
             seen: HashMap::from([(7, 8)]),
+            seen_now: HashMap::from([(7, 9), (8, 10)]),
         };
         let bytes = position.to_bytes();
-        assert_eq!(Position::from_bytes(&bytes), Some(position));
+        let read = Position::from_bytes(&bytes).unwrap();
+        assert_eq!(read.seen, HashMap::from([(7, 9), (8, 10)]), "the newer content counts");
+        assert_eq!((read.cursor, read.last_complete), (position.cursor, position.last_complete));
         assert_eq!(Position::from_bytes(&bytes[..bytes.len() - 1]), None);
         assert_eq!(Position::from_bytes(&[]), None);
         assert_eq!(Position::from_bytes(&[9, 9]), None);

@@ -110,6 +110,8 @@ pub struct Unit {
     /// What is read now may have been read before: the owner's clock was set back.
     reads_again: bool,
     committed_at: Moment,
+    /// The end of the coverage that the ledger was told of; the position may be further.
+    told_to: Moment,
     published_at: Moment,
     /// The failure that was last told, so that a system that stays away is told once.
     told: Option<String>,
@@ -158,6 +160,7 @@ impl Unit {
             Some(bytes) => Position::from_bytes(&bytes).ok_or(format("position"))?,
             None => Position::default(),
         };
+        let told_to = position.covered_to;
         let mut queue = Queue::default();
         for (number, flow) in parts.flows.iter().enumerate() {
             let mut after = String::new();
@@ -181,6 +184,7 @@ impl Unit {
             clocks: Clocks::default(),
             reads_again: false,
             committed_at: Moment::MIN,
+            told_to,
             published_at: Moment::MIN,
             told: None,
         })

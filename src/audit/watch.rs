@@ -13,7 +13,7 @@ use crate::ledger::engine::EmbeddedEngine;
 use crate::ledger::{ShipperStatus, Spool};
 use crate::metrics::{Metrics, SpoolDepth, Store, Used};
 use crate::model::SystemId;
-use crate::server::{Readiness, Status};
+use crate::readiness::{Readiness, Status};
 use crate::state::StateStore;
 
 use super::plan::Readers;

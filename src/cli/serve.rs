@@ -8,7 +8,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::check::ConfigFile;
 use super::{Exit, Failure};
 use crate::audit::auditor::{Auditor, Options, Stop};
-use crate::server::{Server, Status};
+use crate::readiness::Status;
+use crate::server::Server;
 
 /// Runs until the first signal, then stops gently; a second signal stops at once.
 ///

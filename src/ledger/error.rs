@@ -31,6 +31,9 @@ pub enum LedgerError {
     /// A database or cluster name that cannot be written into SQL.
     #[error("`{0}` cannot be a database or cluster name: letters, digits and `_`, not beginning with a digit")]
     Name(String),
+    /// Rows would be thrown away at once.
+    #[error("`{0}` days are more than the ledger can keep rows: at most {limit}", limit = super::schema::MOST_DAYS)]
+    Days(u32),
 }
 
 impl LedgerError {
@@ -45,7 +48,7 @@ impl LedgerError {
         match self {
             Self::ClickHouse { source, .. } => decide(source),
             Self::TimedOut { .. } => Decision::Retry,
-            Self::ChangedMigration { .. } | Self::Name(_) => Decision::Fail,
+            Self::ChangedMigration { .. } | Self::Name(_) | Self::Days(_) => Decision::Fail,
         }
     }
 

@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// # Errors
 /// When ClickHouse refuses or does not answer, or the ledger was begun by another release.
 pub async fn migrate(client: &Client, options: &LedgerOptions) -> Result<(), LedgerError> {
-    schema::check_names(options)?;
+    schema::check(options)?;
     // The statements name their database; the client's own may not exist yet, and a request for it would be refused.
     let client = &client.clone().with_database("default");
     for statement in schema::render(BEGIN, options) {

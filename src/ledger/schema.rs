@@ -80,15 +80,21 @@ fn fill(text: &str, options: &LedgerOptions) -> String {
         .replace("${rollup_days}", &options.rollup_days.to_string())
 }
 
+/// The longest time that rows can be kept, in days: `DateTime` ends in 2106, and a time beyond it wraps around to a
+/// date that is long past. Fifty years leave a margin until 2056.
+pub(super) const MOST_DAYS: u32 = 50 * 365;
+
 /// Names are written into DDL, where nothing can be bound.
-pub(super) fn check_names(options: &LedgerOptions) -> Result<(), LedgerError> {
+pub(super) fn check(options: &LedgerOptions) -> Result<(), LedgerError> {
     for name in std::iter::once(&options.database).chain(&options.cluster) {
         let letters = name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_');
         if name.is_empty() || !letters || name.starts_with(|first: char| first.is_ascii_digit()) {
             return Err(LedgerError::Name(name.clone()));
         }
     }
-    Ok(())
+    let too_long = |days: &u32| *days > MOST_DAYS;
+    let days = [options.checks_days, options.events_days, options.rollup_days].into_iter().find(too_long);
+    days.map_or(Ok(()), |days| Err(LedgerError::Days(days)))
 }
 
 #[cfg(test)]
@@ -97,6 +103,14 @@ mod tests {
 
     fn all(options: &LedgerOptions) -> String {
         FILES.iter().flat_map(|(_, file)| render(file, options)).collect::<Vec<_>>().join(";\n")
+    }
+
+    #[test]
+    fn rows_are_not_kept_longer_than_the_calendar_of_the_ledger() {
+        let check_days = |days: u32| check(&LedgerOptions { checks_days: days, ..LedgerOptions::default() });
+        assert!(check_days(MOST_DAYS).is_ok());
+        let refused = check_days(36_500).unwrap_err().to_string();
+        assert_eq!(refused, "`36500` days are more than the ledger can keep rows: at most 18250");
     }
 
     #[test]
@@ -144,7 +158,7 @@ mod tests {
     #[test]
     fn names_are_checked_before_they_are_written() {
         let check = |database: &str| {
-            check_names(&LedgerOptions { database: database.to_owned(), ..LedgerOptions::default() }).is_ok()
+            check(&LedgerOptions { database: database.to_owned(), ..LedgerOptions::default() }).is_ok()
         };
         assert!(check("plumbline_2"));
         for bad in ["", "a b", "a'b", "2a", "a;b", "ä"] {

@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Readiness, Status};
 use crate::metrics::Metrics;
+use crate::readiness::{Readiness, Status};
 
 /// How long readiness may take to find out before it counts as not ready.
 pub const READY_LIMIT: Duration = Duration::from_secs(5);

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::support::repository_file;
 
 /// Each part with the parts that it may use. The model is below all, the commands are above all.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("model", &[]),
     ("causes", &[]),
     ("fault", &[]),
+    ("readiness", &[]),
     ("retry", &[]),
     ("clock", &["model"]),
     ("compare", &["model"]),
@@ -22,12 +23,21 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     (
         "audit",
         &[
-            "model", "causes", "clock", "compare", "config", "connect", "fault", "retry", "state", "ledger", "metrics",
-            // It says what it has ready through the server's own small trait.
-            "server",
+            "model",
+            "causes",
+            "clock",
+            "compare",
+            "config",
+            "connect",
+            "fault",
+            "readiness",
+            "retry",
+            "state",
+            "ledger",
+            "metrics",
         ],
     ),
-    ("server", &["model", "clock", "config", "metrics"]),
+    ("server", &["model", "clock", "config", "metrics", "readiness"]),
     // The demo's judge must not reason with what it judges: neither compare nor connect.
     ("sandbox", &["model", "clock"]),
 ];

@@ -17,10 +17,9 @@ use super::{Unit, UnitError};
 
 /// Rows in one run: large enough to amortise a commit, small enough to bound memory.
 const ROWS_A_RUN: usize = 10_000;
-/// An idle unit tells the ledger this often what it has covered.
-const IDLE_COMMIT: Duration = Duration::from_secs(60);
-/// Rows this much older than the watermark cannot come again; the margin covers clock uncertainty.
-const OVERLAP_MARGIN: Duration = Duration::from_secs(2);
+/// An idle unit tells the ledger this often what it has covered: often enough for a promise of seconds, seldom
+/// enough that looking every second costs no write every second.
+const IDLE_COMMIT: Duration = Duration::from_secs(5);
 
 impl Unit {
     /// One run: one page of the owner's changes, examined in every flow, committed as one.
@@ -59,8 +58,9 @@ impl Unit {
             last_complete: if page.complete { page.window.low } else { self.position.last_complete },
             covered_to: page.watermark.unwrap_or(self.position.covered_to),
             seen: HashMap::new(),
+            seen_now: HashMap::new(),
         };
-        let sightings = self.new_sightings(&mut run, page.records, &mut next, page.watermark, not_before);
+        let (sightings, again) = self.new_sightings(&mut run, page.records, page.first_again, not_before);
         let borrowed: Vec<&Sighting> = sightings.iter().collect();
         for (number, flow) in parts.flows.iter().enumerate() {
             self.measure_clock(&flow.target).await;
@@ -74,13 +74,11 @@ impl Unit {
             self.shared.metrics.coverage(&flow.flow.id, share);
         }
         self.reads_again &= !page.complete;
-        if !page.complete {
-            // The pages of one catch-up are one read: what the earlier ones saw may come again in a later one.
-            next.seen.extend(self.position.seen.drain());
-        }
+        self.remember(&mut next, again, page.complete);
         let now = self.shared.clock.now();
-        let quiet = run.summary.total() == 0 && run.summary.failure.is_none();
-        if quiet && next.same_place(&self.position) && now.since(self.committed_at) < IDLE_COMMIT {
+        let quiet = run.summary.total() == 0 && run.summary.failure.is_none() && page.complete;
+        // What is stored stays a place to go on from: reading again from there finds nothing new either.
+        if quiet && now.since(self.committed_at) < IDLE_COMMIT {
             self.position = next;
             return Ok(self.idle(run));
         }
@@ -90,38 +88,49 @@ impl Unit {
         self.committed_at = now;
         let stored = next.to_bytes();
         let summary = self.commit(run, Some(stored)).await?;
+        self.told_to = next.covered_to;
         self.position = next;
         Ok(summary)
     }
 
-    /// Where the coverage of the present run begins: where the last one ended.
+    /// Where the coverage of the present run begins: where that of the last one told of ended.
     fn covered_from(&self, window: &ReadWindow) -> Moment {
-        if self.position.covered_to == Moment::MIN { window.low } else { self.position.covered_to }
+        if self.told_to == Moment::MIN { window.low } else { self.told_to }
     }
 
-    /// The records that have not been examined in this state yet; unusable keys are reported at once.
+    /// What the next read need not examine again. The pages of one catch-up are one read: only when it is complete
+    /// is forgotten what the read before it has seen.
+    fn remember(&mut self, next: &mut Position, again: HashMap<u128, u64>, complete: bool) {
+        let mut seen_now = std::mem::take(&mut self.position.seen_now);
+        seen_now.extend(again);
+        if complete {
+            next.seen = seen_now;
+        } else {
+            next.seen = std::mem::take(&mut self.position.seen);
+            next.seen_now = seen_now;
+        }
+    }
+
+    /// The records that have not been examined in this state yet; unusable keys are reported at once. Beside them
+    /// the content, by key, of what may come again.
     fn new_sightings(
-        &mut self,
+        &self,
         run: &mut Run,
         records: Vec<Record>,
-        next: &mut Position,
-        watermark: Option<Moment>,
+        first_again: usize,
         not_before: Moment,
-    ) -> Vec<Sighting> {
-        let stamps = self.stamps(&self.parts.owner);
+    ) -> (Vec<Sighting>, HashMap<u128, u64>) {
         let again = self.reads_again;
+        let mut comes_again = HashMap::with_capacity(records.len().saturating_sub(first_again));
         let mut by_key: HashMap<u128, usize> = HashMap::with_capacity(records.len());
         let mut sightings: Vec<Sighting> = Vec::with_capacity(records.len());
-        for record in records {
+        for (index, record) in records.into_iter().enumerate() {
             let key_digest = key_digest(&record.key);
             let content = content_of(&record);
-            let settled = watermark.map(|watermark| watermark - OVERLAP_MARGIN);
-            let stamp = record.changed_at.and_then(|stamp| stamps.interval(stamp));
-            let comes_again = !matches!((settled, stamp), (Some(settled), Some(stamp)) if stamp.high < settled);
-            if comes_again {
-                next.seen.insert(key_digest, content);
+            if index >= first_again {
+                comes_again.insert(key_digest, content);
             }
-            if self.position.seen.get(&key_digest) == Some(&content) {
+            if self.position.has_seen(key_digest, content) {
                 continue;
             }
             if !record.key.is_usable() {
@@ -137,7 +146,7 @@ impl Unit {
                 }
             }
         }
-        sightings
+        (sightings, comes_again)
     }
 
     /// A record whose key is empty or unreadable names nothing that could be looked up elsewhere.
@@ -163,7 +172,7 @@ impl Unit {
     fn blind(&mut self, run: &mut Run, error: &ReadError) {
         self.tell(error);
         run.summary.failure = Some(error.reason_code());
-        let from = self.position.covered_to;
+        let from = self.told_to;
         for flow in &self.parts.flows {
             if from != Moment::MIN {
                 run.coverage(&flow.flow, (from, run.started), 0, 0, "owner");
@@ -183,7 +192,7 @@ impl Unit {
         run.summary.failure = Some("in_flight_full");
         self.shared.metrics.skipped(run.kind, &self.parts.entity, &self.parts.owner.system, Skip::InFlightFull);
         for flow in &self.parts.flows {
-            run.coverage(&flow.flow, (self.position.covered_to, run.started), 0, 0, "auditor");
+            run.coverage(&flow.flow, (self.told_to, run.started), 0, 0, "auditor");
             self.shared.metrics.coverage(&flow.flow.id, 0.0);
         }
         self.commit(run, None).await

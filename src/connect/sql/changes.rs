@@ -47,6 +47,7 @@ impl SqlReader {
         let covered = (!read.cut).then(|| place.covers(safe));
         Ok(ChangesPage {
             records: read.records,
+            first_again: read.first_again,
             next: read.next.encode().map_err(|unfit| self.unfit(unfit))?,
             watermark: covered.map(|micros| on_our_timeline(micros, &answer, timing.sent)),
             complete: !read.cut,
@@ -71,7 +72,7 @@ impl SqlReader {
         let mut records = Vec::new();
         let mut rows = Vec::new();
         let own = lane
-            .page(plan, by, &place.own, limit, &mut |row| match plan.children.is_empty() {
+            .page(plan, by, (&place.own, safe), limit, &mut |row| match plan.children.is_empty() {
                 true => records.push(mapping.record(row)),
                 false => rows.push(std::mem::take(row)),
             })
@@ -87,7 +88,7 @@ impl SqlReader {
                 break;
             }
             let page = lane
-                .page(moved, by, position, limit, &mut |row| {
+                .page(moved, by, (&*position, safe), limit, &mut |row| {
                     let parent = &row[MOVED_PARENT];
                     named.extend(name_of(parent).map(|name| (name, (kind.refers_to, parent.clone()))));
                 })
@@ -99,7 +100,9 @@ impl SqlReader {
             let rows = lane.with_parents(plan, rows, named).await?;
             records = lane.with_children(mapping, plan, rows).await?;
         }
-        Ok(ReadPage { records, next, cut, window: lane.end().await })
+        // A parent comes again with its children, wherever it stands.
+        let first_again = if plan.children.is_empty() { own.first_again } else { 0 };
+        Ok(ReadPage { records, first_again, next, cut, window: lane.end().await })
     }
 
     /// Where the read goes on, for the mapping's own rows and for its children.
@@ -227,6 +230,7 @@ fn from_bound(statement: &mut Statement, plan: &Plan, by: By, micros: i64) {
 /// What a changes read gave.
 struct ReadPage {
     records: Vec<Record>,
+    first_again: usize,
     next: Place,
     cut: bool,
     window: Interval,
@@ -236,6 +240,8 @@ struct ReadPage {
 struct PageEnd {
     last: Option<LastRow>,
     cut: bool,
+    /// Index of the first row that the next pass reads again, or their number.
+    first_again: usize,
 }
 
 /// How the changes of a kind of children are read; `None` when they have no stamp.
@@ -246,27 +252,28 @@ fn moved_by<'p>(kind: &'p Children, read: &'p ChildPlan) -> Option<(&'p Children
 }
 
 impl Lane<'_> {
-    /// Reads one page behind a position.
+    /// Reads one page behind a position, in a pass that, if it begins now, begins under the watermark `safe`.
     async fn page(
         &mut self,
         plan: &Plan,
         by: By,
-        position: &Position,
+        (position, safe): (&Position, i64),
         limit: usize,
         on_row: OnRow<'_>,
     ) -> Result<PageEnd, ReadError> {
         let statement = page_statement(plan, by, position, limit);
         let most = limit.saturating_add(position.pass.as_ref().map_or(0, |pass| pass.ties));
-        let mut page = Page { rows: 0, last: RawRow::new(), ties: 0 };
+        let goal = position.ends_at(safe, by.form.is_none());
+        let mut page = Page { rows: 0, first_again: None, last: RawRow::new(), ties: 0 };
         self.query(&statement, &plan.kinds, &mut |row| {
-            page.add(plan, by, row);
+            page.add(plan, by, &goal, row);
             on_row(row);
         })
         .await?;
         let last = page.last_row(plan, by);
         // A last row without a usable stamp is one at infinity: there is nothing behind it.
         let cut = page.rows >= most && last.is_some();
-        Ok(PageEnd { last, cut })
+        Ok(PageEnd { last, cut, first_again: page.first_again.unwrap_or(page.rows) })
     }
 
     /// The rows and those that the children name. A row is there once, however often it is named.
@@ -287,16 +294,33 @@ impl Lane<'_> {
     }
 }
 
+/// Whether a row with this stamp or number is read by a pass that begins at `settled`. In doubt it is.
+fn lies_behind(plan: &Plan, by: By, settled: &Settled, raw: &Raw) -> bool {
+    match (settled, by.form) {
+        (Settled::Until(micros), Some(form)) => form.is_at_or_after(raw, *micros),
+        (Settled::Number(number), _) => match (plan.arg(by.source, raw), number) {
+            (Some(Arg::Int(row)), Arg::Int(settled)) => row > *settled,
+            _ => true,
+        },
+        _ => true,
+    }
+}
+
 /// A page while it is being read.
 struct Page {
     rows: usize,
+    /// Index of the first that the next pass reads again. Rows are ordered by what passes are bounded by.
+    first_again: Option<usize>,
     /// Stamp or number and then the key of the last row.
     last: RawRow,
     ties: usize,
 }
 
 impl Page {
-    fn add(&mut self, plan: &Plan, by: By, row: &RawRow) {
+    fn add(&mut self, plan: &Plan, by: By, goal: &Settled, row: &RawRow) {
+        if self.first_again.is_none() && lies_behind(plan, by, goal, &row[by.source]) {
+            self.first_again = Some(self.rows);
+        }
         // Before the record takes the values out of the row.
         let sources = || std::iter::once(by.source).chain(plan.key.iter().copied());
         if !self.last.is_empty() && sources().zip(&self.last).all(|(source, known)| row[source] == *known) {

@@ -154,6 +154,12 @@ impl Position {
         mark.map_or_else(|| self.settled.clone(), |(_, number)| Settled::Number(number.clone()))
     }
 
+    /// What is settled when the pass under way, or one that begins at `watermark`, ends: what lies behind it is read
+    /// again by the next pass.
+    pub fn ends_at(&self, watermark: i64, sequence: bool) -> Settled {
+        self.pass.as_ref().map_or_else(|| self.goal(watermark, sequence), |pass| pass.goal.clone())
+    }
+
     /// Up to when the pass under way, or one that begins at `watermark`, has seen everything when it ends.
     pub fn covers(&self, watermark: i64) -> i64 {
         let before = if let Settled::Until(micros) = self.settled { micros } else { i64::MIN };

@@ -41,10 +41,21 @@ impl Form {
             Self::Epoch(EpochUnit::Seconds) => Arg::Int(micros / SECOND),
             Self::Epoch(EpochUnit::Milliseconds) => Arg::Int(micros / 1000),
             Self::Epoch(EpochUnit::Microseconds) => Arg::Int(micros),
+            Self::Text(zone) => Arg::Text(text_bound(zone, micros)),
+        }
+    }
+
+    /// Whether a row with this stamp is read again from the [lower bound](Self::lower_bound) of `micros` on. In doubt
+    /// it is.
+    pub fn is_at_or_after(self, raw: &Raw, micros: i64) -> bool {
+        let micros = micros.div_euclid(SECOND) * SECOND;
+        match self {
+            Self::Instant | Self::Epoch(_) => self.micros(raw).is_none_or(|stamp| stamp >= micros),
+            Self::Naive(zone) => naive(raw).is_none_or(|local| local >= smallest_local(zone, micros)),
+            Self::Date(zone) => naive(raw).is_none_or(|local| local.date() >= smallest_local(zone, micros).date()),
             Self::Text(zone) => {
-                // `Z` at the end names UTC whatever the zone: the smaller of both never skips a row.
-                let time = smallest_local(zone, micros).min(utc_naive(micros));
-                Arg::Text(time.format("%Y-%m-%d %H:%M:%S").to_string())
+                let Raw::Text(text) = raw else { return true };
+                text.replace('T', " ") >= text_bound(zone, micros)
             }
         }
     }
@@ -53,7 +64,6 @@ impl Form {
     pub fn micros(self, raw: &Raw) -> Option<i64> {
         let local =
             |zone: Tz, naive: NaiveDateTime| Some(zone.from_local_datetime(&naive).latest()?.timestamp_micros());
-        let naive = |raw: &Raw| Some(chrono::DateTime::from_timestamp_micros(moment_micros(raw)?)?.naive_utc());
         match self {
             Self::Instant => moment_micros(raw),
             Self::Naive(zone) | Self::Date(zone) => local(zone, naive(raw)?),
@@ -80,6 +90,17 @@ impl Form {
     }
 }
 
+/// `Z` at the end names UTC whatever the zone: the smaller of both never skips a row.
+fn text_bound(zone: Tz, micros: i64) -> String {
+    let time = smallest_local(zone, micros).min(utc_naive(micros));
+    time.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Calendar time as the column holds it.
+fn naive(raw: &Raw) -> Option<NaiveDateTime> {
+    Some(chrono::DateTime::from_timestamp_micros(moment_micros(raw)?)?.naive_utc())
+}
+
 fn parse(text: &str) -> Option<NaiveDateTime> {
     NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").ok()
 }
@@ -103,6 +124,7 @@ fn smallest_local(zone: Tz, micros: i64) -> NaiveDateTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Moment;
 
     fn at(text: &str) -> i64 {
         chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_micros()
@@ -127,6 +149,27 @@ mod tests {
         check(berlin, "2026-10-24T12:00:00Z", "2026-10-24 14:00:00.000000");
         // Set forward: nothing to wait for.
         check(berlin, "2026-03-29T00:59:00Z", "2026-03-29 01:59:00.000000");
+    }
+
+    #[test]
+    fn what_is_read_again_is_told_by_the_column_not_by_the_instant() {
+        let check = |form: Form, raw: Raw, moment: &str, expect: bool| {
+            assert_eq!(form.is_at_or_after(&raw, at(moment)), expect, "{form:?} {raw:?} {moment}");
+        };
+        let (berlin, kolkata) = (chrono_tz::Europe::Berlin, chrono_tz::Asia::Kolkata);
+        let naive = |text: &str| Raw::Naive(utc_naive(at(text)));
+        let instant = |text: &str| Raw::Instant(Moment::from_micros(at(text)));
+        check(Form::Instant, instant("2026-01-01T10:00:00Z"), "2026-01-01T10:00:00.9Z", true);
+        check(Form::Instant, instant("2026-01-01T09:59:59.9Z"), "2026-01-01T10:00:00Z", false);
+        // 02:10 comes twice in that night: both are read until the second is over.
+        check(Form::Naive(berlin), naive("2026-10-25T02:10:00Z"), "2026-10-25T00:30:00Z", true);
+        check(Form::Naive(berlin), naive("2026-10-25T02:10:00Z"), "2026-10-25T01:30:00Z", false);
+        check(Form::Date(kolkata), naive("2026-01-02T00:00:00Z"), "2026-01-01T19:00:00Z", true);
+        check(Form::Date(kolkata), naive("2026-01-01T00:00:00Z"), "2026-01-01T19:00:00Z", false);
+        let text = |text: &str| Raw::Text(text.into());
+        check(Form::Text(kolkata), text("2026-01-01 10:00:00"), "2026-01-01T08:00:00Z", true);
+        check(Form::Text(kolkata), text("2026-01-01T07:59:59"), "2026-01-01T08:00:00Z", false);
+        check(Form::Text(kolkata), text("yesterday"), "2026-01-01T08:00:00Z", true);
     }
 
     #[test]

@@ -136,6 +136,35 @@ async fn stamps_without_a_zone_are_read_in_the_declared_one() {
     }
 }
 
+#[tokio::test]
+async fn coarse_and_local_stamps_are_read_again_and_count_once() {
+    let zone = "time_zone = \"Asia/Kolkata\"";
+    for (product, kind, now) in [
+        (Product::Postgres, "date", "(clock_timestamp() AT TIME ZONE 'Asia/Kolkata')::date"),
+        (Product::Mariadb, "date", "DATE(utc_timestamp(6) + interval 330 minute)"),
+        (Product::Sqlite, "text", "strftime('%Y-%m-%d %H:%M:%f', 'now', '+330 minutes')"),
+    ] {
+        let pair = Pair::empty(product, Product::Sqlite).await;
+        let table = format!("CREATE TABLE stock (sku varchar(60) PRIMARY KEY, qty integer, updated_at {kind})");
+        pair.owner.run(&table).await;
+        // Without a stamp of the target nothing tells that it held the state before.
+        pair.target.run("CREATE TABLE stock (sku varchar(60) PRIMARY KEY, qty integer, updated_at text)").await;
+        let in_store = "dataset = \"stock\"\nfields = { sku = \"sku\", qty = \"qty\" }";
+        let mut world = pair.world_with(Setup { deadline: "60s", erp: zone, in_store, ..Setup::default() }).await;
+        pair.target.put("A", 1).await;
+        pair.owner.put_at("A", 1, now).await;
+        let since = tokio::time::Instant::now();
+        world.look_until("more reads", |_| since.elapsed() > Duration::from_secs(10)).await;
+        assert_eq!(world.outcomes(), ["good"], "{product:?}");
+        assert_eq!(world.checks().len(), 1, "{product:?} {:#?}", world.checks());
+        // A change within the same coarse stamp is a change.
+        pair.target.put("A", 2).await;
+        pair.owner.put_at("A", 2, now).await;
+        world.look_until("the second change", |world| world.outcomes().len() > 1).await;
+        assert_eq!(world.outcomes(), ["good", "good"], "{product:?}");
+    }
+}
+
 /// A time stamp as data: without a zone in the owner, an instant in the target.
 async fn compared_time(owner: Product, local: &str, instant: &str) -> String {
     let pair = Pair::empty(owner, Product::Postgres).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use plumbline::model::Verdict;
 
-use super::pair::{Pair, Product};
+use super::pair::{Pair, Product, Setup};
 
 on_each_pair! {
     async fn a_change_that_arrives_is_a_match_with_its_lag(pair: Pair) {
@@ -156,5 +156,19 @@ on_each_pair! {
         let steps: Vec<String> = world.discrepancies().into_iter().map(|row| row.event).collect();
         assert_eq!(steps, ["opened", "resolved"]);
         assert_eq!(world.outcomes(), ["bad"]);
+    }
+
+    /// Between the watermark and the present rows come again in each read, here over many pages.
+    async fn what_is_read_again_counts_once(pair: Pair) {
+        const KEYS: i64 = 25;
+        let small_pages = "commit_delay = \"5s\"\nbudget = { rows_per_run = 3 }";
+        let mut world = pair.world_with(Setup { deadline: "60s", erp: small_pages, ..Setup::default() }).await;
+        for number in 0..KEYS {
+            pair.both(&format!("K{number:02}"), number).await;
+        }
+        let since = tokio::time::Instant::now();
+        world.look_until("the overlap to pass", |_| since.elapsed() > Duration::from_secs(7)).await;
+        assert_eq!(world.outcomes(), vec!["good"; KEYS as usize]);
+        assert_eq!(world.checks().len(), KEYS as usize, "{:#?}", world.checks());
     }
 }
