@@ -44,10 +44,10 @@ as_engine_user() {
 make_directory() {
     local engine=$1 directory=$2 user=postgres
     [ "$engine" = mariadb ] && user=mysql
-    mkdir -p "$directory/data"
+    mkdir -p "$directory/data" "$directory/tmp"
     chmod 0755 "$directory"
-    chmod 0700 "$directory/data"
-    [ "$(id -u)" != 0 ] || chown "$user" "$directory/data"
+    chmod 0700 "$directory/data" "$directory/tmp"
+    [ "$(id -u)" != 0 ] || chown "$user" "$directory/data" "$directory/tmp"
 }
 
 # No fsync: a test kills the process, never the machine, and what is written survives that.
@@ -84,6 +84,8 @@ datadir = $directory/data
 socket = $directory/data/socket
 pid_file = $directory/data/pid
 init_file = $directory/init.sql
+# A starting MariaDB removes temporary tables that it finds in its tmpdir, also those of another one.
+tmpdir = $directory/tmp
 bind_address = 127.0.0.1
 port = $port
 skip_name_resolve = 1
