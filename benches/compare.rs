@@ -167,6 +167,7 @@ fn mapping(system: &str, status_steps: Vec<Step>) -> Mapping {
         source_version: None,
         scope: Vec::new(),
         children: Vec::new(),
+        xref: Vec::new(),
         fields: FIELDS.iter().enumerate().map(|(source, (_, field_type))| Some(rule(source, *field_type))).collect(),
         via: Vec::new(),
     }

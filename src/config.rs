@@ -39,6 +39,7 @@ mod slo;
 mod sql_expression;
 mod step;
 mod system;
+mod xref;
 
 mod zone;
 

@@ -17,8 +17,10 @@ use crate::model::{Interval, Key, Mapping, Moment, Record, SystemId};
 
 pub mod budget;
 pub mod sql;
+mod translate;
 
 pub use budget::{Budget, Usage};
+pub use translate::Translated;
 
 /// A reader for `system`. Connects at its first use; needs a running tokio runtime.
 ///

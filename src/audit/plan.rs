@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::compare::tolerances;
 use crate::config::{Config, Entity, Probe, ProbeKind, Schedule, SystemKind};
-use crate::connect::Reader;
+use crate::connect::{Reader, Translated};
 use crate::model::digest::digest;
-use crate::model::{EntityId, Flow, Moment, SystemId, Value};
+use crate::model::{EntityId, Flow, Mapping, Moment, SystemId, Value};
 
 use super::timing::{Pace, interval_of};
 use super::unit::{SideParts, UnitFlow, UnitParts};
@@ -49,6 +49,7 @@ fn unit(config: &Config, readers: &Readers, probe: &Probe, now: Moment) -> Optio
     let of_unit = |flow: &&Arc<Flow>| flow.id.entity == probe.entity && flow.id.owner == probe.owner;
     let flows = config.flows.iter().filter(of_unit).map(|flow| unit_flow(config, readers, entity, flow, interval));
     let flows = flows.collect::<Option<Vec<_>>>().filter(|flows| !flows.is_empty())?;
+    let tightest = flows.iter().map(|flow| flow.flow.deadline).min()?;
     let name = format!("changes/{}/{}", probe.entity, probe.owner);
     let spread = digest([&Value::from(name.as_str())]).0 as u64;
     let span = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX).max(1);
@@ -58,7 +59,7 @@ fn unit(config: &Config, readers: &Readers, probe: &Probe, now: Moment) -> Optio
         entity: probe.entity.clone(),
         fields: entity.fields.clone(),
         key: entity.key.clone(),
-        owner: side(config, readers, entity, &probe.owner)?,
+        owner: side(config, readers, entity, &probe.owner, tightest)?,
         flows,
         schedule: probe.schedule.clone(),
         rows_per_run: config.systems.get(&probe.owner)?.budget.rows_per_run,
@@ -80,20 +81,41 @@ fn unit_flow(
     Some(UnitFlow {
         name: flow.id.to_string(),
         pair: format!("{}: {first} <-> {second}", flow.id.entity),
-        target: side(config, readers, entity, &flow.id.target)?,
+        target: side(config, readers, entity, &flow.id.target, flow.deadline)?,
         pace: Pace::new(interval, flow.deadline),
         tolerances: tolerances(flow),
         flow: Arc::clone(flow),
     })
 }
 
-fn side(config: &Config, readers: &Readers, entity: &Entity, system: &SystemId) -> Option<SideParts> {
+fn side(
+    config: &Config,
+    readers: &Readers,
+    entity: &Entity,
+    system: &SystemId,
+    deadline: Duration,
+) -> Option<SideParts> {
     let settings = config.systems.get(system)?;
+    let mapping = Arc::clone(entity.mappings.get(system)?);
     let undeclared = settings.kind == SystemKind::Postgres && settings.commit_delay.is_zero();
     Some(SideParts {
         system: system.clone(),
-        reader: Arc::clone(readers.get(system)?),
-        mapping: Arc::clone(entity.mappings.get(system)?),
+        reader: reader(readers, system, &mapping, deadline)?,
+        mapping,
         commit_delay: if undeclared { LONGEST_TRANSACTION } else { settings.commit_delay },
     })
+}
+
+/// A translation is used for this long at most, and at most for a quarter of the deadline: a bad verdict never rests on
+/// one that was looked up before the change that it is about.
+const LONGEST_TRANSLATION: Duration = Duration::from_secs(10);
+
+/// The system's reader, with the tables that translate for this mapping.
+fn reader(readers: &Readers, system: &SystemId, mapping: &Mapping, deadline: Duration) -> Option<Arc<dyn Reader>> {
+    let reader = Arc::clone(readers.get(system)?);
+    if mapping.xref.is_empty() {
+        return Some(reader);
+    }
+    let keep = LONGEST_TRANSLATION.min(deadline / 4);
+    Some(Arc::new(Translated::new(reader, mapping, |system| readers.get(system).cloned(), keep)?))
 }

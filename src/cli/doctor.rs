@@ -32,7 +32,10 @@ pub async fn run(file: &ConfigFile) -> Result<Exit, Failure> {
 async fn examine(config: &Config, system: &System) -> Vec<Finding> {
     let mappings: Vec<Arc<Mapping>> =
         config.entities.values().filter_map(|entity| entity.mappings.get(&system.id).cloned()).collect();
-    let mappings: Vec<&Mapping> = mappings.iter().map(Arc::as_ref).collect();
+    let translates =
+        config.entities.values().flat_map(|entity| entity.mappings.values()).flat_map(|mapping| &mapping.xref);
+    let tables = translates.filter(|xref| xref.system == system.id).flat_map(|xref| [&*xref.by_from, &*xref.by_to]);
+    let mappings: Vec<&Mapping> = mappings.iter().map(Arc::as_ref).chain(tables).collect();
     match connect::open(system, Arc::new(AnchoredClock::from_machine())) {
         Ok(reader) => reader.doctor(&mappings).await,
         Err(error) => {

@@ -109,7 +109,7 @@ fn read_mappings(
         }
         let Some(system) = entry.parsed_name::<SystemId>() else { continue };
         let zone = systems.read.get(&system).map_or(chrono_tz::UTC, |system| system.time_zone);
-        let around = Surroundings { entity: id, fields, key, zone };
+        let around = Surroundings { entity: id, fields, key, zone, systems: systems.names };
         let Some(section) = entry.node.section(&mapping::KEYS) else { continue };
         if let Some(mapping) = mapping::read(system.clone(), &section, &around) {
             mappings.insert(system, Arc::new(mapping));

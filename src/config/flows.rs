@@ -49,14 +49,19 @@ fn compared_fields(entity: &Entity, owner: &Mapping, target: &Mapping) -> Vec<Fl
             field_type: field.field_type,
             tolerance: field.tolerance.clone(),
             two_way: field.owners.contains(&target.system),
-            owner_projection: lossy(&target_rule.steps),
-            target_projection: lossy(&owner_rule.steps),
+            owner_projection: lossy(target, index, &target_rule.steps),
+            target_projection: lossy(owner, index, &owner_rule.steps),
         });
     }
     fields
 }
 
-fn lossy(steps: &[Step]) -> Vec<Step> {
+/// What a system's steps lose of a field. Steps of a translated field work on the system's own values, which the other
+/// side does not have.
+fn lossy(mapping: &Mapping, field: usize, steps: &[Step]) -> Vec<Step> {
+    if mapping.is_translated(field) {
+        return Vec::new();
+    }
     steps.iter().filter(|step| step.is_lossy()).cloned().collect()
 }
 

@@ -5,7 +5,7 @@ use super::field::Declared;
 use super::field_rule::Rows;
 use super::problems::{At, quoted};
 use super::section::{Entry, Keys, Node, Read, Section};
-use super::{children, condition, field_rule, zone};
+use super::{children, condition, field_rule, xref, zone};
 use crate::model::mapping::{Dataset, EpochUnit, FieldRule, Mapping, Source, Stamp, VersionRule};
 use crate::model::{EntityId, SystemId};
 
@@ -21,9 +21,10 @@ pub(super) const KEYS: Keys = Keys {
         "source_version",
         "via",
         "children",
+        "xref",
         "fields",
     ],
-    not_yet: &["xref", "for_each"],
+    not_yet: &["for_each"],
 };
 pub(super) const STAMP_KEYS: Keys =
     Keys { section: "[entity.NAME.in.SYSTEM] changed_at", names: &["path", "zone", "epoch"], not_yet: &[] };
@@ -76,11 +77,13 @@ pub(super) struct Surroundings<'e> {
     pub key: &'e [usize],
     /// Zone of the system's stamps.
     pub zone: chrono_tz::Tz,
+    /// All systems that are named.
+    pub systems: &'e [&'e str],
 }
 
 impl Surroundings<'_> {
     /// The index of a declared field; reports an unknown one.
-    fn field(&self, entry: &Entry<'_>) -> Option<usize> {
+    pub fn field(&self, entry: &Entry<'_>) -> Option<usize> {
         let names = self.fields.iter().map(|(name, _)| *name);
         let found = names.clone().position(|name| name == entry.name);
         if found.is_none() {
@@ -96,7 +99,8 @@ pub(super) fn read(system: SystemId, section: &Section<'_>, around: &Surrounding
     check_key(section, around);
     let dataset = section.need("dataset").and_then(dataset);
     let mut children = children::read(section, around);
-    let fields = read_fields(section, around, &mut sources, &mut children);
+    let mut fields = read_fields(section, around, &mut sources, &mut children);
+    let xref = xref::read(section, around, &system, &mut fields);
     let native = section.get("native").and_then(|node| sources.path(node));
     let changed_at = section.get("changed_at").and_then(|node| read_stamp(node, around, &mut sources));
     let version = section.get("version").and_then(|node| version(node, &mut sources));
@@ -117,6 +121,7 @@ pub(super) fn read(system: SystemId, section: &Section<'_>, around: &Surrounding
         source_version,
         scope,
         children,
+        xref,
         fields,
         via,
     })

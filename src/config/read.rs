@@ -47,7 +47,7 @@ fn read_sections<'a>(reading: &'a Reading<'a>, root: &'a DeTable<'a>) -> Config 
         listed(&root, "probe", &probe::KEYS).iter().filter_map(|section| probe::read(section, &known)).collect();
     flows::tighten(&mut flows, &slo::tightest(&slos));
     check_probes(reading, &entities, &flows, &probes);
-    warn_unused(&system_entries, &entity_entries);
+    warn_unused(&system_entries, &entity_entries, &entities);
     Config {
         plumbline,
         systems,
@@ -129,15 +129,19 @@ fn check_probes(reading: &Reading<'_>, entities: &[ReadEntity], flows: &[Flow], 
     }
 }
 
-/// Warns about systems that no entity is mapped in.
-fn warn_unused(systems: &[Entry<'_>], entities: &[Entry<'_>]) {
+/// Warns about systems that no entity is mapped in and no table of which translates anything.
+fn warn_unused(systems: &[Entry<'_>], entities: &[Entry<'_>], read: &[ReadEntity]) {
+    let translates = |system: &str| {
+        let mut mappings = read.iter().flat_map(|read| read.entity.mappings.values());
+        mappings.any(|mapping| mapping.xref.iter().any(|xref| xref.system.as_str() == system))
+    };
     let mapped = |system: &str| {
         let in_entity = |entity: &Entry<'_>| {
             entity.node.value.get_ref().get("in").is_some_and(|mappings| mappings.get_ref().get(system).is_some())
         };
         entities.iter().any(in_entity)
     };
-    for entry in systems.iter().filter(|entry| !mapped(entry.name)) {
+    for entry in systems.iter().filter(|entry| !mapped(entry.name) && !translates(entry.name)) {
         entry.node.reading.warning(entry.name_at, format!("no entity is mapped in system `{}`", entry.name));
     }
 }

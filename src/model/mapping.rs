@@ -13,6 +13,7 @@ mod parse;
 mod raw_key;
 mod stamp;
 mod steps;
+mod xref;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use chrono_tz::Tz;
 pub use children::{Aggregate, ChildOrigin, Children, Folded, LONGEST_LIST};
 pub(crate) use stamp::literal_moment;
 pub use steps::project;
+pub use xref::{FROM, TO, Xref};
 
 use super::field::FieldType;
 use super::id::{EntityId, SystemId};
@@ -55,6 +57,8 @@ pub struct Mapping {
     pub scope: Vec<Condition>,
     /// Datasets whose rows belong to the records; [`Origin::Children`] refers to them by index.
     pub children: Vec<Children>,
+    /// Tables that translate values of fields, in the order of the fields.
+    pub xref: Vec<Xref>,
     /// Parallel to the entity's fields; `None` where this system does not hold the field.
     pub fields: Vec<Option<FieldRule>>,
     /// Names on the path that data takes to get here, upstream first.

@@ -1,6 +1,6 @@
 //! A field's value in the entity's common language.
 
-use std::fmt;
+use std::fmt::{self, Display};
 
 use chrono::NaiveDate;
 use uuid::Uuid;
@@ -41,10 +41,23 @@ pub struct Invalid {
     pub reason: String,
 }
 
+/// How the reason of a value begins that is not translated.
+const UNTRANSLATED: &str = "xref: ";
+
 impl Value {
     /// A value that could not be read.
     pub fn invalid(reason: impl Into<String>) -> Self {
         Self::Invalid(Box::new(Invalid { reason: reason.into() }))
+    }
+
+    /// A value that a table of another system does not translate; `why` names the table.
+    pub fn untranslated(why: impl Display) -> Self {
+        Self::invalid(format!("{UNTRANSLATED}{why}"))
+    }
+
+    /// Whether this is [`Value::untranslated`].
+    pub fn is_untranslated(&self) -> bool {
+        matches!(self, Self::Invalid(invalid) if invalid.reason.starts_with(UNTRANSLATED))
     }
 
     /// Whether this is [`Value::Null`].

@@ -42,3 +42,4 @@ mod moving;
 mod pair;
 mod three;
 mod two_way;
+mod xref;

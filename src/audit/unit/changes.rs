@@ -134,7 +134,11 @@ impl Unit {
                 continue;
             }
             if !record.key.is_usable() {
-                self.unusable_key(run, &record);
+                self.unusable_key(run, &record, "key");
+                continue;
+            }
+            if self.parts.owner.mapping.is_stand_in(&record) {
+                self.unusable_key(run, &record, "xref");
                 continue;
             }
             match by_key.entry(key_digest) {
@@ -149,8 +153,8 @@ impl Unit {
         (sightings, comes_again)
     }
 
-    /// A record whose key is empty or unreadable names nothing that could be looked up elsewhere.
-    fn unusable_key(&self, run: &mut Run, record: &Record) {
+    /// A record whose key is empty, unreadable or not translated names nothing that could be looked up elsewhere.
+    fn unusable_key(&self, run: &mut Run, record: &Record, reason: &'static str) {
         for flow in &self.parts.flows {
             run.check(
                 &flow.flow,
@@ -161,7 +165,7 @@ impl Unit {
                     verdict: Verdict::Invalid,
                     likely: false,
                     lag: Lag::ZERO,
-                    reason: "key",
+                    reason,
                     fields: Vec::new(),
                 },
             );

@@ -18,7 +18,7 @@ use crate::compare::{
 use crate::connect::{KeyedRead, ReadError, ReadWindow};
 use crate::ledger::rows::DiscrepancyRow;
 use crate::model::digest::digest;
-use crate::model::{Digest, Key, Lag, Moment, Record, Verdict};
+use crate::model::{Digest, Key, Lag, Mapping, Moment, Record, Verdict};
 use crate::state::change::{BaselineChange, DiscrepancyChange, InFlightChange};
 
 use super::{Unit, UnitFlow};
@@ -132,14 +132,15 @@ impl Unit {
     ) -> Option<Unconfirmed<'a>> {
         let parts = Arc::clone(&self.parts);
         let unit_flow = &parts.flows[flow];
+        let (owner, target) = without_stand_ins(unit_flow, &sighting.records, target);
         let known = self.queue.get((flow, sighting.digest));
-        let owner_look = self.owner_look(&sighting.records, owner_window, sighting.not_before);
+        let owner_look = self.owner_look(owner, owner_window, sighting.not_before);
         if known.is_none()
             && !unit_flow.flow.is_two_way()
-            && let ([owner], [held]) = (sighting.records.as_slice(), target.as_slice())
-            && owner.in_scope
+            && let ([one], [held]) = (owner, target.as_slice())
+            && one.in_scope
             && held.in_scope
-            && agrees(&unit_flow.flow, owner, held)
+            && agrees(&unit_flow.flow, one, held)
         {
             let held = self.stamped_target(unit_flow, &target, target_window);
             let mut judgement = agreed_at_once(&owner_look, &held, context);
@@ -150,7 +151,7 @@ impl Unit {
         }
         let track = known.map(|entry| entry.track.clone());
         let target_look = self.target_look(unit_flow, &target, target_window);
-        let owner_look = Look { state: self.state(unit_flow, Side::Owner, &sighting.records), ..owner_look };
+        let owner_look = Look { state: self.state(unit_flow, Side::Owner, owner), ..owner_look };
         let is_new = track.is_none();
         let mut judgement = judge(track, &owner_look, &target_look, None, context);
         if is_new && sighting.again && judgement.verdict == Verdict::Match {
@@ -160,7 +161,7 @@ impl Unit {
             return Some(Unconfirmed { sighting, target, owner_look, target_look, context });
         }
         self.note_baseline(run, unit_flow, sighting, &owner_look, context, &judgement, target_window.high);
-        let outcome = Outcome { sighting, owner: &sighting.records, target: &target, judgement, reason: "" };
+        let outcome = Outcome { sighting, owner, target: &target, judgement, reason: "" };
         self.settle(run, flow, outcome, target_window.high);
         None
     }
@@ -196,14 +197,15 @@ impl Unit {
         let mut by_key = grouped(read.records);
         for one in chunk {
             let records = by_key.remove(&one.sighting.digest).unwrap_or_default();
+            let (records, _) = without_stand_ins(unit_flow, &records, one.target.clone());
             let seen_at = one.owner_look.window.low;
-            let mut second = self.owner_look(&records, read.window, seen_at);
-            second.state = self.state(unit_flow, Side::Owner, &records);
+            let mut second = self.owner_look(records, read.window, seen_at);
+            second.state = self.state(unit_flow, Side::Owner, records);
             let track = self.queue.get((flow, one.sighting.digest)).map(|entry| entry.track.clone());
             let judgement = judge(track, &one.owner_look, &one.target_look, Some(&second), one.context);
             self.note_baseline(run, unit_flow, one.sighting, &second, one.context, &judgement, read.window.high);
             let outcome =
-                Outcome { sighting: one.sighting, owner: &records, target: &one.target, judgement, reason: "" };
+                Outcome { sighting: one.sighting, owner: records, target: &one.target, judgement, reason: "" };
             self.settle(run, flow, outcome, read.window.high);
         }
     }
@@ -267,6 +269,11 @@ impl Unit {
         let open = step.map_or(before, Step::open_after);
         self.requeue(run, unit_flow, slot, sighting, &key_hash, judgement.track.as_ref(), open);
         self.shared.metrics.checks(&unit_flow.flow.id, judgement.verdict, 1);
+        let untranslated = fields.iter().any(|field| field.owner.is_untranslated() || field.target.is_untranslated());
+        let reason = match judgement.verdict {
+            Verdict::Invalid if untranslated => "xref",
+            _ => outcome.reason,
+        };
         let redacted = self.redacted(unit_flow, &fields);
         run.check(
             &unit_flow.flow,
@@ -277,7 +284,7 @@ impl Unit {
                 verdict: judgement.verdict,
                 likely: judgement.likely,
                 lag: judgement.lag,
-                reason: outcome.reason,
+                reason,
                 fields: redacted,
             },
         );
@@ -436,6 +443,24 @@ impl Unit {
         self.tell(error);
         run.summary.failure.get_or_insert(error.reason_code());
     }
+}
+
+/// Records of both sides for one key, without those that only stand for a key that has no translation while the other
+/// side holds nothing: nothing is wrong about a key that nobody holds.
+fn without_stand_ins<'r>(flow: &UnitFlow, owner: &'r [Record], mut target: Vec<Record>) -> (&'r [Record], Vec<Record>) {
+    let (owners, targets) = (&flow.flow.owner, &flow.target.mapping);
+    if owners.xref.is_empty() && targets.xref.is_empty() {
+        return (owner, target);
+    }
+    let held = |mapping: &Mapping, records: &[Record]| {
+        records.iter().any(|record| record.in_scope && !mapping.is_stand_in(record))
+    };
+    let (owner_holds, target_holds) = (held(owners, owner), held(targets, &target));
+    if !owner_holds {
+        target.retain(|record| !targets.is_stand_in(record));
+    }
+    let is_nothing = !target_holds && owner.iter().all(|record| owners.is_stand_in(record));
+    (if is_nothing { &[] } else { owner }, target)
 }
 
 /// The outcome of a look that could not read a side.

@@ -3,12 +3,12 @@
 use crate::config::section::Keys;
 use crate::config::{
     children, condition, entity, field, field_rule, ledger, mapping, plumbline, probe, read, slo, sql_expression, step,
-    system,
+    system, xref,
 };
 
 const DOCS: &str = include_str!("../../../docs/config.md");
 
-const SECTIONS: [&Keys; 19] = [
+const SECTIONS: [&Keys; 20] = [
     &read::KEYS,
     &plumbline::KEYS,
     &ledger::KEYS,
@@ -20,6 +20,7 @@ const SECTIONS: [&Keys; 19] = [
     &mapping::STAMP_KEYS,
     &mapping::VERSION_KEYS,
     &children::KEYS,
+    &xref::KEYS,
     &condition::KEYS,
     &field_rule::KEYS,
     &field_rule::CURRENCY_KEYS,

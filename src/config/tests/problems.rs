@@ -530,8 +530,23 @@ fn mappings() {
         ),
         (
             "dataset = \"sale_order\"",
-            "dataset = \"sale_order\"\nxref.sku = { system = \"mdm\" }",
-            &["25:1: `xref` is not supported yet"],
+            "dataset = \"sale_order\"\nxref.status = { system = \"mdm\", dataset = \"t\", from = \"a\", to = \"b\" }",
+            &["25:26: `mdm` is not a system; known: `erp`, `shop`, `files`"],
+        ),
+        (
+            "dataset = \"sale_order\"",
+            "dataset = \"sale_order\"\nxref.sku = { system = \"shop\", dataset = \"t\", from = \"a\", to = \"b\" }",
+            &["25:6: `sku` is not a field of `order`; known: `number`, `total`, `status`, `paid`"],
+        ),
+        (
+            "dataset = \"sale_order\"",
+            "dataset = \"sale_order\"\nxref.total = { system = \"shop\", dataset = \"t\", from = \"a\", to = \"b\" }",
+            &["25:6: `total` cannot be translated: only fields of type `text`, `integer` or `uuid` can"],
+        ),
+        (
+            "dataset = \"sale_order\"",
+            "dataset = \"sale_order\"\nxref.number = { system = \"shop\", dataset = \"t\", from = \"a\", to = \"b\" }",
+            &[],
         ),
         (
             "fields.status = \"state\"",
@@ -1028,9 +1043,9 @@ fn children_refer_to_one_column() {
     assert!(!found.contains("children refer"), "{found}");
 }
 
-/// A mapping with everything that is planned: what works is accepted, the rest is named where it stands.
+/// A mapping with everything: what fits is accepted, the rest is named where it stands.
 #[test]
-fn what_is_not_built_yet_is_named() {
+fn what_does_not_fit_is_named() {
     let mapping = r#"
 [entity.order.in.erp]
 dataset = "sale_order"
@@ -1065,7 +1080,8 @@ kind = "sqlite"
 url = "sqlite:erp.db"
 "#;
     insta::assert_snapshot!(parsed(mapping).unwrap_err(), @r"
-    plumbline.toml:11:1: `xref` is not supported yet
-    1 problem
+    plumbline.toml:11:6: `sku` is not a field of `order`; known: `shop`, `number`, `qty`, `name`, `stock`, `total`, `weight`
+    plumbline.toml:11:23: `mdm` is not a system; known: `erp`
+    2 problems
     ");
 }

@@ -146,6 +146,7 @@ impl Plan {
     pub fn fits(&self, mapping: &Mapping) -> bool {
         self.dataset == mapping.dataset
             && self.sources == mapping.sources
+            && mapping.key.iter().filter_map(|field| key_source(mapping, *field)).eq(self.key.iter().copied())
             && self.children.iter().map(|(children, _)| children).eq(&mapping.children)
     }
 

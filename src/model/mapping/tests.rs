@@ -33,6 +33,7 @@ fn mapping(fields: Vec<FieldRule>) -> Mapping {
         source_version: None,
         scope: Vec::new(),
         children: Vec::new(),
+        xref: Vec::new(),
         fields: fields.into_iter().map(Some).collect(),
         via: Vec::new(),
     }

@@ -126,6 +126,7 @@ pub fn mapping(table: &str, keys: usize, columns: &[(&str, FieldType)]) -> Mappi
         source_version: None,
         scope: Vec::new(),
         children: Vec::new(),
+        xref: Vec::new(),
         fields: columns.iter().enumerate().map(rule).collect(),
         via: Vec::new(),
     }

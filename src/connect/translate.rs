@@ -1,0 +1,272 @@
+//! A reader whose mapping has `xref` tables: translates between this system's values and the common ones.
+//!
+//! The reader behind it knows nothing of that: it is asked by this system's keys and answers with this system's values.
+//! Tables are read by key in their own systems, in batches. A read of a table that fails fails the whole read: what
+//! depends on it is unknown.
+//!
+//! A value without a translation, or with several, is invalid and says so. For a key the table must be one-to-one, which
+//! is looked at from both sides. A record whose key has no translation yet is remembered in the cursor and comes again as
+//! soon as it has one.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+
+use super::{
+    Budget, ChangesPage, ClockReading, Cursor, Finding, KeyedRead, ReadError, ReadWindow, Reader, Shape, Usage,
+};
+use crate::model::mapping::Xref;
+use crate::model::{Interval, Key, Mapping, Record, SystemId, Value};
+
+mod pending;
+mod table;
+
+use pending::Pending;
+use table::{Direction, Found, Table};
+
+/// Records of a scan that are translated at once.
+const SCAN_BATCH: usize = 1_000;
+
+/// A reader of one mapping with `xref` tables.
+pub struct Translated {
+    reader: Arc<dyn Reader>,
+    tables: Vec<Table>,
+}
+
+impl Translated {
+    /// Reads `mapping` through `reader`; its tables through the readers that `reader_of` knows. A translation is used for
+    /// at most `keep` before it is looked up again. `None` when a table's system has no reader.
+    pub fn new(
+        reader: Arc<dyn Reader>,
+        mapping: &Mapping,
+        reader_of: impl Fn(&SystemId) -> Option<Arc<dyn Reader>>,
+        keep: Duration,
+    ) -> Option<Self> {
+        let table = |xref: &Xref| {
+            let is_key = mapping.key.contains(&xref.field);
+            Some(Table::new(reader_of(&xref.system)?, xref.clone(), is_key, keep))
+        };
+        let tables = mapping.xref.iter().map(table).collect::<Option<Vec<_>>>()?;
+        Some(Self { reader, tables })
+    }
+
+    /// Translates records in place. Returns when the tables were read.
+    async fn to_common(&self, mapping: &Mapping, records: &mut [Record]) -> Result<Option<ReadWindow>, ReadError> {
+        let mut window = None;
+        for table in &self.tables {
+            let field = table.xref.field;
+            let texts: BTreeSet<String> =
+                records.iter().filter_map(|record| Xref::written(&record.fields[field])).collect();
+            let (found, back) = table.both_ways(texts, &mut window).await?;
+            for record in records.iter_mut() {
+                if let Some(local) = Xref::written(&record.fields[field]) {
+                    record.fields[field] = table.common(&local, &found, &back);
+                }
+            }
+        }
+        for record in records.iter_mut() {
+            record.key = Key::new(mapping.key.iter().map(|field| record.fields[*field].clone()));
+        }
+        Ok(window)
+    }
+
+    /// This system's keys for common ones, and why the others have none.
+    async fn to_local(&self, mapping: &Mapping, keys: &[Key]) -> Result<(Keys, Option<ReadWindow>), ReadError> {
+        let mut window = None;
+        let usable: HashSet<&Key> =
+            keys.iter().filter(|key| key.is_usable() && key.parts().len() == mapping.key.len()).collect();
+        let mut parts: HashMap<&Key, Result<Vec<Value>, Value>> =
+            usable.into_iter().map(|key| (key, Ok(key.parts().to_vec()))).collect();
+        for table in self.tables.iter().filter(|table| table.is_key) {
+            let Some(position) = mapping.key.iter().position(|field| *field == table.xref.field) else { continue };
+            let texts = parts.keys().filter_map(|key| Xref::written(&key.parts()[position])).collect();
+            let found = table.look_up(Direction::ToLocal, texts, &mut window).await?;
+            for (key, local) in &mut parts {
+                let written = Xref::written(&key.parts()[position]);
+                match (written.and_then(|text| found.get(&text)), &mut *local) {
+                    (Some(Found::One(text)), Ok(parts)) => parts[position] = Value::from(text.as_str()),
+                    (_, Err(_)) => {}
+                    (found, local) => *local = Err(table.none(found)),
+                }
+            }
+        }
+        let mut keys = Keys::default();
+        for (key, local) in parts {
+            match local {
+                Ok(parts) => keys.by_local.entry(Key::new(parts)).or_default().push(key.clone()),
+                Err(why) => keys.without.push((key.clone(), why)),
+            }
+        }
+        Ok((keys, window))
+    }
+
+    /// Records whose keys had no translation when they were read, and have one now.
+    async fn late(
+        &self,
+        mapping: &Mapping,
+        pending: &mut Pending,
+        window: &mut Option<ReadWindow>,
+    ) -> Result<Vec<Record>, ReadError> {
+        let waiting: Vec<Key> = pending.keys().cloned().collect();
+        if waiting.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut has_translation = vec![true; waiting.len()];
+        for table in self.tables.iter().filter(|table| table.is_key) {
+            let Some(position) = mapping.key.iter().position(|field| *field == table.xref.field) else { continue };
+            let written = |key: &Key| Xref::written(key.parts().get(position)?);
+            let texts = waiting.iter().filter_map(written).collect();
+            let (found, back) = table.both_ways(texts, window).await?;
+            for (key, has_translation) in waiting.iter().zip(&mut has_translation) {
+                let common = written(key).map(|text| table.common(&text, &found, &back));
+                *has_translation &= common.is_some_and(|value| !value.is_invalid());
+            }
+        }
+        let mut is_now = has_translation.into_iter();
+        let now: Vec<Key> = waiting.into_iter().filter(|_| is_now.next() == Some(true)).collect();
+        if now.is_empty() {
+            return Ok(Vec::new());
+        }
+        let read = self.reader.by_keys(mapping, &now).await?;
+        cover(window, read.window);
+        now.iter().for_each(|key| pending.remove(key));
+        Ok(read.records)
+    }
+}
+
+/// Keys of a read, by what this system calls them.
+#[derive(Default)]
+struct Keys {
+    by_local: HashMap<Key, Vec<Key>>,
+    without: Vec<(Key, Value)>,
+}
+
+/// A record under each key that it was found by. Where the table does not lead back to a key, a stand-in for that key.
+fn under_asked_keys(mapping: &Mapping, record: Record, asked: Option<&Vec<Key>>) -> Vec<Record> {
+    let under = |key: &Key| {
+        if record.key == *key {
+            return record.clone();
+        }
+        let known = mapping.key.iter().map(|field| &record.fields[*field]).find(|value| value.is_untranslated());
+        let why = known.cloned().unwrap_or_else(|| Value::untranslated("the translation does not lead back"));
+        mapping.stand_in(key.clone(), &why)
+    };
+    asked.map(|keys| keys.iter().map(under).collect()).unwrap_or_default()
+}
+
+/// Widens a window so that it covers another part of the same read.
+fn cover(window: &mut Option<ReadWindow>, part: ReadWindow) {
+    *window = Some(window.map_or(part, |known| Interval::new(known.low.min(part.low), known.high.max(part.high))));
+}
+
+fn covering(window: ReadWindow, part: Option<ReadWindow>) -> ReadWindow {
+    part.map_or(window, |part| Interval::new(window.low.min(part.low), window.high.max(part.high)))
+}
+
+#[async_trait]
+impl Reader for Translated {
+    fn system(&self) -> &SystemId {
+        self.reader.system()
+    }
+
+    fn usage(&self) -> Usage {
+        self.reader.usage()
+    }
+
+    async fn describe(&self, mapping: &Mapping) -> Result<Shape, ReadError> {
+        self.reader.describe(mapping).await
+    }
+
+    async fn clock(&self) -> Result<ClockReading, ReadError> {
+        self.reader.clock().await
+    }
+
+    async fn changes(&self, mapping: &Mapping, cursor: &Cursor, limit: usize) -> Result<ChangesPage, ReadError> {
+        let (inner, mut pending) = Pending::split(self.system(), cursor)?;
+        let mut page = self.reader.changes(mapping, &inner, limit).await?;
+        let mut window = None;
+        let mut records = self.late(mapping, &mut pending, &mut window).await?;
+        // The same record in the page is the newer one.
+        let in_page: HashSet<&Key> = page.records.iter().map(|record| &record.key).collect();
+        records.retain(|record| !in_page.contains(&record.key));
+        records.append(&mut page.records);
+        let local: Vec<Key> = records.iter().map(|record| record.key.clone()).collect();
+        cover_option(&mut window, self.to_common(mapping, &mut records).await?);
+        for (record, local) in records.iter_mut().zip(local).filter(|(_, local)| local.is_usable()) {
+            if record.key.parts().iter().any(Value::is_untranslated) {
+                // Under its own key it can be told from others that have no translation either.
+                record.key = local.clone();
+                pending.add(local);
+            } else {
+                pending.remove(&local);
+            }
+        }
+        page.records = records;
+        page.window = covering(page.window, window);
+        page.next = pending.join(page.next);
+        Ok(page)
+    }
+
+    async fn by_keys(&self, mapping: &Mapping, keys: &[Key]) -> Result<KeyedRead, ReadError> {
+        let (keys, mut window) = self.to_local(mapping, keys).await?;
+        let asked: Vec<Key> = keys.by_local.keys().cloned().collect();
+        let mut read = self.reader.by_keys(mapping, &asked).await?;
+        let local: Vec<Key> = read.records.iter().map(|record| record.key.clone()).collect();
+        cover_option(&mut window, self.to_common(mapping, &mut read.records).await?);
+        let records = std::mem::take(&mut read.records).into_iter().zip(&local);
+        read.records =
+            records.flat_map(|(record, local)| under_asked_keys(mapping, record, keys.by_local.get(local))).collect();
+        read.records.extend(keys.without.into_iter().map(|(key, why)| mapping.stand_in(key, &why)));
+        read.window = covering(read.window, window);
+        Ok(read)
+    }
+
+    /// In the order of this system's keys.
+    async fn key_range(&self, mapping: &Mapping, after: Option<&Key>, limit: usize) -> Result<KeyedRead, ReadError> {
+        let mut window = None;
+        let after = match after {
+            None => None,
+            Some(key) => {
+                let (keys, read) = self.to_local(mapping, std::slice::from_ref(key)).await?;
+                window = read;
+                let reason = "the key to go on from has no translation".to_owned();
+                let none = || ReadError::BadAnswer { system: self.system().clone(), reason };
+                Some(keys.by_local.into_keys().next().ok_or_else(none)?)
+            }
+        };
+        let mut read = self.reader.key_range(mapping, after.as_ref(), limit).await?;
+        cover_option(&mut window, self.to_common(mapping, &mut read.records).await?);
+        read.window = covering(read.window, window);
+        Ok(read)
+    }
+
+    /// In the order of this system's keys; `after` is one of those.
+    fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>> {
+        let batches = self.reader.scan(mapping, after).try_chunks(SCAN_BATCH);
+        batches
+            .map_err(|error| error.1)
+            .and_then(move |mut records| async move {
+                self.to_common(mapping, &mut records).await?;
+                Ok(stream::iter(records.into_iter().map(Ok)))
+            })
+            .try_flatten()
+            .boxed()
+    }
+
+    fn budget(&self) -> &Budget {
+        self.reader.budget()
+    }
+
+    async fn doctor(&self, mappings: &[&Mapping]) -> Vec<Finding> {
+        self.reader.doctor(mappings).await
+    }
+}
+
+fn cover_option(window: &mut Option<ReadWindow>, part: Option<ReadWindow>) {
+    if let Some(part) = part {
+        cover(window, part);
+    }
+}
