@@ -27,6 +27,7 @@ mod field_rule;
 mod flows;
 mod ledger;
 mod mapping;
+pub mod pack;
 mod plumbline;
 mod probe;
 mod problems;
@@ -48,6 +49,7 @@ mod tests;
 
 pub use directories::cache_dir;
 pub use duration::parse_duration;
+pub use pack::Pack;
 pub use problems::{Problem, Problems};
 pub use render::render_check;
 pub use secret::Environment;
@@ -153,6 +155,8 @@ pub struct System {
     pub id: SystemId,
     /// What it is.
     pub kind: SystemKind,
+    /// Of kind `http`: what teaches us the product, its settings filled in.
+    pub pack: Option<Arc<Pack>>,
     /// Where it is, with the read-only login.
     pub url: SecretString,
     /// How TLS is used. Default `require` unless the host is loopback.
@@ -179,6 +183,8 @@ pub enum SystemKind {
     Mysql,
     /// A SQLite file.
     Sqlite,
+    /// A service that speaks HTTP, as its pack says.
+    Http,
 }
 
 /// How TLS is used.

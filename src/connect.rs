@@ -12,10 +12,11 @@ use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
-use crate::config::System;
+use crate::config::{System, SystemKind};
 use crate::model::{Interval, Key, Mapping, Moment, Record, SystemId};
 
 pub mod budget;
+mod http;
 pub mod sql;
 mod translate;
 
@@ -28,7 +29,10 @@ pub use translate::Translated;
 /// [`ReadError::Refused`] when the system's `url` is not one for its kind.
 pub fn open(system: &System, clock: Arc<dyn Clock>) -> Result<Arc<dyn Reader>, ReadError> {
     let budget = Arc::new(Budget::new(system.id.clone(), system.budget));
-    Ok(Arc::new(sql::open(system, clock, budget)?))
+    Ok(match system.kind {
+        SystemKind::Http => Arc::new(http::open(system, clock, budget)?),
+        SystemKind::Postgres | SystemKind::Mysql | SystemKind::Sqlite => Arc::new(sql::open(system, clock, budget)?),
+    })
 }
 
 /// One way of reading an external system. SQL engines and HTTP packs implement it alike.
@@ -61,7 +65,7 @@ pub trait Reader: Send + Sync {
     /// Up to `limit` records in key order with `after < key`, for samples.
     async fn key_range(&self, mapping: &Mapping, after: Option<&Key>, limit: usize) -> Result<KeyedRead, ReadError>;
 
-    /// All records in key order as a stream, in bounded memory.
+    /// All records as a stream, in bounded memory: of a database in key order, of an API in the order of its list.
     fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>>;
 
     /// What the system allows us, shared by everything that reads it, and what has been used of it.

@@ -27,7 +27,31 @@ pub(super) fn system_address(node: Node<'_>, kind: SystemKind, password: Option<
         SystemKind::Sqlite => sqlite(node, referred.text()),
         SystemKind::Postgres => server(node, &referred, POSTGRES, password),
         SystemKind::Mysql => server(node, &referred, MYSQL, password),
+        SystemKind::Http => http(node, &referred),
     }
+}
+
+/// The address of a service. What is sent there proves who we are, so it goes over TLS unless it stays here.
+fn http(node: Node<'_>, referred: &Referred) -> Option<Address> {
+    let url = match Url::parse(referred.text().trim_end_matches('/')) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
+        Ok(_) => return node.refuse("must begin with `https://`"),
+        Err(error) => return node.refuse(format!("not an address such as `https://shop.example`: {error}")),
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return node.refuse("must not hold a login; the pack's `settings` take it");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return node.refuse("must not hold `?` or `#`");
+    }
+    let is_local = is_local(&url);
+    if url.scheme() == "http" && !is_local {
+        return node.refuse(
+            "plain `http` would show the login to everybody on the way (and WooCommerce ignores it there); \
+             use `https`, or an address of this machine",
+        );
+    }
+    Some(Address { url: SecretString::from(String::from(url).trim_end_matches('/').to_owned()), is_local })
 }
 
 /// The address of the state database: PostgreSQL, or a SQLite file.

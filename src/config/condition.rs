@@ -36,7 +36,7 @@ pub(super) fn read_on<'a>(node: Node<'a>, source: impl FnOnce(Node<'a>) -> Optio
     Some(Condition { source: path?, test })
 }
 
-fn literals(node: Node<'_>) -> Option<Vec<Literal>> {
+pub(super) fn literals(node: Node<'_>) -> Option<Vec<Literal>> {
     let items = node.list()?;
     if items.is_empty() {
         return node.refuse("must not be empty");

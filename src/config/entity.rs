@@ -7,7 +7,7 @@ use super::field::{Declared, type_name};
 use super::mapping::Surroundings;
 use super::problems::At;
 use super::section::{Entry, Keys, Node, Section};
-use super::{Class, Entity, System, field, mapping};
+use super::{Class, Entity, System, field, mapping, pack};
 use crate::model::{EntityId, FieldType, Mapping, SystemId};
 
 pub(super) const KEYS: Keys =
@@ -111,7 +111,11 @@ fn read_mappings(
         let zone = systems.read.get(&system).map_or(chrono_tz::UTC, |system| system.time_zone);
         let around = Surroundings { entity: id, fields, key, zone, systems: systems.names };
         let Some(section) = entry.node.section(&mapping::KEYS) else { continue };
-        if let Some(mapping) = mapping::read(system.clone(), &section, &around) {
+        let pack = systems.read.get(&system).and_then(|system| system.pack.as_deref());
+        if let Some(mut mapping) = mapping::read(system.clone(), &section, &around) {
+            if let Some(pack) = pack {
+                pack::complete(&section, &mut mapping, pack);
+            }
             mappings.insert(system, Arc::new(mapping));
         }
     }

@@ -7,12 +7,24 @@ use secrecy::SecretString;
 
 use super::address::{Address, system_address};
 use super::section::{Keys, Node, Read, Section};
-use super::{BudgetConfig, System, SystemKind, TlsMode, duration, zone};
+use super::{BudgetConfig, Pack, System, SystemKind, TlsMode, duration, pack, zone};
 use crate::model::SystemId;
 
 pub(super) const KEYS: Keys = Keys {
     section: "[system.NAME]",
-    names: &["kind", "url", "password", "tls", "tls_ca", "commit_delay", "statement_timeout", "budget", "time_zone"],
+    names: &[
+        "kind",
+        "url",
+        "password",
+        "pack",
+        "settings",
+        "tls",
+        "tls_ca",
+        "commit_delay",
+        "statement_timeout",
+        "budget",
+        "time_zone",
+    ],
     not_yet: &["for_each"],
 };
 
@@ -22,11 +34,12 @@ pub(super) const BUDGET_KEYS: Keys = Keys {
     not_yet: &[],
 };
 
-const KINDS: [(&str, SystemKind); 4] = [
+const KINDS: [(&str, SystemKind); 5] = [
     ("postgres", SystemKind::Postgres),
     ("mysql", SystemKind::Mysql),
     ("mariadb", SystemKind::Mysql),
     ("sqlite", SystemKind::Sqlite),
+    ("http", SystemKind::Http),
 ];
 const TLS_MODES: [(&str, TlsMode); 3] =
     [("off", TlsMode::Off), ("require", TlsMode::Require), ("verify", TlsMode::Verify)];
@@ -35,7 +48,7 @@ pub(super) fn read(id: SystemId, section: &Section<'_>) -> Option<System> {
     let kind = section.need("kind").and_then(|node| node.choice(&KINDS));
     let password = section.optional::<SecretString>("password");
     let time_zone = section.get("time_zone").and_then(zone::read).unwrap_or(chrono_tz::UTC);
-    let budget = section.get("budget").and_then(|node| node.section(&BUDGET_KEYS)).map(|section| read_budget(&section));
+    let budget = section.get("budget").and_then(|node| node.section(&BUDGET_KEYS));
     let statement_timeout = section.get("statement_timeout").and_then(statement_timeout);
     let commit_delay = section.get("commit_delay").and_then(commit_delay);
     let tls_ca = section.get("tls_ca").and_then(readable_file);
@@ -43,17 +56,24 @@ pub(super) fn read(id: SystemId, section: &Section<'_>) -> Option<System> {
     let url = section.need("url");
     // The rest depends on the kind.
     let kind = kind?;
-    let address = url.and_then(|node| system_address(node, kind, password.as_ref()))?;
-    refuse_what_files_lack(section, kind);
+    let address = url.and_then(|node| system_address(node, kind, password.as_ref()));
+    refuse_what_kinds_lack(section, kind);
+    let pack = match kind {
+        SystemKind::Http => Some(pack::read_use(section, address.as_ref()?)?),
+        _ => None,
+    };
+    let address = address?;
+    let defaults = pack.as_deref().map_or_else(BudgetConfig::default, BudgetConfig::of_pack);
     Some(System {
         id,
         kind,
-        tls: tls_mode(section, &address, tls),
+        tls: if kind == SystemKind::Http { http_tls(&address) } else { tls_mode(section, &address, tls) },
         url: address.url,
         tls_ca,
         commit_delay: commit_delay.unwrap_or_else(|| kind.default_commit_delay()),
         statement_timeout: statement_timeout.unwrap_or(Duration::from_secs(30)),
-        budget: budget.unwrap_or_default(),
+        budget: budget.map_or(defaults, |section| read_budget(&section, defaults)),
+        pack,
         time_zone,
     })
 }
@@ -63,20 +83,27 @@ impl SystemKind {
     const fn default_commit_delay(self) -> Duration {
         match self {
             Self::Postgres => Duration::ZERO,
-            Self::Mysql | Self::Sqlite => Duration::from_secs(5),
+            Self::Mysql | Self::Sqlite | Self::Http => Duration::from_secs(5),
         }
     }
 }
 
-fn refuse_what_files_lack(section: &Section<'_>, kind: SystemKind) {
-    if kind != SystemKind::Sqlite {
-        return;
-    }
-    for key in ["password", "tls", "tls_ca"] {
+fn refuse_what_kinds_lack(section: &Section<'_>, kind: SystemKind) {
+    let (what, keys): (&str, &[&'static str]) = match kind {
+        SystemKind::Sqlite => ("a SQLite file", &["password", "tls", "tls_ca", "pack", "settings"]),
+        SystemKind::Http => ("a system of kind `http`", &["password", "tls"]),
+        SystemKind::Postgres | SystemKind::Mysql => ("a database", &["pack", "settings"]),
+    };
+    for key in keys {
         if let Some(node) = section.get(key) {
-            section.reading.problem(node.at(), format!("a SQLite file has no `{key}`"));
+            section.reading.problem(node.at(), format!("{what} has no `{key}`"));
         }
     }
+}
+
+/// Certificates of HTTP systems are always checked; plain `http` is for this machine only, which the address tells.
+const fn http_tls(address: &Address) -> TlsMode {
+    if address.is_local { TlsMode::Off } else { TlsMode::Verify }
 }
 
 fn tls_mode(section: &Section<'_>, address: &Address, declared: Option<TlsMode>) -> TlsMode {
@@ -118,8 +145,15 @@ const MOST_AT_ONCE: usize = 256;
 /// The rows of a run are held in memory.
 const MOST_ROWS: usize = 10_000_000;
 
-fn read_budget(section: &Section<'_>) -> BudgetConfig {
-    let defaults = BudgetConfig::default();
+impl BudgetConfig {
+    /// What a pack says its product bears.
+    fn of_pack(pack: &Pack) -> Self {
+        let (requests_per_second, concurrency) = (pack.limit.requests_per_second, pack.limit.concurrency);
+        Self { requests_per_second, concurrency, ..Self::default() }
+    }
+}
+
+fn read_budget(section: &Section<'_>, defaults: BudgetConfig) -> BudgetConfig {
     BudgetConfig {
         requests_per_second: section.get("requests_per_second").and_then(rate).unwrap_or(defaults.requests_per_second),
         concurrency: section

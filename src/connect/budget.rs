@@ -26,11 +26,39 @@ pub struct Budget {
     /// When the next request may begin, if requests are evenly spread. It may lag behind the present by at most
     /// one second: that is the burst.
     next_turn: Mutex<Option<Instant>>,
+    pace: Mutex<Pace>,
     requests: AtomicU64,
     rows: AtomicU64,
     throttled: AtomicU64,
     waited_micros: AtomicU64,
     retries: AtomicU64,
+}
+
+/// A pause that a system asks for is kept for at most this long; then it is asked again.
+const LONGEST_HOLD: Duration = Duration::from_secs(3600);
+/// However often a system says "too fast", it is asked at least at this share of the configured rate.
+const SMALLEST_SHARE: f64 = 1.0 / 64.0;
+/// What an answer adds to the share. After one "too fast" it takes 25 answers to be back at the old rate.
+const SHARE_STEP: f64 = 0.02;
+
+/// How much of the configured rate a system bears at present: halved when it says "too fast", raised a little with
+/// every answer.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    share: f64,
+    held_until: Option<Instant>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { share: 1.0, held_until: None }
+    }
+}
+
+impl Pace {
+    fn held_for(&self, now: Instant) -> Duration {
+        self.held_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
 }
 
 /// What has been used since the start, for metrics. All figures only grow.
@@ -74,6 +102,7 @@ impl Budget {
             limits,
             slots: Semaphore::new(limits.concurrency.max(1)),
             next_turn: Mutex::new(None),
+            pace: Mutex::new(Pace::default()),
             requests: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
@@ -126,14 +155,20 @@ impl Budget {
 
     /// Reserves the next turn and says how long it is away.
     fn take_turn(&self, now: Instant) -> Result<Duration, ReadError> {
-        let rate = self.limits.requests_per_second;
+        let pace = *self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let held = pace.held_for(now);
+        if held > MAX_WAIT {
+            return Err(self.refused(format!("it asked us to wait for another {} s", held.as_secs() + 1)));
+        }
+        let rate = self.limits.requests_per_second * pace.share;
         if !rate.is_finite() || rate <= 0.0 {
-            return Ok(Duration::ZERO);
+            return Ok(held);
         }
         let gap = Duration::try_from_secs_f64(1.0 / rate).unwrap_or(MAX_WAIT);
         let burst = Duration::from_secs(1).max(gap).checked_sub(gap).unwrap_or_default();
         let mut next_turn = self.next_turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let earliest = now.checked_sub(burst).unwrap_or(now);
+        // After a pause there is no burst: the system has just told us that it is too much.
+        let earliest = if held.is_zero() { now.checked_sub(burst).unwrap_or(now) } else { now + held };
         let turn = next_turn.map_or(earliest, |turn| turn.max(earliest));
         let wait = turn.saturating_duration_since(now);
         if wait > MAX_WAIT {
@@ -143,6 +178,31 @@ impl Budget {
         }
         *next_turn = Some(turn + gap);
         Ok(wait)
+    }
+
+    /// The system asked us to stay away for this long. Everything that reads it waits, or fails if that is longer
+    /// than [`MAX_WAIT`].
+    pub fn hold_for(&self, wait: Duration) {
+        let until = Instant::now() + wait.min(LONGEST_HOLD);
+        let mut pace = self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        pace.held_until = Some(pace.held_until.map_or(until, |known| known.max(until)));
+    }
+
+    /// The system found us too fast: half the rate from now on.
+    pub fn slow_down(&self) {
+        let mut pace = self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        pace.share = (pace.share / 2.0).max(SMALLEST_SHARE);
+    }
+
+    /// The system answered: a little faster again, up to the configured rate.
+    pub fn speed_up(&self) {
+        let mut pace = self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        pace.share = (pace.share + SHARE_STEP).min(1.0);
+    }
+
+    /// The share of the configured rate that is used at present.
+    pub fn share(&self) -> f64 {
+        self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner).share
     }
 
     fn refused(&self, limit: String) -> ReadError {

@@ -11,6 +11,7 @@ mod engine;
 mod engine_clients;
 mod engine_http;
 mod engine_process;
+mod http;
 mod ledger;
 mod readers;
 mod serve;

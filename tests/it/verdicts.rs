@@ -39,7 +39,7 @@ mod holding;
 mod keys;
 mod leaving;
 mod moving;
-mod pair;
+pub mod pair;
 mod three;
 mod two_way;
 mod xref;

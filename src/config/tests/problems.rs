@@ -250,13 +250,13 @@ fn systems() {
             "kind = \"postgres\"",
             "kind = \"postgre\"",
             &[
-                "5:8: `kind`: `postgre` is not allowed, only `postgres`, `mysql`, `mariadb`, `sqlite`; did you mean `postgres`?",
+                "5:8: `kind`: `postgre` is not allowed, only `postgres`, `mysql`, `mariadb`, `sqlite`, `http`; did you mean `postgres`?",
             ],
         ),
         (
             "kind = \"postgres\"",
             "kind = \"oracle\"",
-            &["5:8: `kind`: `oracle` is not allowed, only `postgres`, `mysql`, `mariadb`, `sqlite`"],
+            &["5:8: `kind`: `oracle` is not allowed, only `postgres`, `mysql`, `mariadb`, `sqlite`, `http`"],
         ),
         ("kind = \"postgres\"", "kind = \"mysql\"", &["6:7: `url`: must begin with `mysql://`"]),
         (

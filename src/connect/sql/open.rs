@@ -56,6 +56,10 @@ pub(in crate::connect) fn open(
             let pool: Pool<sqlx::Sqlite> = pool(system).connect_lazy_with(options);
             Arc::new(Pooled::<SqliteDriver> { source: Source::new(pool), clock: clock.clone(), limit })
         }
+        SystemKind::Http => {
+            let reason = "it is not a database".to_owned();
+            return Err(ReadError::Refused { system: system.id.clone(), reason });
+        }
     };
     Ok(SqlReader {
         system: system.id.clone(),

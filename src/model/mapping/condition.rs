@@ -5,7 +5,7 @@ use crate::model::{Number, Raw};
 
 impl Condition {
     /// Whether the row fulfils the condition. A value that the driver could not express equals nothing.
-    pub(super) fn holds(&self, row: &[Raw]) -> bool {
+    pub fn holds(&self, row: &[Raw]) -> bool {
         let raw = row.get(self.source).unwrap_or(&Raw::Null);
         match &self.test {
             Test::Equal(literal) => equals(raw, literal),

@@ -1,0 +1,334 @@
+//! Packs: TOML files that teach the HTTP reader one product.
+//!
+//! A pack is data. It has no expressions, only `${setting}` and (in the path of the entity `*`) `{dataset}`; every
+//! word list is closed and unknown keys are refused with their place. What a pack cannot say, it cannot do: there is
+//! no way to write. Shipped packs are part of the program; others are named by their path.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::problems::{Problems, suggestion};
+use super::secret::Environment;
+use super::section::Reading;
+use crate::model::mapping::Literal;
+
+mod auth;
+mod entity;
+mod fill;
+mod limit;
+mod mapping;
+mod page;
+mod path;
+mod read;
+mod settings;
+mod system;
+
+#[cfg(test)]
+mod tests;
+
+pub use fill::Values;
+pub(super) use mapping::complete;
+pub use path::{JsonPath, Step};
+pub(super) use system::read_use;
+
+/// The packs that are part of the program, by name.
+pub const SHIPPED: [(&str, &str); 2] = [
+    ("json-api", include_str!("../../probes/json-api.toml")),
+    ("woocommerce", include_str!("../../probes/woocommerce.toml")),
+];
+
+/// A checked pack, its settings filled in.
+#[derive(Debug)]
+pub struct Pack {
+    /// Its name.
+    pub id: String,
+    /// The product and its interface.
+    pub title: String,
+    /// When it was last checked against the product, as a date.
+    pub verified: String,
+    /// What login to ask for, for people.
+    pub access: String,
+    /// Everything begins here; no `/` at its end.
+    pub base: url::Url,
+    /// Sent with every request.
+    pub headers: Vec<(String, SecretString)>,
+    /// A path that is cheap to ask, for the clock.
+    pub clock: Option<String>,
+    /// The query parameter that limits an answer to named fields.
+    pub fields_param: Option<String>,
+    /// Longest answer, unpacked, in bytes.
+    pub body_limit: usize,
+    /// How requests prove who sends them.
+    pub auth: Auth,
+    /// What the product allows.
+    pub limit: Limits,
+    /// What answers mean, first match first.
+    pub errors: Vec<ErrorRule>,
+    /// The datasets by name; `*` stands for any.
+    pub entities: BTreeMap<String, PackEntity>,
+}
+
+/// How requests prove who sends them.
+#[derive(Debug)]
+pub enum Auth {
+    /// Not at all.
+    None,
+    /// HTTP Basic.
+    Basic {
+        /// User name or key.
+        user: SecretString,
+        /// Password or secret.
+        password: SecretString,
+    },
+    /// `Authorization: Bearer …`.
+    Bearer(SecretString),
+    /// A header of the product's own.
+    Header {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: SecretString,
+    },
+}
+
+/// What the product allows, and how it says so.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Requests a second unless the system's budget says otherwise.
+    pub requests_per_second: f64,
+    /// Requests at once unless the system's budget says otherwise.
+    pub concurrency: usize,
+    /// Whether the limit is hidden, so that the rate must be found by trying.
+    pub adaptive: bool,
+    /// Answers that mean "too fast".
+    pub throttle: Vec<u16>,
+    /// Where the answer says how many requests are left.
+    pub remaining: Option<Place>,
+    /// Where the answer says in how many seconds (or at which Unix time) the count begins anew.
+    pub reset: Option<Place>,
+}
+
+/// Where in an answer something stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A header, in lower case.
+    Header(String),
+    /// A path in the body.
+    Body(JsonPath),
+}
+
+/// What an answer means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorRule {
+    /// Only for this status.
+    pub status: Option<u16>,
+    /// Only when this path in the body is there and not null.
+    pub body: Option<JsonPath>,
+    /// And has this value.
+    pub eq: Option<String>,
+    /// What it means.
+    pub meaning: Meaning,
+    /// What to tell people, in addition to the product's own words.
+    pub say: Option<String>,
+}
+
+/// What an answer can mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// The login may not do this.
+    Refused,
+    /// What was asked for does not exist in this product.
+    Shape,
+    /// Too fast.
+    Throttle,
+    /// The product failed for the moment.
+    Retry,
+}
+
+/// One dataset of a product.
+#[derive(Clone, Debug)]
+pub struct PackEntity {
+    /// Below the base; may hold `{dataset}`.
+    pub path: String,
+    /// Where the records are in the answer.
+    pub items: JsonPath,
+    /// The record's own address.
+    pub id: JsonPath,
+    /// Whether lists come in ascending order of the id.
+    pub ordered: bool,
+    /// Query parameters of every request.
+    pub query: Vec<(String, String)>,
+    /// How pages follow each other.
+    pub page: Paging,
+    /// The stamp of the last change, in UTC unless it names its instant.
+    pub changed_at: Option<String>,
+    /// How to ask for changes; without it everything is read.
+    pub since: Option<Since>,
+    /// Queries whose lists a changes read reads as well, for records that have left the main list.
+    pub also: Vec<Vec<(String, String)>>,
+    /// A record for which this holds counts as absent.
+    pub gone: Option<(JsonPath, Vec<Literal>)>,
+    /// Paths by which records can be asked for.
+    pub lookups: Vec<Lookup>,
+    /// Known paths and their JSON types, for `check`.
+    pub columns: BTreeMap<String, String>,
+    /// Paths whose change does not move the stamp.
+    pub blind: Vec<String>,
+}
+
+/// How pages follow each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Paging {
+    /// How the next page is named.
+    pub kind: PageKind,
+    /// Query parameter for the page size, if the product takes one.
+    pub size_param: Option<String>,
+    /// Records in a page.
+    pub size: usize,
+    /// Where the answer says how many records the list has.
+    pub total: Option<Place>,
+}
+
+/// How the next page is named.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PageKind {
+    /// By a number that counts pages.
+    Page {
+        /// Query parameter.
+        param: String,
+        /// Number of the first page.
+        first: u64,
+    },
+    /// By the number of records before it.
+    Offset {
+        /// Query parameter.
+        param: String,
+    },
+    /// By a word from the page before.
+    Cursor {
+        /// Query parameter.
+        param: String,
+        /// Where the page before says it.
+        from: Place,
+    },
+    /// By an address from the page before.
+    Link {
+        /// Where the page before says it; a header is read as `Link: <…>; rel="next"`.
+        from: Place,
+    },
+}
+
+/// How to ask for changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Since {
+    /// Query parameter for the lower bound.
+    pub param: String,
+    /// Whether records with exactly the bound's stamp are left out.
+    pub exclusive: bool,
+    /// How the bound is written.
+    pub format: SinceFormat,
+    /// Further query parameters.
+    pub query: Vec<(String, String)>,
+    /// How long a change may take to show in the list.
+    pub settle: Duration,
+    /// How far before the settled bound each read begins.
+    pub lookback: Duration,
+}
+
+/// How a bound is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinceFormat {
+    /// `2026-11-05T12:00:00`, UTC without saying so. The product may take it through its own zone: hours that some
+    /// zone skips are avoided.
+    Naive,
+    /// `2026-11-05T12:00:00Z`.
+    Rfc3339,
+    /// Seconds since 1970.
+    Seconds,
+    /// Milliseconds since 1970.
+    Milliseconds,
+}
+
+/// How to ask for records by one of their paths.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lookup {
+    /// The path in the record.
+    pub path: String,
+    /// How it is asked for.
+    pub ask: Ask,
+}
+
+/// How records are asked for by a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// A list with a filter.
+    Filter {
+        /// Query parameter.
+        param: String,
+        /// How several values are asked for.
+        style: LookupStyle,
+        /// Values in one request.
+        max: usize,
+        /// Further query parameters.
+        query: Vec<(String, String)>,
+        /// A value that no record has, to prove that the filter filters.
+        none: String,
+    },
+    /// One record at an address of its own; 404 when there is none.
+    At {
+        /// Below the dataset's path; holds `{value}`.
+        path: String,
+        /// Where the record is in the answer.
+        item: JsonPath,
+    },
+}
+
+/// How several values are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookupStyle {
+    /// `ids=1,2,3`. A value that holds a comma is asked for alone.
+    Csv,
+    /// `ids=1&ids=2`.
+    Repeat,
+}
+
+impl Pack {
+    /// Checks a pack's text with these settings. `file` is its name in problems.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn parse(text: &str, file: &Path, values: &Values) -> Result<Self, Problems> {
+        let environment = Environment::Fixed(BTreeMap::new());
+        let base_dir = file.parent().unwrap_or(Path::new("/"));
+        read::read(Reading::new(text, file, base_dir, &environment), values)
+    }
+
+    /// The dataset of this name.
+    pub fn entity(&self, dataset: &str) -> Option<&PackEntity> {
+        self.entities.get(dataset).or_else(|| self.entities.get("*"))
+    }
+}
+
+/// The text of a pack and its file: a shipped one by name, any other by a path that ends with `.toml`.
+pub(super) fn text_of(name: &str, base_dir: &Path) -> Result<(String, std::path::PathBuf), String> {
+    if name.ends_with(".toml") {
+        let file = base_dir.join(name);
+        let text = std::fs::read_to_string(&file).map_err(|error| format!("`{name}` cannot be read: {error}"))?;
+        return Ok((text, file));
+    }
+    let shipped = SHIPPED.iter().find(|(known, _)| *known == name);
+    let Some((_, text)) = shipped else {
+        let hint = suggestion(name, SHIPPED.iter().map(|(known, _)| *known));
+        return Err(format!(
+            "there is no pack `{name}`; {hint} A pack of your own is named by its path: `{name}.toml`"
+        ));
+    };
+    Ok(((*text).to_owned(), format!("probes/{name}.toml").into()))
+}
+
+/// A pack in use, shared by the system and its mappings.
+pub type SharedPack = Arc<Pack>;

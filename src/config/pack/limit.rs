@@ -1,0 +1,47 @@
+//! `[limit]` of a pack: what the product allows, and how it says so.
+
+use super::read::place;
+use super::{Limits, Values};
+use crate::config::section::{Keys, Node, Read, Section};
+use crate::model::Number;
+
+pub(super) const KEYS: Keys = Keys {
+    section: "[limit]",
+    names: &["requests_per_second", "concurrency", "adaptive", "throttle", "remaining", "reset"],
+    not_yet: &[],
+};
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            requests_per_second: 5.0,
+            concurrency: 2,
+            adaptive: true,
+            throttle: vec![429],
+            remaining: None,
+            reset: None,
+        }
+    }
+}
+
+pub(super) fn read(section: &Section<'_>, values: &Values) -> Limits {
+    let defaults = Limits::default();
+    let status = |node: Node<'_>| node.within(400, 599).and_then(|status: u64| u16::try_from(status).ok());
+    let statuses = |node: Node<'_>| node.list().map(|list| list.into_iter().filter_map(status).collect());
+    Limits {
+        requests_per_second: section.get("requests_per_second").and_then(rate).unwrap_or(defaults.requests_per_second),
+        concurrency: section.get("concurrency").and_then(|node| node.within(1, 64)).unwrap_or(defaults.concurrency),
+        adaptive: section.or("adaptive", defaults.adaptive),
+        throttle: section.get("throttle").and_then(statuses).unwrap_or(defaults.throttle),
+        remaining: section.get("remaining").and_then(|node| place(node, values)),
+        reset: section.get("reset").and_then(|node| place(node, values)),
+    }
+}
+
+fn rate(node: Node<'_>) -> Option<f64> {
+    let rate = Number::read(node)?.to_f64_lossy();
+    if (0.001..=10_000.0).contains(&rate) {
+        return Some(rate);
+    }
+    node.refuse(format!("must be from 0.001 to 10000, found {rate}"))
+}

@@ -1,0 +1,85 @@
+//! What a pack adds to a mapping, and what of a mapping its product cannot do.
+
+use super::{JsonPath, Pack, PackEntity, Step};
+use crate::config::problems::suggestion;
+use crate::config::section::Section;
+use crate::model::mapping::{Dataset, Mapping, Origin, Source, Stamp};
+
+/// Fills in what the pack knows (the stamp, the record's own address) and reports what it cannot read.
+pub(in crate::config) fn complete(section: &Section<'_>, mapping: &mut Mapping, pack: &Pack) {
+    let Dataset::Table(dataset) = &mapping.dataset;
+    let Some(entity) = pack.entity(dataset) else {
+        let known = pack.entities.keys().map(String::as_str);
+        let at = section.get("dataset").map_or(section.at, |node| node.at());
+        section.reading.unknown(at, dataset, format!("a dataset of pack `{}`", pack.id), known);
+        return;
+    };
+    refuse_paths(section, mapping, entity);
+    refuse_key(section, mapping, entity);
+    if mapping.changed_at.is_none()
+        && let Some(path) = &entity.changed_at
+    {
+        let source = index(mapping, path);
+        mapping.changed_at = Some(Stamp { source, zone: chrono_tz::UTC, epoch: None });
+    }
+    if mapping.native.is_none() {
+        mapping.native = Some(index(mapping, &entity.id.to_string()));
+    }
+}
+
+fn index(mapping: &mut Mapping, path: &str) -> usize {
+    let source = Source::Path(path.to_owned());
+    mapping.sources.iter().position(|known| *known == source).unwrap_or_else(|| {
+        mapping.sources.push(source);
+        mapping.sources.len() - 1
+    })
+}
+
+fn refuse_paths(section: &Section<'_>, mapping: &Mapping, entity: &PackEntity) {
+    for source in &mapping.sources {
+        let Source::Path(path) = source else {
+            section.reading.problem(section.at, "`sql` is for databases; a pack reads paths");
+            continue;
+        };
+        match path.parse::<JsonPath>() {
+            Ok(parsed) => warn_unknown(section, path, &parsed, entity),
+            Err(error) => section.reading.problem(section.at, format!("`{path}`: {error}")),
+        }
+    }
+}
+
+/// A pack need not know every path of its product: plugins add their own.
+fn warn_unknown(section: &Section<'_>, path: &str, parsed: &JsonPath, entity: &PackEntity) {
+    let Some(Step::Member(first)) = parsed.0.first() else { return };
+    let known = |column: &String| column == path || column.as_str() == &**first;
+    if entity.columns.is_empty() || entity.columns.keys().any(known) {
+        return;
+    }
+    let hint = suggestion(path, entity.columns.keys().map(String::as_str));
+    section.reading.warning(section.at, format!("the pack does not know `{path}`; {hint}"));
+}
+
+/// Records must be found by their key, or verdicts on single records could never be given.
+fn refuse_key(section: &Section<'_>, mapping: &Mapping, entity: &PackEntity) {
+    let paths: Vec<&str> = key_paths(mapping).collect();
+    if paths.is_empty() || paths.iter().any(|path| entity.lookups.iter().any(|lookup| lookup.path == *path)) {
+        return;
+    }
+    let known: Vec<&str> = entity.lookups.iter().map(|lookup| lookup.path.as_str()).collect();
+    let message = match known[..] {
+        [] => "records cannot be asked for by a path: the pack (or its settings) names none".to_owned(),
+        _ => format!("records cannot be asked for by `{}`, only by `{}`", paths.join("`, `"), known.join("`, `")),
+    };
+    section.reading.problem(section.at, format!("the key: {message}"));
+}
+
+fn key_paths(mapping: &Mapping) -> impl Iterator<Item = &str> {
+    mapping.key.iter().filter_map(|field| {
+        let Some(Some(rule)) = mapping.fields.get(*field) else { return None };
+        let Origin::Source(source) = rule.origin else { return None };
+        match mapping.sources.get(source) {
+            Some(Source::Path(path)) => Some(path.as_str()),
+            _ => None,
+        }
+    })
+}

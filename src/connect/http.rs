@@ -1,0 +1,166 @@
+//! Reader for services that speak HTTP, taught by a pack.
+//!
+//! One reader for all products: the pack says what to ask, this says how. Only GET is sent, only to the system's own
+//! host. A read is complete when the list's total, or its last page, says so; anything that does not add up is an
+//! error and never a verdict. A filter is proven once, by a question whose answer must be empty, before anything is
+//! concluded from what it leaves out.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+
+use super::{Budget, ChangesPage, ClockReading, Cursor, Finding, KeyedRead, ReadError, Reader, Shape, Usage};
+use crate::clock::Clock;
+use crate::config::System;
+use crate::model::{EntityId, Key, Mapping, Record, SystemId};
+
+mod address;
+mod body;
+mod bound;
+mod changes;
+mod classify;
+mod client;
+mod decode;
+mod doctor;
+mod keys;
+mod list;
+mod plan;
+mod position;
+mod schema;
+mod walk;
+
+use client::Client;
+use plan::Plan;
+use walk::Walk;
+
+/// A measurement of their clock is used this long.
+const CLOCK_GOOD_FOR: Duration = Duration::from_secs(5);
+
+/// A reader of one service.
+pub(super) struct HttpReader {
+    client: Client,
+    commit_delay: Duration,
+    plans: Mutex<HashMap<EntityId, Arc<Plan>>>,
+    proven: Mutex<HashSet<String>>,
+}
+
+/// A reader for a system of kind `http`.
+pub(super) fn open(system: &System, clock: Arc<dyn Clock>, budget: Arc<Budget>) -> Result<HttpReader, ReadError> {
+    let Some(pack) = system.pack.clone() else {
+        return Err(ReadError::Refused { system: system.id.clone(), reason: "it has no pack".to_owned() });
+    };
+    let client = Client::new(system, pack, clock, budget)?;
+    let (plans, proven) = Default::default();
+    Ok(HttpReader { client, commit_delay: system.commit_delay, plans, proven })
+}
+
+impl HttpReader {
+    fn shape(&self, reason: String) -> ReadError {
+        ReadError::Shape { system: self.client.system.clone(), reason }
+    }
+
+    /// The plan of a mapping, made at the first use.
+    fn plan(&self, mapping: &Mapping) -> Result<Arc<Plan>, ReadError> {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans.get(&mapping.entity).filter(|plan| plan.fits(mapping)) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = Plan::new(&self.client.pack, mapping).map_err(|reason| self.shape(reason))?;
+        let plan = Arc::new(plan);
+        plans.insert(mapping.entity.clone(), Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    fn proven(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a filter was seen to filter.
+    fn is_proven(&self, what: &str) -> bool {
+        self.proven().contains(what)
+    }
+
+    fn set_proven(&self, what: String) {
+        self.proven().insert(what);
+    }
+
+    /// Their clock: as a recent answer told it, else asked for.
+    async fn their_clock(&self) -> Result<ClockReading, ReadError> {
+        if let Some(reading) = self.client.recent_clock(CLOCK_GOOD_FOR) {
+            return Ok(reading);
+        }
+        let base = self.client.pack.base.as_str().trim_end_matches('/');
+        let path = self.client.pack.clock.as_deref().unwrap_or_default();
+        let url = url::Url::parse(&format!("{base}{path}"));
+        let url = url.map_err(|error| self.shape(format!("`clock` is not an address: {error}")))?;
+        self.client.get(&url).await?;
+        let reason = || self.client.bad("it did not tell its time: no `Date` header".to_owned());
+        self.client.recent_clock(CLOCK_GOOD_FOR).ok_or_else(reason)
+    }
+
+    /// The pages of a whole list, one after the other.
+    fn pages<'a>(&'a self, mapping: &'a Mapping) -> BoxStream<'a, Result<Vec<Record>, ReadError>> {
+        let plan = match self.plan(mapping) {
+            Ok(plan) => plan,
+            Err(error) => return stream::iter([Err(error)]).boxed(),
+        };
+        let walk = Walk::new(&plan.entity.page, plan.entity.ordered);
+        stream::try_unfold((plan, walk), move |(plan, mut walk)| async move {
+            let Some(token) = walk.token().cloned() else { return Ok(None) };
+            let page = self.page(mapping, &plan, &[], &token).await?;
+            let fresh = walk.take(&page.ids, &page.facts).map_err(|astray| self.astray(astray))?;
+            Ok(Some((list::only(page.records, &fresh).collect(), (plan, walk))))
+        })
+        .boxed()
+    }
+}
+
+#[async_trait]
+impl Reader for HttpReader {
+    fn system(&self) -> &SystemId {
+        &self.client.system
+    }
+
+    fn usage(&self) -> Usage {
+        self.client.budget.usage()
+    }
+
+    async fn describe(&self, mapping: &Mapping) -> Result<Shape, ReadError> {
+        self.describe_dataset(mapping).await
+    }
+
+    async fn clock(&self) -> Result<ClockReading, ReadError> {
+        self.their_clock().await
+    }
+
+    async fn changes(&self, mapping: &Mapping, cursor: &Cursor, limit: usize) -> Result<ChangesPage, ReadError> {
+        self.changes_page(mapping, cursor, limit.max(1)).await
+    }
+
+    async fn by_keys(&self, mapping: &Mapping, keys: &[Key]) -> Result<KeyedRead, ReadError> {
+        self.read_keys(mapping, keys).await
+    }
+
+    async fn key_range(&self, _: &Mapping, _: Option<&Key>, _: usize) -> Result<KeyedRead, ReadError> {
+        Err(self.shape("an API cannot be read in the order of keys".to_owned()))
+    }
+
+    fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>> {
+        if after.is_some() {
+            let error = self.shape("an API cannot be entered at a key".to_owned());
+            return stream::iter([Err(error)]).boxed();
+        }
+        self.pages(mapping).map_ok(|records| stream::iter(records.into_iter().map(Ok))).try_flatten().boxed()
+    }
+
+    fn budget(&self) -> &Budget {
+        &self.client.budget
+    }
+
+    async fn doctor(&self, mappings: &[&Mapping]) -> Vec<Finding> {
+        self.findings(mappings).await
+    }
+}

@@ -1,0 +1,203 @@
+//! What an answer means. Pure.
+
+use std::time::Duration;
+
+use crate::config::pack::{ErrorRule, Meaning, Pack};
+use crate::model::{Moment, Raw};
+
+use super::decode::{self, Shape, text_of};
+
+/// What to make of an answer that holds no records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The login may not do this.
+    Refused(String),
+    /// What was asked for does not exist there.
+    Shape(String),
+    /// Too fast, or not now: `Retry-After` says when.
+    Throttle(String),
+    /// The system failed for the moment.
+    Failing(String),
+    /// Cannot be understood.
+    Bad(String),
+}
+
+/// The fault behind a status that is no success; `None` for a success.
+pub(super) fn by_status(pack: &Pack, status: u16, content_type: &str, body: &[u8]) -> Option<Fault> {
+    if (200..300).contains(&status) {
+        return None;
+    }
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    let said = said(text, content_type);
+    let rule = pack.errors.iter().find(|rule| applies(rule, status, text));
+    let words = |rule: Option<&ErrorRule>| words(status, said.as_deref(), rule.and_then(|rule| rule.say.as_deref()));
+    if let Some(rule) = rule {
+        return Some(fault(rule.meaning, words(Some(rule))));
+    }
+    let words = words(None);
+    Some(match status {
+        _ if pack.limit.throttle.contains(&status) => Fault::Throttle(words),
+        401 | 403 => Fault::Refused(words),
+        408 | 425 | 429 => Fault::Throttle(words),
+        400 | 404 | 405 | 410 | 413 | 414 | 422 => Fault::Shape(words),
+        500..=599 => Fault::Failing(words),
+        _ => Fault::Bad(words),
+    })
+}
+
+/// The fault behind a success without records.
+pub(super) fn without_records(pack: &Pack, status: u16, content_type: &str, text: &str) -> Fault {
+    let said = said(text, content_type);
+    let rule = pack.errors.iter().find(|rule| applies(rule, status, text));
+    let words = words(status, said.as_deref(), rule.and_then(|rule| rule.say.as_deref()));
+    match rule {
+        Some(rule) => fault(rule.meaning, words),
+        None => Fault::Bad(format!("no list of records where the pack says it is: {words}")),
+    }
+}
+
+/// The fault that an answer with records names beside them, if it does.
+pub(super) fn beside_records(rules: &[&ErrorRule], values: &[Raw], status: u16) -> Option<Fault> {
+    let hit = rules
+        .iter()
+        .zip(values)
+        .find(|(rule, value)| rule.status.is_none_or(|wanted| wanted == status) && value_fits(rule, Some(value)));
+    hit.map(|(rule, value)| {
+        fault(rule.meaning, words(status, text_of(value).map(short).as_deref(), rule.say.as_deref()))
+    })
+}
+
+fn fault(meaning: Meaning, words: String) -> Fault {
+    match meaning {
+        Meaning::Refused => Fault::Refused(words),
+        Meaning::Shape => Fault::Shape(words),
+        Meaning::Throttle => Fault::Throttle(words),
+        Meaning::Retry => Fault::Failing(words),
+    }
+}
+
+fn applies(rule: &ErrorRule, status: u16, text: &str) -> bool {
+    if rule.status.is_some_and(|wanted| wanted != status) {
+        return false;
+    }
+    let Some(path) = &rule.body else { return true };
+    let read = decode::read(text, &Shape::new([path]), &Shape::default(), &mut |_| {});
+    read.is_ok_and(|around| value_fits(rule, around.row.first()))
+}
+
+fn value_fits(rule: &ErrorRule, value: Option<&Raw>) -> bool {
+    match (&rule.eq, value) {
+        (_, None | Some(Raw::Null | Raw::Bool(false))) => false,
+        (None, Some(_)) => true,
+        (Some(wanted), Some(value)) => text_of(value).is_some_and(|found| found == *wanted),
+    }
+}
+
+/// The product's own words, the pack's and the status, on one line.
+fn words(status: u16, said: Option<&str>, pack_says: Option<&str>) -> String {
+    let mut words = format!("it answered {status}");
+    for part in [said, pack_says].into_iter().flatten() {
+        words.push_str(": ");
+        words.push_str(part);
+    }
+    words
+}
+
+const LONGEST_SAID: usize = 200;
+
+/// What a body says about its failure: `message` or `error` of a JSON object, or what kind of thing it is instead.
+fn said(text: &str, content_type: &str) -> Option<String> {
+    let start = text.trim_start();
+    if content_type.contains("html") || start.starts_with("<!") || start.starts_with("<html") {
+        return Some("an HTML page instead of JSON".to_owned());
+    }
+    if text.is_empty() {
+        return None;
+    }
+    let paths = ["message", "error.message", "error"];
+    let paths: Vec<_> = paths.iter().filter_map(|path| path.parse().ok()).collect();
+    let around = decode::read(text, &Shape::new(&paths), &Shape::default(), &mut |_| {}).ok()?;
+    around.row.iter().find_map(text_of).map(short)
+}
+
+/// On one line and not too long.
+fn short(text: String) -> String {
+    let line = |character: char| if character.is_control() { ' ' } else { character };
+    let mut short: String = text.chars().take(LONGEST_SAID).map(line).collect();
+    if text.chars().nth(LONGEST_SAID).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// How long `Retry-After` asks to wait: seconds, or a date by the clock that the same answer shows.
+pub(super) fn retry_after(value: &str, their_now: Moment) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    http_date(value).map(|until| until.since(their_now))
+}
+
+/// When the count of requests begins anew: seconds from now, or a Unix time.
+pub(super) fn reset(value: &str, their_now: Moment) -> Option<Duration> {
+    /// Numbers beyond are Unix times: as a wait it would be three years.
+    const SMALLEST_TIME: f64 = 100_000_000.0;
+    let number: f64 = value.trim().parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)?;
+    let seconds = if number < SMALLEST_TIME { number } else { number - their_now.micros() as f64 / 1e6 };
+    Duration::try_from_secs_f64(seconds.max(0.0)).ok()
+}
+
+/// `Sun, 22 Nov 2026 22:24:57 GMT` (RFC 9110, 5.6.7).
+pub(super) fn http_date(value: &str) -> Option<Moment> {
+    let time = chrono::DateTime::parse_from_rfc2822(value.trim()).ok()?;
+    Some(Moment::from(time.to_utc()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::pack::{SHIPPED, Values};
+
+    fn woocommerce() -> Pack {
+        let (_, text) = SHIPPED.iter().find(|(name, _)| *name == "woocommerce").unwrap();
+        Pack::parse(text, std::path::Path::new("woocommerce.toml"), &Values::default()).unwrap()
+    }
+
+    #[test]
+    fn waits_in_seconds_and_by_date() {
+        let now = http_date("Sun, 22 Nov 2026 22:24:57 GMT").unwrap();
+        assert_eq!(retry_after("600", now), Some(Duration::from_secs(600)));
+        assert_eq!(retry_after("Sun, 22 Nov 2026 22:25:27 GMT", now), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after("Sun, 22 Nov 2026 22:00:00 GMT", now), Some(Duration::ZERO));
+        assert_eq!(retry_after("soon", now), None);
+        assert_eq!(reset("30", now), Some(Duration::from_secs(30)));
+        assert_eq!(reset(&(now.micros() / 1_000_000 + 5).to_string(), now), Some(Duration::from_secs(5)));
+        assert_eq!(reset("-1", now), None);
+    }
+
+    #[test]
+    fn answers_mean_what_they_say() {
+        let pack = woocommerce();
+        let check = |status: u16, body: &str, expect: &str| {
+            let fault = by_status(&pack, status, "application/json", body.as_bytes()).unwrap();
+            assert!(format!("{fault:?}").starts_with(expect), "{status} {body}: {fault:?}");
+        };
+        check(
+            401,
+            r#"{"code":"woocommerce_rest_cannot_view","message":"Sorry"}"#,
+            "Refused(\"it answered 401: Sorry: the key",
+        );
+        check(401, "", "Refused");
+        check(
+            404,
+            r#"{"code":"rest_no_route","message":"No route"}"#,
+            "Shape(\"it answered 404: No route: this WooCommerce",
+        );
+        check(503, "<!DOCTYPE html><p>maintenance", "Throttle(\"it answered 503: an HTML page");
+        check(502, "<html>", "Failing(\"it answered 502: an HTML page");
+        check(429, "", "Throttle");
+        check(301, "", "Bad");
+        assert_eq!(by_status(&pack, 200, "application/json", b"[]"), None);
+    }
+}

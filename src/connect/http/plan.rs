@@ -1,0 +1,135 @@
+//! What is read for one mapping: the dataset of the pack, where the values are, which fields to ask for. Pure.
+
+use url::Url;
+
+use super::decode::Shape;
+use crate::config::pack::{JsonPath, Pack, PackEntity, PageKind, Place, Step};
+use crate::model::mapping::{Condition, Dataset, Mapping, Source, Test};
+
+/// How one mapping is read.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub entity: PackEntity,
+    /// The address of the list, without a query.
+    pub url: Url,
+    /// The sources of the mapping, then the id, then what tells that a record is gone.
+    pub record: Shape,
+    /// Slot of the id.
+    pub id: usize,
+    /// Holds for a record that counts as absent.
+    pub gone: Option<Condition>,
+    /// What stands beside the records.
+    pub outer: Outer,
+    /// The value of the pack's `fields_param`.
+    pub fields: Option<String>,
+    dataset: String,
+    sources: Vec<Source>,
+}
+
+/// What stands beside the records of an answer, by its slot.
+#[derive(Debug)]
+pub(super) struct Outer {
+    /// The values, without the records.
+    pub values: Shape,
+    /// The values and the list of records.
+    pub shape: Shape,
+    pub total: Option<usize>,
+    pub next: Option<usize>,
+    pub remaining: Option<usize>,
+    pub reset: Option<usize>,
+    /// Indices into the pack's rules, and their slots.
+    pub errors: Vec<(usize, usize)>,
+}
+
+impl Plan {
+    /// `Err` says what does not fit.
+    pub fn new(pack: &Pack, mapping: &Mapping) -> Result<Self, String> {
+        let Dataset::Table(dataset) = &mapping.dataset;
+        let entity = pack.entity(dataset).ok_or_else(|| format!("pack `{}` has no dataset `{dataset}`", pack.id))?;
+        let mut paths = paths_of(mapping)?;
+        let id = paths.len();
+        paths.push(entity.id.clone());
+        let gone = entity.gone.as_ref().map(|(path, values)| {
+            paths.push(path.clone());
+            Condition { source: paths.len() - 1, test: Test::In(values.clone()) }
+        });
+        Ok(Self {
+            entity: entity.clone(),
+            url: address(pack, entity, dataset)?,
+            record: Shape::new(&paths),
+            id,
+            gone,
+            outer: Outer::new(pack, entity),
+            fields: pack.fields_param.as_ref().map(|_| top_level(&paths)),
+            dataset: dataset.clone(),
+            sources: mapping.sources.clone(),
+        })
+    }
+
+    /// Whether the plan was made for this mapping as it is now.
+    pub fn fits(&self, mapping: &Mapping) -> bool {
+        let Dataset::Table(dataset) = &mapping.dataset;
+        *dataset == self.dataset && mapping.sources == self.sources
+    }
+
+    /// Digest of what is read and how changes are asked for.
+    pub fn fingerprint(&self) -> u64 {
+        let entity = &self.entity;
+        let text = format!("{}|{:?}|{:?}|{:?}|{:?}", self.url, entity.page, entity.since, entity.query, entity.id);
+        xxhash_rust::xxh3::xxh3_64(text.as_bytes())
+    }
+}
+
+fn paths_of(mapping: &Mapping) -> Result<Vec<JsonPath>, String> {
+    let path = |source: &Source| match source {
+        Source::Path(path) => path.parse().map_err(|error| format!("`{path}`: {error}")),
+        Source::Sql(_) => Err("`sql` is for databases".to_owned()),
+    };
+    mapping.sources.iter().map(path).collect()
+}
+
+fn address(pack: &Pack, entity: &PackEntity, dataset: &str) -> Result<Url, String> {
+    let path = entity.path.replace("{dataset}", dataset);
+    let base = pack.base.as_str().trim_end_matches('/');
+    let text = format!("{base}/{}", path.trim_start_matches('/'));
+    Url::parse(&text).map_err(|error| format!("`{text}` is not an address: {error}"))
+}
+
+/// The first names of all paths, each once.
+fn top_level(paths: &[JsonPath]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for path in paths {
+        if let Some(Step::Member(name)) = path.0.first()
+            && !names.contains(&&**name)
+        {
+            names.push(name);
+        }
+    }
+    names.join(",")
+}
+
+impl Outer {
+    fn new(pack: &Pack, entity: &PackEntity) -> Self {
+        let mut paths: Vec<JsonPath> = Vec::new();
+        let mut slot = |path: &JsonPath| {
+            paths.push(path.clone());
+            paths.len() - 1
+        };
+        let mut body = |place: Option<&Place>| match place {
+            Some(Place::Body(path)) => Some(slot(path)),
+            _ => None,
+        };
+        let total = body(entity.page.total.as_ref());
+        let next = body(match &entity.page.kind {
+            PageKind::Cursor { from, .. } | PageKind::Link { from } => Some(from),
+            PageKind::Page { .. } | PageKind::Offset { .. } => None,
+        });
+        let remaining = body(pack.limit.remaining.as_ref());
+        let reset = body(pack.limit.reset.as_ref());
+        let successes = |status: Option<u16>| status.is_none_or(|status| (200..300).contains(&status));
+        let rules = pack.errors.iter().enumerate().filter(|(_, rule)| successes(rule.status));
+        let errors = rules.filter_map(|(index, rule)| Some((index, slot(rule.body.as_ref()?)))).collect();
+        let values = Shape::new(&paths);
+        Self { shape: values.clone().with_records(&entity.items), values, total, next, remaining, reset, errors }
+    }
+}

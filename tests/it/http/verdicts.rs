@@ -1,0 +1,144 @@
+//! PostgreSQL owns the stock, WooCommerce must follow: every verdict.
+
+use plumbline::model::Verdict;
+use serde_json::json;
+
+use super::captured::Captured;
+use super::shop::WOOCOMMERCE;
+use super::woo::{KEY, SECRET, Woo};
+use crate::verdicts::pair::{Database, Product};
+use crate::world::World;
+
+struct Company {
+    erp: Database,
+    store: Woo,
+}
+
+impl Company {
+    async fn new() -> Self {
+        let company = Self { erp: Database::new(Product::Postgres).await, store: Woo::start().await };
+        company.erp.create_stock().await;
+        company
+    }
+
+    async fn world(&self, deadline: &str) -> World {
+        let config = format!(
+            r#"
+            [system.erp]
+            kind = "postgres"
+            url = "env:ERP"
+            commit_delay = "2s"
+            [system.store]
+            {WOOCOMMERCE}
+            [entity.stock]
+            key = "sku"
+            fields.sku = {{ type = "text", store = "clear" }}
+            fields.qty = {{ type = "integer", owner = "erp" }}
+            [entity.stock.in.erp]
+            dataset = "stock"
+            changed_at = "updated_at"
+            fields = {{ sku = "sku", qty = "qty" }}
+            [entity.stock.in.store]
+            dataset = "products"
+            fields = {{ sku = "sku", qty = "stock_quantity" }}
+            [[probe]]
+            entity = "stock"
+            kind = "changes"
+            schedule = "every 200ms"
+            [[slo]]
+            name = "stock"
+            entity = "stock"
+            indicator = "freshness"
+            within = "{deadline}"
+            objective = "99%"
+            window = "30d"
+            "#
+        );
+        let variables = [
+            ("ERP", self.erp.url()),
+            ("STORE", self.store.url.clone()),
+            ("KEY", KEY.to_owned()),
+            ("SECRET", SECRET.to_owned()),
+        ];
+        World::open(&config, &variables).await
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_reaches_the_store_is_a_match() {
+    let company = Company::new().await;
+    let mut world = company.world("60s").await;
+    company.erp.put("A", 3).await;
+    world.look_until_verdict("A", Verdict::InFlight).await;
+    company.store.add("products", json!({ "sku": "A", "stock_quantity": 3 }));
+    world.look_until_verdict("A", Verdict::Match).await;
+    assert_eq!(world.open_discrepancies().await, 0);
+}
+
+#[tokio::test]
+async fn what_the_store_lacks_is_missing_and_heals() {
+    let company = Company::new().await;
+    let mut world = company.world("1s").await;
+    company.erp.put("A", 3).await;
+    world.look_until_verdict("A", Verdict::Missing).await;
+    assert_eq!(world.open_discrepancies().await, 1);
+    company.store.add("products", json!({ "sku": "A", "stock_quantity": 3 }));
+    world.look_until_verdict("A", Verdict::Match).await;
+    assert_eq!(world.open_discrepancies().await, 0);
+}
+
+#[tokio::test]
+async fn what_stays_behind_is_stale() {
+    let company = Company::new().await;
+    let mut world = company.world("1s").await;
+    company.erp.put("A", 3).await;
+    company.store.add("products", json!({ "sku": "A", "stock_quantity": 3 }));
+    world.look_until_verdict("A", Verdict::Match).await;
+    company.erp.put("A", 4).await;
+    world.look_until_verdict("A", Verdict::Stale).await;
+}
+
+#[tokio::test]
+async fn what_no_owner_ever_held_is_a_mismatch() {
+    let company = Company::new().await;
+    let mut world = company.world("1s").await;
+    company.store.add("products", json!({ "sku": "A", "stock_quantity": 99 }));
+    company.erp.put("A", 4).await;
+    world.look_until_verdict("A", Verdict::Mismatch).await;
+}
+
+#[tokio::test]
+async fn what_the_store_threw_away_is_missing_again() {
+    let company = Company::new().await;
+    let mut world = company.world("1s").await;
+    let id = company.store.add("products", json!({ "sku": "A", "stock_quantity": 3 }));
+    company.erp.put("A", 3).await;
+    world.look_until_verdict("A", Verdict::Match).await;
+    company.store.trash("products", id);
+    company.erp.put("A", 4).await;
+    world.look_until_verdict("A", Verdict::Missing).await;
+}
+
+#[tokio::test]
+async fn two_products_of_one_number_are_a_duplicate() {
+    let company = Company::new().await;
+    let mut world = company.world("1s").await;
+    company.store.add("products", json!({ "sku": "A", "stock_quantity": 3 }));
+    company.store.add("products", json!({ "sku": "A", "stock_quantity": 3 }));
+    company.erp.put("A", 3).await;
+    world.look_until_verdict("A", Verdict::Duplicate).await;
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_read_is_unknown_and_never_bad() {
+    for name in
+        ["infra-503-maintenance", "infra-502-bad-gateway", "infra-200-php-warning-before-json", "error-401-no-auth"]
+    {
+        let company = Company::new().await;
+        let mut world = company.world("1s").await;
+        company.store.always(Some(Captured::read(name)));
+        company.erp.put("A", 3).await;
+        world.look_until_verdict("A", Verdict::Unknown).await;
+        assert_eq!(world.open_discrepancies().await, 0, "{name}");
+    }
+}
