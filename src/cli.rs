@@ -16,6 +16,7 @@ mod clickhouse;
 mod demo;
 mod doctor;
 mod migrate;
+mod pack;
 mod probe;
 mod serve;
 mod table;
@@ -43,6 +44,9 @@ enum Command {
     Check(ConfigFile),
     /// Look at every system: can it be reached, are the reads fast, could the login write?
     Doctor(ConfigFile),
+    /// Begin, check and try packs for systems that speak HTTP.
+    #[command(subcommand)]
+    Pack(pack::PackCommand),
     /// Bring the state database and the ledger's tables up to date.
     Migrate(ConfigFile),
     /// Serve ClickHouse's HTTP interface on loopback, with the engine inside.
@@ -148,6 +152,7 @@ fn dispatch(Arguments { log, command }: Arguments) -> Result<Exit, Failure> {
         Command::Demo(args) => demo::start(&args, &log),
         Command::Check(file) => logged().map(|()| check::run(&file.config)),
         Command::Doctor(file) => logged().and_then(|()| on_runtime(doctor::run(&file))),
+        Command::Pack(command) => logged().and_then(|()| on_runtime(pack::run(&command))),
         Command::Migrate(file) => logged().and_then(|()| on_runtime(migrate::run(&file))),
         Command::Serve(file) => logged().and_then(|()| serve::run(&file)),
         Command::Probe(args) => logged().and_then(|()| probe::run(&args)),

@@ -16,7 +16,7 @@ use crate::config::{System, SystemKind};
 use crate::model::{Interval, Key, Mapping, Moment, Record, SystemId};
 
 pub mod budget;
-mod http;
+pub mod http;
 pub mod sql;
 mod translate;
 

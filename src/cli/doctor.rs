@@ -45,7 +45,7 @@ async fn examine(config: &Config, system: &System) -> Vec<Finding> {
     }
 }
 
-fn page(findings: &[(&System, Finding)]) -> String {
+pub(super) fn page(findings: &[(&System, Finding)]) -> String {
     let rows: Vec<Vec<String>> = findings
         .iter()
         .map(|(system, finding)| {

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -40,6 +39,9 @@ pub const SHIPPED: [(&str, &str); 2] = [
     ("json-api", include_str!("../../probes/json-api.toml")),
     ("woocommerce", include_str!("../../probes/woocommerce.toml")),
 ];
+
+/// What `plumbline pack new` writes.
+pub const TEMPLATE: &str = include_str!("../../probes/template.toml");
 
 /// A checked pack, its settings filled in.
 #[derive(Debug)]
@@ -307,6 +309,16 @@ impl Pack {
         read::read(Reading::new(text, file, base_dir, &environment), values)
     }
 
+    /// The shipped pack of this name, or the one in this file, checked by itself: settings without a default get a
+    /// stand-in.
+    ///
+    /// # Errors
+    /// In words: it cannot be read, or all its problems.
+    pub fn alone(name: &str, base_dir: &Path) -> Result<Self, String> {
+        let (text, file) = text_of(name, base_dir)?;
+        Self::parse(&text, &file, &Values::default()).map_err(|problems| problems.to_string())
+    }
+
     /// The dataset of this name.
     pub fn entity(&self, dataset: &str) -> Option<&PackEntity> {
         self.entities.get(dataset).or_else(|| self.entities.get("*"))
@@ -329,6 +341,3 @@ pub(super) fn text_of(name: &str, base_dir: &Path) -> Result<(String, std::path:
     };
     Ok(((*text).to_owned(), format!("probes/{name}.toml").into()))
 }
-
-/// A pack in use, shared by the system and its mappings.
-pub type SharedPack = Arc<Pack>;

@@ -29,8 +29,11 @@ mod keys;
 mod list;
 mod plan;
 mod position;
+mod sample;
 mod schema;
 mod walk;
+
+pub use sample::{Recorded, Sampled, sample, sample_recorded, try_datasets};
 
 use client::Client;
 use plan::Plan;

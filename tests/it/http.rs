@@ -1,7 +1,12 @@
 //! Services that speak HTTP: real sockets, a store that keeps WooCommerce's observed rules, captured answers.
 
+mod any_rest;
 mod captured;
+mod hostile;
+mod over_tls;
 mod reading;
+mod recorded;
+mod served;
 mod shop;
 mod verdicts;
 mod woo;

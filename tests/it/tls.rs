@@ -19,12 +19,12 @@ use crate::engine::TestEngine;
 use crate::support::{PrivateMariadb, PrivatePostgres};
 
 /// A certificate for 127.0.0.1 with its key, readable for the server's own user, and the authority that signed it.
-struct Certificate {
+pub struct Certificate {
     dir: TempDir,
 }
 
 impl Certificate {
-    fn new(user: &str) -> Self {
+    pub fn new(user: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         run(Command::new("chmod").arg("755").arg(dir.path()));
         let openssl = |arguments: &[&str]| run(Command::new("openssl").current_dir(dir.path()).args(arguments));
@@ -44,7 +44,7 @@ impl Certificate {
         Self { dir }
     }
 
-    fn file(&self, name: &str) -> String {
+    pub fn file(&self, name: &str) -> String {
         self.dir.path().join(name).to_str().unwrap().to_owned()
     }
 }

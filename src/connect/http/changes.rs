@@ -29,7 +29,10 @@ impl HttpReader {
         let settle = plan.entity.since.as_ref().map_or(self.commit_delay, |since| since.settle.max(self.commit_delay));
         let lookback = plan.entity.since.as_ref().map_or(0, |since| micros(since.lookback));
         let now = self.client.clock.now();
-        let safe = (now.shifted(clock.offset_micros) - clock.uncertainty - settle).micros();
+        // `Date` may be a proxy's. If that runs ahead of what stamps the records, a bound by it would skip changes:
+        // the earlier of both clocks is never wrong, only further back than needed.
+        let theirs = now.shifted(clock.offset_micros) - clock.uncertainty;
+        let safe = (theirs.min(now - clock.uncertainty) - settle).micros();
         let known = Position::decode(cursor, plan.fingerprint()).map_err(|reason| self.unfit(reason))?;
         let position = known.unwrap_or(Position { fingerprint: plan.fingerprint(), settled: Some(safe), pass: None });
         let mut read =

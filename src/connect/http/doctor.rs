@@ -88,7 +88,7 @@ impl HttpReader {
     }
 }
 
-fn proven(ask: &Ask) -> String {
+pub(super) fn proven(ask: &Ask) -> String {
     match ask {
         Ask::Filter { param, max, .. } => format!("`{param}` filters; {max} keys a request"),
         Ask::At { path, .. } => format!("`{path}` finds what the list shows; one key a request"),

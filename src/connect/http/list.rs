@@ -86,7 +86,7 @@ impl HttpReader {
         Ok(page)
     }
 
-    fn address(&self, plan: &Plan, query: &[(String, String)], token: &Token) -> Result<Url, ReadError> {
+    pub(super) fn address(&self, plan: &Plan, query: &[(String, String)], token: &Token) -> Result<Url, ReadError> {
         if let (PageKind::Link { .. }, Token::Named(link)) = (&plan.entity.page.kind, token) {
             return self.linked(plan, link);
         }

@@ -32,11 +32,9 @@ impl Captured {
         Self { status, headers: lines.filter_map(header).collect(), body: bytes[end + 4..].to_vec() }
     }
 
-    /// With another value of a header.
-    pub fn with_header(mut self, name: &str, value: &str) -> Self {
-        self.headers.retain(|(known, _)| known != name);
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
+    /// The value of a header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON.

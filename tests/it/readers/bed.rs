@@ -74,6 +74,7 @@ impl Bed {
 
     pub fn system(&self) -> System {
         System {
+            pack: None,
             id: "erp".parse().unwrap(),
             kind: self.pick(SystemKind::Postgres, SystemKind::Mysql, SystemKind::Sqlite),
             url: self.url().into(),
