@@ -40,15 +40,40 @@ fn read_one(entry: &Entry<'_>, around: &Surroundings<'_>) -> Option<ReadChildren
     }
     let section = entry.node.section(&KEYS)?;
     let mut sources = Sources::default();
+    let (dataset, parent) = if around.documents {
+        (section.need("dataset").and_then(within), refuse_parent(&section))
+    } else {
+        (section.need("dataset").and_then(dataset), section.need("parent").and_then(|node| sources.path(node)))
+    };
     Some(ReadChildren {
         name: entry.name.to_owned(),
-        dataset: section.need("dataset").and_then(dataset),
-        parent: section.need("parent").and_then(|node| sources.path(node)),
+        dataset,
+        parent,
         changed_at: section.get("changed_at").and_then(|node| read_stamp(node, around, &mut sources)),
         scope: section.get("scope").map_or_else(Vec::new, |node| condition::read_all(node, &mut sources)),
-        bumps_parent: section.or("bumps_parent", false),
+        // A document is saved as a whole, unless its pack knows better.
+        bumps_parent: section.or("bumps_parent", around.documents),
         sources,
     })
+}
+
+/// A list inside the record's document.
+fn within(node: Node<'_>) -> Option<Dataset> {
+    let path = node.name()?;
+    match path.parse::<super::pack::JsonPath>() {
+        Ok(parsed) if parsed.0.iter().all(|step| matches!(step, super::pack::Step::Member(_))) => {
+            Some(Dataset::Within(path.to_owned()))
+        }
+        _ => node.refuse(format!("`{path}` must be the path of a list in the record, such as `line_items`")),
+    }
+}
+
+/// What stands inside its parent need not name it.
+fn refuse_parent(section: &Section<'_>) -> Option<usize> {
+    match section.get("parent") {
+        Some(node) => node.refuse("children inside a document have no `parent`"),
+        None => Some(0),
+    }
 }
 
 /// The children that a path such as `lines[].qty` names, and the rest of it; `None` for a path of the record itself.
@@ -85,7 +110,9 @@ pub(super) fn finish(
     if read.is_empty() {
         return Some(Vec::new());
     }
-    let Some(refers_to) = native.or_else(|| only_key_column(key, fields)) else {
+    let within = |read: &ReadChildren| matches!(read.dataset, Some(Dataset::Within(_)));
+    let inside = read.iter().any(within).then_some(0);
+    let Some(refers_to) = inside.or(native).or_else(|| only_key_column(key, fields)) else {
         let message = "children refer to `native`, or to a key of one column; this mapping has neither";
         section.reading.problem_with_hint(section.at, message, "add `native`, the column that `parent` refers to");
         return None;

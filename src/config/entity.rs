@@ -109,9 +109,9 @@ fn read_mappings(
         }
         let Some(system) = entry.parsed_name::<SystemId>() else { continue };
         let zone = systems.read.get(&system).map_or(chrono_tz::UTC, |system| system.time_zone);
-        let around = Surroundings { entity: id, fields, key, zone, systems: systems.names };
-        let Some(section) = entry.node.section(&mapping::KEYS) else { continue };
         let pack = systems.read.get(&system).and_then(|system| system.pack.as_deref());
+        let around = Surroundings { entity: id, fields, key, zone, systems: systems.names, documents: pack.is_some() };
+        let Some(section) = entry.node.section(&mapping::KEYS) else { continue };
         if let Some(mut mapping) = mapping::read(system.clone(), &section, &around) {
             if let Some(pack) = pack {
                 pack::complete(&section, &mut mapping, pack);

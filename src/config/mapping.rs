@@ -79,6 +79,8 @@ pub(super) struct Surroundings<'e> {
     pub zone: chrono_tz::Tz,
     /// All systems that are named.
     pub systems: &'e [&'e str],
+    /// Records are documents that hold their children.
+    pub documents: bool,
 }
 
 impl Surroundings<'_> {

@@ -68,8 +68,19 @@ pub struct Mapping {
 /// Where records are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dataset {
-    /// A table or view, as `name` or `schema.name`.
+    /// A table or view, as `name` or `schema.name`; of an API, a dataset of its pack.
     Table(String),
+    /// A list inside the record's own document, by its path. Only for children.
+    Within(String),
+}
+
+impl Dataset {
+    /// Its name or path.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Table(name) | Self::Within(name) => name,
+        }
+    }
 }
 
 /// One thing a reader selects.

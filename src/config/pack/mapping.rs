@@ -3,11 +3,11 @@
 use super::{JsonPath, Pack, PackEntity, Step};
 use crate::config::problems::suggestion;
 use crate::config::section::Section;
-use crate::model::mapping::{Dataset, Mapping, Origin, Source, Stamp};
+use crate::model::mapping::{Mapping, Origin, Source, Stamp};
 
 /// Fills in what the pack knows (the stamp, the record's own address) and reports what it cannot read.
 pub(in crate::config) fn complete(section: &Section<'_>, mapping: &mut Mapping, pack: &Pack) {
-    let Dataset::Table(dataset) = &mapping.dataset;
+    let dataset = mapping.dataset.name();
     let Some(entity) = pack.entity(dataset) else {
         let known = pack.entities.keys().map(String::as_str);
         let at = section.get("dataset").map_or(section.at, |node| node.at());
@@ -16,6 +16,9 @@ pub(in crate::config) fn complete(section: &Section<'_>, mapping: &mut Mapping, 
     };
     refuse_paths(section, mapping, entity);
     refuse_key(section, mapping, entity);
+    let is_blind = |path: &str| entity.blind.iter().any(|blind| blind == path);
+    let blind = mapping.children.iter_mut().filter(|children| is_blind(children.dataset.name()));
+    blind.for_each(|children| children.bumps_parent = false);
     if mapping.changed_at.is_none()
         && let Some(path) = &entity.changed_at
     {
@@ -36,6 +39,12 @@ fn index(mapping: &mut Mapping, path: &str) -> usize {
 }
 
 fn refuse_paths(section: &Section<'_>, mapping: &Mapping, entity: &PackEntity) {
+    let inner = mapping.children.iter().flat_map(|children| &children.sources);
+    for path in inner.filter_map(|source| if let Source::Path(path) = source { Some(path) } else { None }) {
+        if let Err(error) = path.parse::<JsonPath>() {
+            section.reading.problem(section.at, format!("`{path}`: {error}"));
+        }
+    }
     for source in &mapping.sources {
         let Source::Path(path) = source else {
             section.reading.problem(section.at, "`sql` is for databases; a pack reads paths");

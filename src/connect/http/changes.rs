@@ -35,6 +35,7 @@ impl HttpReader {
         let safe = (theirs.min(now - clock.uncertainty) - settle).micros();
         let known = Position::decode(cursor, plan.fingerprint()).map_err(|reason| self.unfit(reason))?;
         let position = known.unwrap_or(Position { fingerprint: plan.fingerprint(), settled: Some(safe), pass: None });
+        let set_back = position.pass.is_none() && position.is_set_back_by(safe);
         let mut read =
             Read { records: Vec::new(), window: Interval::new(now, now), pass: position.pass(safe, lookback) };
         let complete = self.read_pass(mapping, &plan, &mut read, limit).await?;
@@ -50,6 +51,8 @@ impl HttpReader {
             watermark: complete.then(|| on_our_timeline(&clock, read.pass.covers)),
             complete,
             window: read.window,
+            clock: Some(clock),
+            set_back,
         })
     }
 

@@ -81,7 +81,7 @@ fn applies(rule: &ErrorRule, status: u16, text: &str) -> bool {
         return false;
     }
     let Some(path) = &rule.body else { return true };
-    let read = decode::read(text, &Shape::new([path]), &Shape::default(), &mut |_| {});
+    let read = decode::read(text, &Shape::new([path]), &Shape::default(), &mut |_, _| {});
     read.is_ok_and(|around| value_fits(rule, around.row.first()))
 }
 
@@ -116,7 +116,7 @@ fn said(text: &str, content_type: &str) -> Option<String> {
     }
     let paths = ["message", "error.message", "error"];
     let paths: Vec<_> = paths.iter().filter_map(|path| path.parse().ok()).collect();
-    let around = decode::read(text, &Shape::new(&paths), &Shape::default(), &mut |_| {}).ok()?;
+    let around = decode::read(text, &Shape::new(&paths), &Shape::default(), &mut |_, _| {}).ok()?;
     around.row.iter().find_map(text_of).map(short)
 }
 

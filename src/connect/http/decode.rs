@@ -16,7 +16,11 @@ use crate::model::{Number, Raw, RawRow};
 pub(super) struct Shape {
     root: Branch,
     width: usize,
+    lists: usize,
 }
+
+/// The rows of a record's inner lists, by the number of the list.
+pub(super) type Inner = [Vec<RawRow>];
 
 /// What is taken below one place of a document.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +34,8 @@ struct Branch {
     records: bool,
     /// The only record is here.
     record: bool,
+    /// An inner list of the record is here: its number and the shape of its elements.
+    list: Option<(usize, Box<Shape>)>,
 }
 
 impl Shape {
@@ -41,6 +47,13 @@ impl Shape {
             shape.width += 1;
         }
         shape
+    }
+
+    /// Adds an inner list of the record.
+    pub fn with_list(mut self, path: &JsonPath, elements: Self) -> Self {
+        self.root.at(&path.0).list = Some((self.lists, Box::new(elements)));
+        self.lists += 1;
+        self
     }
 
     /// Says where the records are.
@@ -103,12 +116,12 @@ pub(super) fn read(
     text: &str,
     outer: &Shape,
     record: &Shape,
-    on_row: &mut dyn FnMut(&mut RawRow),
+    on_row: &mut dyn FnMut(&mut RawRow, &mut Inner),
 ) -> Result<Around, NotReadable> {
     let mut row = vec![Raw::Null; outer.width];
     let mut records = Records { shape: record, on_row, found: false };
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let take = Take { branch: &outer.root, row: &mut row, records: Some(&mut records) };
+    let take = Take { branch: &outer.root, row: &mut row, inner: &mut [], records: Some(&mut records) };
     take.deserialize(&mut deserializer).and_then(|()| deserializer.end()).map_err(|error| not_readable(&error))?;
     Ok(Around { row, has_records: records.found })
 }
@@ -123,18 +136,36 @@ fn not_readable(error: &serde_json::Error) -> NotReadable {
 
 struct Records<'r> {
     shape: &'r Shape,
-    on_row: &'r mut dyn FnMut(&mut RawRow),
+    on_row: &'r mut dyn FnMut(&mut RawRow, &mut Inner),
     found: bool,
 }
 
 impl Records<'_> {
+    /// Takes a list of records.
+    fn take<'de, A: SeqAccess<'de>>(&mut self, mut list: A) -> Result<(), A::Error> {
+        self.found = true;
+        let mut row = vec![Raw::Null; self.shape.width];
+        let mut inner = vec![Vec::new(); self.shape.lists];
+        loop {
+            let take = Take { branch: &self.shape.root, row: &mut row, inner: &mut inner, records: None };
+            if list.next_element_seed(take)?.is_none() {
+                return Ok(());
+            }
+            (self.on_row)(&mut row, &mut inner);
+            row.clear();
+            row.resize(self.shape.width, Raw::Null);
+            inner.iter_mut().for_each(Vec::clear);
+        }
+    }
+
     /// Takes the only record.
     fn only(&mut self, text: &str) -> Result<(), serde_json::Error> {
         let mut row = vec![Raw::Null; self.shape.width];
-        let take = Take { branch: &self.shape.root, row: &mut row, records: None };
+        let mut inner = vec![Vec::new(); self.shape.lists];
+        let take = Take { branch: &self.shape.root, row: &mut row, inner: &mut inner, records: None };
         take.deserialize(&mut serde_json::Deserializer::from_str(text))?;
         self.found = true;
-        (self.on_row)(&mut row);
+        (self.on_row)(&mut row, &mut inner);
         Ok(())
     }
 }
@@ -143,6 +174,7 @@ impl Records<'_> {
 struct Take<'t, 'r> {
     branch: &'t Branch,
     row: &'t mut [Raw],
+    inner: &'t mut Inner,
     records: Option<&'t mut Records<'r>>,
 }
 
@@ -161,14 +193,14 @@ impl<'de> DeserializeSeed<'de> for Take<'_, '_> {
         if let Some(records) = records.as_deref_mut().filter(|_| self.branch.record && text.starts_with('{')) {
             records.only(text).map_err(serde::de::Error::custom)?;
         }
-        if !self.branch.members.is_empty() || self.branch.records {
+        if !self.branch.members.is_empty() || self.branch.records || self.branch.list.is_some() {
             let below = Branch { slots: Vec::new(), picks: Vec::new(), record: false, ..self.branch.clone() };
-            let take = Take { branch: &below, row: self.row, records };
+            let take = Take { branch: &below, row: self.row, inner: self.inner, records };
             take.deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(serde::de::Error::custom)?;
         }
         for (member, value, then) in &self.branch.picks {
             if let Some(element) = pick(text, member, value) {
-                let take = Take { branch: then, row: self.row, records: None };
+                let take = Take { branch: then, row: self.row, inner: &mut [], records: None };
                 take.deserialize(&mut serde_json::Deserializer::from_str(element)).map_err(serde::de::Error::custom)?;
             }
         }
@@ -183,7 +215,7 @@ fn pick<'t>(text: &'t str, member: &str, value: &str) -> Option<&'t str> {
     let shape = Shape::new([&path]);
     elements.into_iter().map(RawValue::get).find(|element| {
         let mut row = [Raw::Null];
-        let take = Take { branch: &shape.root, row: &mut row, records: None };
+        let take = Take { branch: &shape.root, row: &mut row, inner: &mut [], records: None };
         let read = take.deserialize(&mut serde_json::Deserializer::from_str(element));
         read.is_ok() && text_of(&row[0]).is_some_and(|found| found == value)
     })
@@ -202,7 +234,7 @@ impl<'de> Visitor<'de> for Take<'_, '_> {
                 Some(index) => {
                     let branch = &self.branch.members[index].1;
                     let records = self.records.as_deref_mut();
-                    map.next_value_seed(Take { branch, row: self.row, records })?;
+                    map.next_value_seed(Take { branch, row: self.row, inner: self.inner, records })?;
                 }
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
@@ -211,18 +243,22 @@ impl<'de> Visitor<'de> for Take<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let Some(records) = self.records.filter(|_| self.branch.records) else {
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-            return Ok(());
-        };
-        records.found = true;
-        let shape = records.shape;
-        let mut row = vec![Raw::Null; shape.width];
-        while list.next_element_seed(Take { branch: &shape.root, row: &mut row, records: None })?.is_some() {
-            (records.on_row)(&mut row);
-            row.clear();
-            row.resize(shape.width, Raw::Null);
+        if let Some(records) = self.records.filter(|_| self.branch.records) {
+            return records.take(list);
         }
+        if let Some((number, shape)) = &self.branch.list {
+            loop {
+                let mut row = vec![Raw::Null; shape.width];
+                let take = Take { branch: &shape.root, row: &mut row, inner: &mut [], records: None };
+                if list.next_element_seed(take)?.is_none() {
+                    return Ok(());
+                }
+                if let Some(rows) = self.inner.get_mut(*number) {
+                    rows.push(row);
+                }
+            }
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
         Ok(())
     }
 
@@ -327,7 +363,7 @@ mod tests {
         let paths: Vec<JsonPath> = paths.iter().map(|path| path.parse().unwrap()).collect();
         let outer = Shape::default().with_records(&items.parse().unwrap());
         let mut rows = Vec::new();
-        read(text, &outer, &Shape::new(&paths), &mut |row| rows.push(row.clone()))?;
+        read(text, &outer, &Shape::new(&paths), &mut |row, _| rows.push(row.clone()))?;
         Ok(rows)
     }
 
@@ -381,10 +417,25 @@ mod tests {
         let outer = Shape::new(&paths).with_records(&"data".parse().unwrap());
         let mut count = 0;
         let text = r#"{"next":"abc","data":[{},{}],"meta":{"total":7}}"#;
-        let around = read(text, &outer, &Shape::default(), &mut |_| count += 1).unwrap();
+        let around = read(text, &outer, &Shape::default(), &mut |_, _| count += 1).unwrap();
         assert_eq!((around.row, around.has_records, count), (vec![Raw::Int(7), Raw::Text("abc".into())], true, 2));
-        let around = read(r#"{"error":"x"}"#, &outer, &Shape::default(), &mut |_| count += 1).unwrap();
+        let around = read(r#"{"error":"x"}"#, &outer, &Shape::default(), &mut |_, _| count += 1).unwrap();
         assert!(!around.has_records);
+    }
+
+    #[test]
+    fn inner_lists_come_with_their_record() {
+        let path = |text: &str| text.parse::<JsonPath>().unwrap();
+        let lines = Shape::new([&path("qty"), &path("sku")]);
+        let record = Shape::new([&path("id"), &path("lines")]).with_list(&path("lines"), lines);
+        let text = r#"[{"id":1,"lines":[{"qty":2,"sku":"A"},{"qty":3}]},{"id":2},{"id":3,"lines":[{"qty":4}]}]"#;
+        let mut found = Vec::new();
+        let outer = Shape::default().with_records(&path(""));
+        read(text, &outer, &record, &mut |_, inner| {
+            found.push(inner[0].iter().map(|row| row[0].clone()).collect::<Vec<_>>());
+        })
+        .unwrap();
+        assert_eq!(found, [vec![Raw::Int(2), Raw::Int(3)], vec![], vec![Raw::Int(4)]]);
     }
 
     #[test]
@@ -393,7 +444,7 @@ mod tests {
         let mut found = Vec::new();
         for (text, item) in [(r#"{"id":1}"#, ""), (r#"{"data":{"id":2},"error":null}"#, "data"), ("[]", "")] {
             let outer = Shape::new([&"error".parse().unwrap()]).with_record(&item.parse().unwrap());
-            let around = read(text, &outer, &Shape::new([&id]), &mut |row| found.push(row[0].clone())).unwrap();
+            let around = read(text, &outer, &Shape::new([&id]), &mut |row, _| found.push(row[0].clone())).unwrap();
             assert_eq!(around.has_records, text != "[]");
         }
         assert_eq!(found, [Raw::Int(1), Raw::Int(2)]);

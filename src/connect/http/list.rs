@@ -70,12 +70,9 @@ impl HttpReader {
             facts: Facts::default(),
             window: Interval::new(answer.sent, answer.answered),
         };
-        let mut on_row = |row: &mut Vec<Raw>| {
+        let mut on_row = |row: &mut Vec<Raw>, inner: &mut decode::Inner| {
             page.ids.push(row[plan.id].clone());
-            let is_gone = plan.gone.as_ref().is_some_and(|gone| gone.holds(row));
-            let mut record = mapping.record(row);
-            record.in_scope &= !is_gone;
-            page.records.push(record);
+            page.records.push(plan.record_of(mapping, row, inner));
         };
         let around = decode::read(&answer.text, outer, &plan.record, &mut on_row)
             .map_err(|error| self.not_readable(answer, &error.0))?;

@@ -2,9 +2,10 @@
 
 use url::Url;
 
-use super::decode::Shape;
+use super::decode::{Inner, Shape};
 use crate::config::pack::{JsonPath, Pack, PackEntity, PageKind, Place, Step};
-use crate::model::mapping::{Condition, Dataset, Mapping, Source, Test};
+use crate::model::mapping::{Children, Condition, Folded, Mapping, Source, Test};
+use crate::model::{Raw, Record};
 
 /// How one mapping is read.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(super) struct Plan {
     pub fields: Option<String>,
     dataset: String,
     sources: Vec<Source>,
+    children: Vec<Children>,
 }
 
 /// What stands beside the records of an answer, by its slot.
@@ -44,32 +46,49 @@ pub(super) struct Outer {
 impl Plan {
     /// `Err` says what does not fit.
     pub fn new(pack: &Pack, mapping: &Mapping) -> Result<Self, String> {
-        let Dataset::Table(dataset) = &mapping.dataset;
+        let dataset = mapping.dataset.name();
         let entity = pack.entity(dataset).ok_or_else(|| format!("pack `{}` has no dataset `{dataset}`", pack.id))?;
-        let mut paths = paths_of(mapping)?;
+        let mut paths = paths_of(&mapping.sources)?;
         let id = paths.len();
         paths.push(entity.id.clone());
         let gone = entity.gone.as_ref().map(|(path, values)| {
             paths.push(path.clone());
             Condition { source: paths.len() - 1, test: Test::In(values.clone()) }
         });
+        let mut record = Shape::new(&paths);
+        let mut lists = Vec::new();
+        for children in &mapping.children {
+            let name = children.dataset.name();
+            let path: JsonPath = name.parse().map_err(|error| format!("`{name}`: {error}"))?;
+            record = record.with_list(&path, Shape::new(&paths_of(&children.sources)?));
+            lists.push(path);
+        }
+        paths.append(&mut lists);
         Ok(Self {
             entity: entity.clone(),
             url: address(pack, entity, dataset)?,
-            record: Shape::new(&paths),
+            record,
             id,
             gone,
             outer: Outer::new(pack, entity),
             fields: pack.fields_param.as_ref().map(|_| top_level(&paths)),
-            dataset: dataset.clone(),
+            dataset: dataset.to_owned(),
             sources: mapping.sources.clone(),
+            children: mapping.children.clone(),
         })
+    }
+
+    /// The record that a row and its inner lists are.
+    pub fn record_of(&self, mapping: &Mapping, row: &mut [Raw], inner: &Inner) -> Record {
+        let is_gone = self.gone.as_ref().is_some_and(|gone| gone.holds(row));
+        let mut record = mapping.record_with(row, folded(mapping, inner));
+        record.in_scope &= !is_gone;
+        record
     }
 
     /// Whether the plan was made for this mapping as it is now.
     pub fn fits(&self, mapping: &Mapping) -> bool {
-        let Dataset::Table(dataset) = &mapping.dataset;
-        *dataset == self.dataset && mapping.sources == self.sources
+        mapping.dataset.name() == self.dataset && mapping.sources == self.sources && mapping.children == self.children
     }
 
     /// Digest of what is read and how changes are asked for.
@@ -80,12 +99,22 @@ impl Plan {
     }
 }
 
-fn paths_of(mapping: &Mapping) -> Result<Vec<JsonPath>, String> {
+fn folded(mapping: &Mapping, inner: &Inner) -> Folded {
+    let mut folded = mapping.no_children();
+    for (number, rows) in inner.iter().enumerate() {
+        for row in rows {
+            folded.add(mapping, number, row);
+        }
+    }
+    folded
+}
+
+fn paths_of(sources: &[Source]) -> Result<Vec<JsonPath>, String> {
     let path = |source: &Source| match source {
         Source::Path(path) => path.parse().map_err(|error| format!("`{path}`: {error}")),
         Source::Sql(_) => Err("`sql` is for databases".to_owned()),
     };
-    mapping.sources.iter().map(path).collect()
+    sources.iter().map(path).collect()
 }
 
 fn address(pack: &Pack, entity: &PackEntity, dataset: &str) -> Result<Url, String> {

@@ -12,6 +12,12 @@ use crate::connect::sql::position::BEGINNING;
 /// The first byte of a cursor; databases have 1.
 const FORMAT: u8 = 2;
 
+/// Their clock is known to a second or two; a step beyond this is one that somebody made.
+const SMALL_STEP_MICROS: i64 = 10_000_000;
+
+/// How long before we notice a clock may have been set back.
+const UNWATCHED_MICROS: i64 = 3_600_000_000;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Position {
     /// Digest of what is read and how.
@@ -56,12 +62,20 @@ impl Position {
         Ok(Some(position))
     }
 
-    /// The pass under way, or one that begins now. Their clock may have been set back (or is only known to a
-    /// second): a pass then begins where it is safe.
+    /// Whether their clock was set back since the last pass: more than it is known to.
+    pub fn is_set_back_by(&self, safe: i64) -> bool {
+        self.settled.is_some_and(|settled| settled.saturating_sub(safe) > SMALL_STEP_MICROS)
+    }
+
+    /// The pass under way, or one that begins now. If their clock was set back, what was written since carries stamps
+    /// that were read already: the pass then begins well before it.
     pub fn pass(&self, safe: i64, lookback: i64) -> Pass {
+        let set_back = self.is_set_back_by(safe);
+        let margin = if set_back { UNWATCHED_MICROS } else { 0 };
+        let covers = if set_back { safe } else { safe.max(self.settled.unwrap_or(i64::MIN)) };
         self.pass.clone().unwrap_or_else(|| Pass {
-            covers: safe.max(self.settled.unwrap_or(i64::MIN)),
-            bound: self.settled.map(|settled| settled.min(safe).saturating_sub(lookback)),
+            covers,
+            bound: self.settled.map(|settled| settled.min(safe).saturating_sub(lookback).saturating_sub(margin)),
             part: 0,
             halt: None,
             restarts: 0,
@@ -90,6 +104,9 @@ mod tests {
     fn a_pass_begins_at_what_is_settled_and_safe() {
         let at = |settled, safe| Position { fingerprint: 0, settled: Some(settled), pass: None }.pass(safe, 2);
         assert_eq!((at(10, 20).bound, at(10, 20).covers), (Some(8), 20));
-        assert_eq!((at(10, 5).bound, at(10, 5).covers), (Some(3), 10), "their clock was set back");
+        assert_eq!((at(10, 5).bound, at(10, 5).covers), (Some(3), 10), "their clock is known to a second");
+        let second = 1_000_000;
+        let back = at(8_000 * second, 7_000 * second);
+        assert_eq!((back.bound, back.covers), (Some(3_400 * second - 2), 7_000 * second), "it was set back");
     }
 }

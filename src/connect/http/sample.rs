@@ -69,9 +69,9 @@ impl<'m> Recorded<'m> {
     /// In words, what of the answer does not fit. Records may have been handed over by then.
     pub fn read(&self, body: &str, mut on_record: impl FnMut(Record)) -> Result<usize, String> {
         let mut count = 0;
-        let mut on_row = |row: &mut Vec<Raw>| {
+        let mut on_row = |row: &mut Vec<Raw>, inner: &mut decode::Inner| {
             count += 1;
-            on_record(self.mapping.record(row));
+            on_record(self.plan.record_of(self.mapping, row, inner));
         };
         let plan = &self.plan;
         let around = decode::read(body, &plan.outer.shape, &plan.record, &mut on_row).map_err(|error| error.0)?;
@@ -90,9 +90,9 @@ fn body_of(answer: &str) -> &str {
 
 fn sampled(plan: &Plan, mapping: &Mapping, text: &str, limit: usize) -> Result<Vec<Sampled>, String> {
     let mut samples = Vec::new();
-    let mut on_row = |row: &mut Vec<Raw>| {
+    let mut on_row = |row: &mut Vec<Raw>, inner: &mut decode::Inner| {
         if samples.len() < limit {
-            samples.push(one(plan, mapping, row));
+            samples.push(one(plan, mapping, row, inner));
         }
     };
     let around = decode::read(text, &plan.outer.shape, &plan.record, &mut on_row).map_err(|error| error.0)?;
@@ -105,7 +105,7 @@ fn sampled(plan: &Plan, mapping: &Mapping, text: &str, limit: usize) -> Result<V
         Ask::Filter { .. } => None,
     });
     let shape = Shape::default().with_record(&item.unwrap_or_default());
-    let mut on_row = |row: &mut Vec<Raw>| samples.push(one(plan, mapping, row));
+    let mut on_row = |row: &mut Vec<Raw>, inner: &mut decode::Inner| samples.push(one(plan, mapping, row, inner));
     let around = decode::read(text, &shape, &plan.record, &mut on_row).map_err(|error| error.0)?;
     if around.has_records {
         return Ok(samples);
@@ -113,15 +113,16 @@ fn sampled(plan: &Plan, mapping: &Mapping, text: &str, limit: usize) -> Result<V
     Err(format!("there is no list of records at `{}`, and no single record", plan.entity.items))
 }
 
-fn one(plan: &Plan, mapping: &Mapping, row: &mut Vec<Raw>) -> Sampled {
+fn one(plan: &Plan, mapping: &Mapping, row: &mut [Raw], inner: &decode::Inner) -> Sampled {
     let name = |source: &Source| match source {
         Source::Path(text) | Source::Sql(text) => text.clone(),
     };
-    let raw = mapping.sources.iter().zip(row.iter()).map(|(source, raw)| (name(source), shown(raw))).collect();
-    let is_gone = plan.gone.as_ref().is_some_and(|gone| gone.holds(row));
-    let mut record = mapping.record(row);
-    record.in_scope &= !is_gone;
-    Sampled { raw, record }
+    let mut raw: Vec<(String, String)> =
+        mapping.sources.iter().zip(row.iter()).map(|(source, raw)| (name(source), shown(raw))).collect();
+    for (children, rows) in mapping.children.iter().zip(inner) {
+        raw.push((format!("{}[]", children.dataset.name()), format!("{} elements", rows.len())));
+    }
+    Sampled { raw, record: plan.record_of(mapping, row, inner) }
 }
 
 /// A raw value as JSON would write it.
@@ -170,6 +171,7 @@ fn bare(system: &SystemId, dataset: &str, changed_at: Option<&str>) -> Result<Ma
         version: None,
         source_version: None,
         scope: Vec::new(),
+        children: Vec::new(),
         fields: Vec::new(),
         via: Vec::new(),
     })

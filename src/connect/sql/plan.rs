@@ -65,7 +65,7 @@ pub(super) enum Order {
 
 /// The table's name as the mapping gives it.
 pub(super) fn table_name(dataset: &Dataset) -> &str {
-    let Dataset::Table(name) = dataset;
+    let name = dataset.name();
     name
 }
 

@@ -158,3 +158,47 @@ async fn a_filter_that_filters_nothing_is_noticed() {
     let error = shop.by_skus(&["A"]).await.unwrap_err();
     assert!(matches!(&error, ReadError::Shape { reason, .. } if reason.contains("ignores `sku`")), "{error}");
 }
+
+#[tokio::test]
+async fn what_is_deleted_for_good_is_absent_when_looked_at() {
+    let store = Woo::start().await;
+    let id = store.add("products", json!({ "sku": "A" }));
+    let shop = Shop::new(&store.url);
+    assert_eq!(shop.by_skus(&["A"]).await.unwrap().len(), 1);
+    store.delete("products", id);
+    assert_eq!(shop.by_skus(&["A"]).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_date_that_is_off_loses_no_change() {
+    for hours in [-2, 2] {
+        let store = Woo::start().await;
+        // Only the proxy's clock is off; what stamps the records is right.
+        store.set_clock_off_by(chrono::TimeDelta::hours(hours));
+        let shop = Shop::new(&store.url);
+        let begun = shop.reader.changes(&shop.mapping, &Cursor::default(), 100).await.unwrap();
+        store.add("products", json!({ "sku": "NEW" }));
+        let page = shop.reader.changes(&shop.mapping, &begun.next, 100).await.unwrap();
+        assert_eq!(skus(&page), ["NEW"], "{hours}");
+        let clock = shop.reader.clock().await.unwrap();
+        assert!((clock.offset_micros - hours * 3_600_000_000).abs() < 3_000_000, "{clock:?}");
+        assert!(clock.uncertainty >= std::time::Duration::from_secs(1));
+    }
+}
+
+#[tokio::test]
+async fn bounds_are_sent_in_utc_without_saying_so() {
+    let store = Woo::start().await;
+    let shop = Shop::new(&store.url);
+    shop.reader.changes(&shop.mapping, &Cursor::default(), 100).await.unwrap();
+    let asked = store.take_requests();
+    let bounded: Vec<_> = asked.iter().filter(|request| request.contains("modified_after=")).collect();
+    assert!(bounded.len() >= 3, "proof, list and trash: {asked:?}");
+    for request in bounded {
+        let query = request.split_once('?').unwrap().1;
+        let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let bound = &pairs.iter().find(|(name, _)| name == "modified_after").unwrap().1;
+        assert!(bound.parse::<chrono::NaiveDateTime>().is_ok(), "{bound}");
+        assert!(request.contains("dates_are_gmt=true"), "{request}");
+    }
+}

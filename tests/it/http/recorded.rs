@@ -160,3 +160,29 @@ fn other_datasets_are_read_too() {
     // Of four ids one does not exist: it is left out without a word.
     assert_eq!(records(&thing("products", "", ""), "products-include").len(), 3);
 }
+
+#[test]
+fn lines_and_refunds_of_an_order_are_its_children() {
+    let fields =
+        "fields.pieces = \"integer\"\nfields.skus = \"json\"\nfields.refunded = \"money\"\nfields.lines = \"integer\"";
+    let mapped = r#"
+        children.lines = { dataset = "line_items" }
+        children.refunds = { dataset = "refunds" }
+        fields.pieces = { path = "lines[].quantity", agg = "sum" }
+        fields.skus = { path = "lines[].sku", agg = "list" }
+        fields.refunded = { path = "refunds[].total", agg = "sum", currency = { path = "currency" } }
+        fields.lines = { path = "lines[]", agg = "count" }
+    "#;
+    let config = thing("orders", fields, mapped);
+    let order = &records(&config, "order-two-refunds")[0];
+    assert_eq!(field(order, 1), "5");
+    assert_eq!(field(order, 2), r#"["SKU-0001","SKU-0148"]"#);
+    assert!(field(order, 3).starts_with("-1.5"), "{}", field(order, 3));
+    assert_eq!(field(order, 4), "2");
+    let none = &records(&config, "order-single")[0];
+    assert!(field(none, 3).starts_with('0'), "no refunds: {}", field(none, 3));
+    let store: SystemId = "store".parse().unwrap();
+    let entity: EntityId = "thing".parse().unwrap();
+    let children = &config.entities[&entity].mappings[&store].children;
+    assert_eq!(children.iter().map(|children| children.bumps_parent).collect::<Vec<_>>(), [true, false]);
+}
