@@ -272,6 +272,54 @@ mod tests {
         assert_eq!(refused.unwrap().reason_code(), "budget");
     }
 
+    /// Requests that fifty probes send within `seconds`, each asking again 20 ms after its turn.
+    fn sent_by_fifty(budget: &Budget, seconds: u64) -> f64 {
+        let began = Instant::now();
+        let end = began + Duration::from_secs(seconds);
+        let mut asking: std::collections::BinaryHeap<_> = (0..50).map(|_| std::cmp::Reverse(began)).collect();
+        let mut sent = 0.0;
+        while let Some(std::cmp::Reverse(now)) = asking.pop().filter(|asking| asking.0 < end) {
+            let turn = now + budget.take_turn(now).unwrap();
+            sent += f64::from(u8::from(turn < end));
+            asking.push(std::cmp::Reverse(turn + Duration::from_millis(20)));
+        }
+        sent
+    }
+
+    #[test]
+    fn fifty_probes_keep_the_budget_within_two_percent() {
+        for rate in [1.0, 7.5, 50.0, 400.0] {
+            let sent = sent_by_fifty(&budget(rate, 50), 200);
+            let share = sent / (rate * 200.0);
+            assert!((0.98..=1.02).contains(&share), "{rate}: {share}");
+        }
+    }
+
+    #[test]
+    fn too_fast_halves_the_rate_and_answers_restore_it() {
+        let budget = budget(100.0, 50);
+        budget.slow_down();
+        let sent = sent_by_fifty(&budget, 200);
+        assert!((0.98..=1.02).contains(&(sent / 10_000.0)), "{sent}");
+        (0..24).for_each(|_| budget.speed_up());
+        assert!(budget.share() < 1.0);
+        (0..10).for_each(|_| budget.speed_up());
+        assert!((budget.share() - 1.0).abs() < f64::EPSILON, "never faster than configured");
+        (0..100).for_each(|_| budget.slow_down());
+        assert!(budget.share() > 0.01, "never quite stopped");
+    }
+
+    #[test]
+    fn a_pause_is_kept_by_everyone_and_bounded() {
+        let budget = budget(100.0, 50);
+        budget.hold_for(Duration::from_secs(30));
+        let waits: Vec<_> = (0..3).map(|_| budget.take_turn(Instant::now()).unwrap().as_secs()).collect();
+        assert!(waits.iter().all(|wait| (29..=30).contains(wait)), "{waits:?}");
+        budget.hold_for(Duration::from_secs(u64::MAX));
+        assert_eq!(budget.take_turn(Instant::now()).unwrap_err().reason_code(), "budget");
+        assert!(budget.take_turn(Instant::now() + LONGEST_HOLD).is_ok());
+    }
+
     #[tokio::test]
     async fn slots_are_given_back() {
         let budget = budget(1e6, 2);

@@ -99,9 +99,16 @@ impl HttpReader {
         let path = self.client.pack.clock.as_deref().unwrap_or_default();
         let url = url::Url::parse(&format!("{base}{path}"));
         let url = url.map_err(|error| self.shape(format!("`clock` is not an address: {error}")))?;
-        self.client.get(&url).await?;
-        let reason = || self.client.bad("it did not tell its time: no `Date` header".to_owned());
-        self.client.recent_clock(CLOCK_GOOD_FOR).ok_or_else(reason)
+        // "Not found" tells the time as well; after "too fast" there is no point in going on.
+        let answered = self.client.get(&url).await;
+        if let Err(error @ ReadError::Budget { .. }) = answered {
+            return Err(error);
+        }
+        if let Some(reading) = self.client.recent_clock(CLOCK_GOOD_FOR) {
+            return Ok(reading);
+        }
+        answered?;
+        Err(self.client.bad("it did not tell its time: no `Date` header".to_owned()))
     }
 
     /// The pages of a whole list, one after the other.

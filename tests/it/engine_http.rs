@@ -10,7 +10,7 @@ use crate::support;
 
 impl TestEngine {
     fn http(&self) -> reqwest::Client {
-        reqwest::Client::builder().timeout(Duration::from_secs(120)).build().expect("a client")
+        crate::support::http_client(Duration::from_secs(120))
     }
 
     /// Sends `body` as the writer, with `query` as the address's parameters.

@@ -2,8 +2,11 @@
 
 mod any_rest;
 mod captured;
+mod commands;
 mod hostile;
+mod memory;
 mod over_tls;
+mod owner;
 mod reading;
 mod recorded;
 mod served;

@@ -121,5 +121,5 @@ async fn a_taken_address_is_an_error_that_names_it() {
 }
 
 fn client() -> reqwest::Client {
-    reqwest::Client::builder().timeout(std::time::Duration::from_secs(30)).build().expect("a client")
+    crate::support::http_client(std::time::Duration::from_secs(30))
 }

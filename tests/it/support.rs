@@ -22,6 +22,13 @@ pub use server::{PrivateMariadb, PrivatePostgres, PrivateServer};
 /// How long [`wait_until`] waits before it calls the condition broken. Not an expectation of speed.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
 
+/// An HTTP client whose requests end after so long. The first one says which cryptography TLS uses in this process.
+pub fn http_client(timeout: Duration) -> reqwest::Client {
+    // An error means that somebody said so before.
+    drop(tokio_rustls::rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder().timeout(timeout).build().expect("a client")
+}
+
 /// A TCP port on loopback that was free a moment ago.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");

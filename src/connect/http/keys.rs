@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use super::HttpReader;
 use super::decode::text_of;
-use super::list::Query;
+use super::list::{Query, Whole};
 use super::plan::Plan;
 use super::walk::Token;
 use crate::config::pack::{Ask, Lookup, LookupStyle};
 use crate::connect::{KeyedRead, ReadError};
 use crate::model::mapping::Source;
-use crate::model::{Interval, Key, Mapping, Raw, Record};
+use crate::model::{Interval, Key, Mapping, Raw};
 
 /// Bytes of values in one address: servers refuse lines from 8 KiB on.
 const LONGEST_VALUES: usize = 4000;
@@ -31,11 +31,18 @@ impl HttpReader {
             return Ok(read);
         }
         self.prove_lookup(mapping, &plan, lookup).await?;
-        for batch in batches(&lookup.ask, &values) {
-            let (records, window) = self.read_batch(mapping, &plan, &lookup.ask, &batch).await?;
+        let mut batches = batches(&lookup.ask, &values);
+        while let Some(batch) = batches.pop() {
+            let whole = self.read_batch(mapping, &plan, &lookup.ask, &batch).await?;
+            if whole.repeats && batch.len() > 1 {
+                // What a list that is not paged leaves out may be there all the same: it is asked for alone.
+                let found: Vec<String> =
+                    whole.records.iter().filter_map(|record| value_of(mapping, &plan, &record.key, source)).collect();
+                batches.extend(batch.into_iter().filter(|value| !found.contains(value)).map(|value| vec![value]));
+            }
             // The product may find more than it was asked for: `a` for `A`.
-            read.records.extend(records.into_iter().filter(|record| asked.contains(&record.key)));
-            read.window.high = window.high;
+            read.records.extend(whole.records.into_iter().filter(|record| asked.contains(&record.key)));
+            read.window.high = whole.window.high;
         }
         Ok(read)
     }
@@ -46,7 +53,7 @@ impl HttpReader {
         plan: &Plan,
         ask: &Ask,
         values: &[String],
-    ) -> Result<(Vec<Record>, Interval), ReadError> {
+    ) -> Result<Whole, ReadError> {
         match ask {
             Ask::Filter { .. } => self.whole(mapping, plan, &filter_query(ask, values)).await,
             Ask::At { path, item } => {
@@ -60,7 +67,7 @@ impl HttpReader {
                     }
                 }
                 window.high = window.high.max(self.client.clock.now());
-                Ok((records, window))
+                Ok(Whole { records, window, repeats: false })
             }
         }
     }

@@ -27,6 +27,14 @@ pub(super) struct Page {
     pub window: Interval,
 }
 
+/// A whole list.
+pub(super) struct Whole {
+    pub records: Vec<Record>,
+    pub window: Interval,
+    /// The second page was the first one again: the product does not page this list, and it may hold more than it gave.
+    pub repeats: bool,
+}
+
 impl HttpReader {
     /// Reads one page. `query` stands beside the dataset's own parameters and wins over them.
     pub(super) async fn page(
@@ -164,7 +172,7 @@ impl HttpReader {
         mapping: &Mapping,
         plan: &Plan,
         query: &[(String, String)],
-    ) -> Result<(Vec<Record>, Interval), ReadError> {
+    ) -> Result<Whole, ReadError> {
         let mut restarts = 0;
         loop {
             match self.try_whole(mapping, plan, query).await? {
@@ -180,20 +188,23 @@ impl HttpReader {
         mapping: &Mapping,
         plan: &Plan,
         query: &[(String, String)],
-    ) -> Result<Result<(Vec<Record>, Interval), Astray>, ReadError> {
+    ) -> Result<Result<Whole, Astray>, ReadError> {
         let mut walk = Walk::new(&plan.entity.page, plan.entity.ordered);
-        let mut records = Vec::new();
-        let mut window: Option<Interval> = None;
+        let now = self.client.clock.now();
+        let mut whole = Whole { records: Vec::new(), window: Interval::new(now, now), repeats: false };
         while let Some(token) = walk.token().cloned() {
             let page = self.page(mapping, plan, query, &token).await?;
-            window = Some(window.map_or(page.window, |known| Interval::new(known.low, page.window.high)));
+            whole.window.high = page.window.high;
             match walk.take(&page.ids, &page.facts) {
-                Ok(fresh) => records.extend(only(page.records, &fresh)),
+                Ok(fresh) => whole.records.extend(only(page.records, &fresh)),
+                Err(Astray::Loop(_)) if Some(token) == walk.second() && page.facts.total.is_none() => {
+                    whole.repeats = true;
+                    return Ok(Ok(whole));
+                }
                 Err(astray) => return Ok(Err(astray)),
             }
         }
-        let now = self.client.clock.now();
-        Ok(Ok((records, window.unwrap_or(Interval::new(now, now)))))
+        Ok(Ok(whole))
     }
 
     /// The error that a walk gone astray is.

@@ -108,6 +108,15 @@ impl Walk {
         self.token.as_ref()
     }
 
+    /// The page behind the first one, for lists with numbered pages.
+    pub fn second(&self) -> Option<Token> {
+        match &self.paging.kind {
+            PageKind::Page { first, .. } => Some(Token::Number(first + 1)),
+            PageKind::Offset { .. } => Some(Token::Number(self.seen)),
+            PageKind::Cursor { .. } | PageKind::Link { .. } => None,
+        }
+    }
+
     /// Takes note of a page. Says for each of its records whether it is new: a record that was there on the page
     /// before comes again when others moved in front of it.
     pub fn take(&mut self, ids: &[Raw], facts: &Facts) -> Result<Vec<bool>, Astray> {

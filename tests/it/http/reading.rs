@@ -39,14 +39,14 @@ async fn only_what_changed_is_read_next_time() {
     let old = store.add("products", json!({ "sku": "OLD", "stock_quantity": 1 }));
     store.write_directly("products", old, json!({ "date_modified_gmt": "2026-01-01T00:00:00" }));
     let shop = Shop::new(&store.url);
-    let begun = shop.reader.changes(&shop.mapping, &Cursor::default(), 100).await.unwrap();
+    let begun = shop.reader.changes(&shop.mapping, &Cursor::default(), 1000).await.unwrap();
     assert_eq!(skus(&begun), [""; 0]);
     store.add("products", json!({ "sku": "NEW", "stock_quantity": 7 }));
-    let page = shop.reader.changes(&shop.mapping, &begun.next, 100).await.unwrap();
+    let page = shop.reader.changes(&shop.mapping, &begun.next, 1000).await.unwrap();
     assert_eq!(skus(&page), ["NEW"]);
     assert!(page.watermark.is_some());
     // Until the watermark has passed the change it comes again.
-    let again = shop.reader.changes(&shop.mapping, &page.next, 100).await.unwrap();
+    let again = shop.reader.changes(&shop.mapping, &page.next, 1000).await.unwrap();
     assert_eq!(skus(&again), ["NEW"]);
 }
 
@@ -76,9 +76,9 @@ async fn what_went_to_the_trash_is_seen_leaving() {
     let store = Woo::start().await;
     let id = store.add("products", json!({ "sku": "A" }));
     let shop = Shop::new(&store.url);
-    let begun = shop.reader.changes(&shop.mapping, &Cursor::default(), 100).await.unwrap();
+    let begun = shop.reader.changes(&shop.mapping, &Cursor::default(), 1000).await.unwrap();
     store.trash("products", id);
-    let page = shop.reader.changes(&shop.mapping, &begun.next, 100).await.unwrap();
+    let page = shop.reader.changes(&shop.mapping, &begun.next, 1000).await.unwrap();
     assert_eq!(page.records.iter().map(|record| record.in_scope).collect::<Vec<_>>(), [false]);
     assert_eq!(shop.by_skus(&["A"]).await.unwrap(), []);
 }
@@ -150,7 +150,7 @@ async fn a_filter_that_filters_nothing_is_noticed() {
     let shop = Shop::new(&store.url);
     // As customers answer: `modified_after` is not known there and everybody comes.
     store.always(Some(Captured::read("customers-modified-after-ignored")));
-    let error = shop.reader.changes(&shop.mapping, &Cursor::default(), 100).await.unwrap_err();
+    let error = shop.reader.changes(&shop.mapping, &Cursor::default(), 1000).await.unwrap_err();
     assert!(
         matches!(&error, ReadError::Shape { reason, .. } if reason.contains("ignores `modified_after`")),
         "{error}"
@@ -176,9 +176,9 @@ async fn a_date_that_is_off_loses_no_change() {
         // Only the proxy's clock is off; what stamps the records is right.
         store.set_clock_off_by(chrono::TimeDelta::hours(hours));
         let shop = Shop::new(&store.url);
-        let begun = shop.reader.changes(&shop.mapping, &Cursor::default(), 100).await.unwrap();
+        let begun = shop.reader.changes(&shop.mapping, &Cursor::default(), 1000).await.unwrap();
         store.add("products", json!({ "sku": "NEW" }));
-        let page = shop.reader.changes(&shop.mapping, &begun.next, 100).await.unwrap();
+        let page = shop.reader.changes(&shop.mapping, &begun.next, 1000).await.unwrap();
         assert_eq!(skus(&page), ["NEW"], "{hours}");
         let clock = shop.reader.clock().await.unwrap();
         assert!((clock.offset_micros - hours * 3_600_000_000).abs() < 3_000_000, "{clock:?}");
@@ -190,7 +190,7 @@ async fn a_date_that_is_off_loses_no_change() {
 async fn bounds_are_sent_in_utc_without_saying_so() {
     let store = Woo::start().await;
     let shop = Shop::new(&store.url);
-    shop.reader.changes(&shop.mapping, &Cursor::default(), 100).await.unwrap();
+    shop.reader.changes(&shop.mapping, &Cursor::default(), 1000).await.unwrap();
     let asked = store.take_requests();
     let bounded: Vec<_> = asked.iter().filter(|request| request.contains("modified_after=")).collect();
     assert!(bounded.len() >= 3, "proof, list and trash: {asked:?}");

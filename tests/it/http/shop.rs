@@ -53,7 +53,7 @@ pub const WOOCOMMERCE: &str = r#"
     url = "env:STORE"
     settings = { key = "env:KEY", secret = "env:SECRET" }
     commit_delay = "0s"
-    statement_timeout = "10s"
+    statement_timeout = "30s"
     budget = { requests_per_second = 1000, concurrency = 4 }
 "#;
 

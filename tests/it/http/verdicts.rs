@@ -90,11 +90,12 @@ async fn what_the_store_lacks_is_missing_and_heals() {
 #[tokio::test]
 async fn what_stays_behind_is_stale() {
     let company = Company::new().await;
-    let mut world = company.world("1s").await;
+    let mut world = company.world("5s").await;
     company.erp.put("A", 3).await;
-    company.store.add("products", json!({ "sku": "A", "stock_quantity": 3 }));
-    world.look_until_verdict("A", Verdict::Match).await;
+    world.look_until_verdict("A", Verdict::InFlight).await;
+    // The sync brings what the owner held before, and nothing more.
     company.erp.put("A", 4).await;
+    company.store.add("products", json!({ "sku": "A", "stock_quantity": 3 }));
     world.look_until_verdict("A", Verdict::Stale).await;
 }
 

@@ -1,0 +1,99 @@
+//! WooCommerce owns the names of products, PostgreSQL must follow: leaving the store, and lines of orders.
+
+use plumbline::model::Verdict;
+use serde_json::json;
+
+use super::shop::WOOCOMMERCE;
+use super::woo::{KEY, SECRET, Woo};
+use crate::verdicts::pair::{Database, Product};
+use crate::world::World;
+
+async fn world(store: &Woo, erp: &Database, entity: &str) -> World {
+    let config = format!(
+        r#"
+        [system.erp]
+        kind = "postgres"
+        url = "env:ERP"
+        commit_delay = "2s"
+        [system.store]
+        {WOOCOMMERCE}
+        [entity.thing]
+        key = "id"
+        fields.id = {{ type = "integer", store = "clear" }}
+        {entity}
+        [[probe]]
+        entity = "thing"
+        kind = "changes"
+        schedule = "every 200ms"
+        [[slo]]
+        name = "thing"
+        entity = "thing"
+        indicator = "freshness"
+        within = "2s"
+        objective = "99%"
+        window = "30d"
+        "#
+    );
+    let variables =
+        [("ERP", erp.url()), ("STORE", store.url.clone()), ("KEY", KEY.to_owned()), ("SECRET", SECRET.to_owned())];
+    World::open(&config, &variables).await
+}
+
+const PRODUCT: &str = r#"
+    fields.name = { type = "text", owner = "store" }
+    [entity.thing.in.store]
+    dataset = "products"
+    fields.id = "id"
+    fields.name = { path = "name", steps = ["html_decode"] }
+    [entity.thing.in.erp]
+    dataset = "product"
+    fields = { id = "id", name = "name" }
+"#;
+
+#[tokio::test]
+async fn a_product_in_the_trash_is_extra_elsewhere_until_it_goes_there_too() {
+    let (store, erp) = (Woo::start().await, Database::new(Product::Postgres).await);
+    erp.run("CREATE TABLE product (id bigint PRIMARY KEY, name text)").await;
+    let mut world = world(&store, &erp, PRODUCT).await;
+    let id = store.add("products", json!({ "name": "Nuts &amp; Bolts" }));
+    erp.run(&format!("INSERT INTO product VALUES ({id}, 'Nuts & Bolts')")).await;
+    let key = id.to_string();
+    world.look_until_verdict(&key, Verdict::Match).await;
+    store.trash("products", id);
+    world.look_until_verdict(&key, Verdict::Extra).await;
+    assert_eq!(world.open_discrepancies().await, 1);
+    erp.run("DELETE FROM product").await;
+    world.look_until_verdict(&key, Verdict::Match).await;
+    assert_eq!(world.open_discrepancies().await, 0);
+}
+
+const ORDER: &str = r#"
+    fields.total = { type = "money", owner = "store" }
+    fields.pieces = { type = "integer", owner = "store" }
+    [entity.thing.in.store]
+    dataset = "orders"
+    children.lines = { dataset = "line_items" }
+    fields.id = "id"
+    fields.total = { path = "total", currency = { path = "currency" } }
+    fields.pieces = { path = "lines[].quantity", agg = "sum" }
+    [entity.thing.in.erp]
+    dataset = "orders"
+    fields.id = "id"
+    fields.pieces = "pieces"
+    fields.total = { path = "cents", unit = "minor", currency = "USD" }
+"#;
+
+#[tokio::test]
+async fn an_order_agrees_down_to_its_lines() {
+    let (store, erp) = (Woo::start().await, Database::new(Product::Postgres).await);
+    erp.run("CREATE TABLE orders (id bigint PRIMARY KEY, cents bigint, pieces integer)").await;
+    let mut world = world(&store, &erp, ORDER).await;
+    // As captured: 26.88 USD, two pieces of one product.
+    let id = store.add("orders", json!({}));
+    erp.run(&format!("INSERT INTO orders VALUES ({id}, 2688, 2)")).await;
+    let key = id.to_string();
+    world.look_until_verdict(&key, Verdict::Match).await;
+    erp.run("UPDATE orders SET cents = 2788, pieces = 3").await;
+    store.save("orders", id, json!({ "total": "27.88" }));
+    world.look_until_verdict(&key, Verdict::Mismatch).await;
+}
