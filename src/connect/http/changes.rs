@@ -46,6 +46,7 @@ impl HttpReader {
         };
         read.records.sort_by_key(|record| record.changed_at);
         Ok(ChangesPage {
+            first_again: first_again(&plan, &read, lookback),
             records: read.records,
             next: next.encode().ok_or_else(|| self.unfit("it cannot be encoded"))?,
             watermark: complete.then(|| on_our_timeline(&clock, read.pass.covers)),
@@ -173,6 +174,18 @@ impl Read {
     fn add(&mut self, records: impl Iterator<Item = Record>) {
         let bound = self.pass.bound.unwrap_or(i64::MIN);
         self.records.extend(records.filter(|record| record.changed_at.is_none_or(|at| at.micros() >= bound)));
+    }
+}
+
+/// The first record that the next pass reads again; records without a stamp, which come first, always may.
+fn first_again(plan: &Plan, read: &Read, lookback: i64) -> usize {
+    let next = read.pass.covers.saturating_sub(lookback);
+    let next = plan.entity.since.as_ref().map_or(next, |since| bound(since, next).micros);
+    match read.records.first() {
+        Some(first) if first.changed_at.is_some() => {
+            read.records.partition_point(|record| record.changed_at.is_some_and(|at| at.micros() < next))
+        }
+        _ => 0,
     }
 }
 

@@ -172,6 +172,7 @@ fn bare(system: &SystemId, dataset: &str, changed_at: Option<&str>) -> Result<Ma
         source_version: None,
         scope: Vec::new(),
         children: Vec::new(),
+        xref: Vec::new(),
         fields: Vec::new(),
         via: Vec::new(),
     })

@@ -65,8 +65,7 @@ impl Xref {
 
     /// The table's name.
     pub fn table(&self) -> &str {
-        let Dataset::Table(name) = &self.by_from.dataset;
-        name
+        self.by_from.dataset.name()
     }
 
     /// A common value as the table writes it; `None` for what no table translates.
