@@ -52,6 +52,10 @@ pub fn differing(flow: &Flow, owner: &Record, target: &Record) -> Vec<usize> {
 }
 
 fn field_agrees(field: &FlowField, owner: &Record, target: &Record) -> bool {
+    if field.tolerance.is_none() && field.owner_projection.is_empty() && field.target_projection.is_empty() {
+        let owner = value_of(owner, field);
+        return owner == value_of(target, field) && !owner.is_invalid();
+    }
     let owner = projected(field, Side::Owner, owner);
     let target = projected(field, Side::Target, target);
     match &field.tolerance {

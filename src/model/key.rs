@@ -27,15 +27,22 @@ impl Key {
     }
 }
 
+/// A key of one part.
+impl From<Value> for Key {
+    fn from(part: Value) -> Self {
+        Self(SmallVec::from_buf([part]))
+    }
+}
+
 impl From<&str> for Key {
     fn from(text: &str) -> Self {
-        Self::new([Value::from(text)])
+        Self::from(Value::from(text))
     }
 }
 
 impl From<i64> for Key {
     fn from(number: i64) -> Self {
-        Self::new([Value::from(number)])
+        Self::from(Value::from(number))
     }
 }
 

@@ -21,8 +21,11 @@ impl Mapping {
         let in_scope = self.scope.iter().all(|condition| condition.holds(row));
         let changed_at = self.changed_at.as_ref().and_then(|rule| stamp::stamp_moment(row.get(rule.source)?, rule));
         // A stamp that stands still while children come and go orders nothing.
-        let stamp_orders = self.version.is_none() && self.stamp_bounds_birth();
-        let version = self.version(row).or(changed_at.map(Version::Stamp).filter(|_| stamp_orders));
+        let stamp_orders = self.stamp_bounds_birth();
+        let version = match self.version {
+            Some(rule) => version(rule, row),
+            None => changed_at.map(Version::Stamp).filter(|_| stamp_orders),
+        };
         let changed_at = changed_at.max(children.newest());
         let native = self.native.and_then(|source| opaque(row.get(source)?));
         let source_version = self.source_version.and_then(|source| opaque(row.get(source)?));
@@ -31,15 +34,12 @@ impl Mapping {
             rule.as_ref().map_or(Value::Null, |rule| rule.value(field, row, &shared, &mut children))
         };
         let fields: Box<[Value]> = self.fields.iter().enumerate().map(&mut field).collect();
-        let key = Key::new(self.key.iter().map(|field| fields.get(*field).cloned().unwrap_or(Value::Null)));
+        let part = |field: &usize| fields.get(*field).cloned().unwrap_or(Value::Null);
+        let key = match self.key.as_slice() {
+            [field] => Key::from(part(field)),
+            fields => Key::new(fields.iter().map(part)),
+        };
         Record { key, native, version, changed_at, source_version, in_scope, fields }
-    }
-
-    fn version(&self, row: &[Raw]) -> Option<Version> {
-        match self.version? {
-            VersionRule::Sequence(source) => parse::decimal(row.get(source)?).map(Version::Sequence),
-            VersionRule::Tag(source) => tag(row.get(source)?).map(Version::Tag),
-        }
     }
 
     fn shared_sources(&self) -> Shared {
@@ -60,17 +60,22 @@ impl Mapping {
     }
 }
 
+fn version(rule: VersionRule, row: &[Raw]) -> Option<Version> {
+    match rule {
+        VersionRule::Sequence(source) => parse::decimal(row.get(source)?).map(Version::Sequence),
+        VersionRule::Tag(source) => tag(row.get(source)?).map(Version::Tag),
+    }
+}
+
 /// Bit of a source; 0 for sources beyond the 64th.
-fn bit(source: usize) -> u64 {
-    u32::try_from(source).ok().and_then(|source| 1_u64.checked_shl(source)).unwrap_or(0)
+const fn bit(source: usize) -> u64 {
+    if source < 64 { 1 << source } else { 0 }
 }
 
 impl Shared {
-    fn fetch(&self, row: &mut [Raw], source: usize) -> Raw {
-        let Some(slot) = row.get_mut(source) else { return Raw::Null };
-        // Beyond 64 sources nothing is known about sharing.
-        let only_reader = bit(source) & !self.0 != 0;
-        if only_reader { std::mem::replace(slot, Raw::Null) } else { slot.clone() }
+    /// Beyond 64 sources nothing is known about sharing.
+    const fn has(&self, source: usize) -> bool {
+        bit(source) & !self.0 == 0
     }
 }
 
@@ -112,8 +117,12 @@ impl FieldRule {
         match &self.origin {
             Origin::Const(value) => value.clone(),
             Origin::Source(source) => {
-                let raw = shared.fetch(row, *source);
-                self.finish(self.scaled(self.read(raw)), self.currency(row))
+                let Some(raw) = row.get_mut(*source) else { return Value::Null };
+                if self.is_plain() {
+                    return parse::typed(self, raw, shared.has(*source));
+                }
+                let value = self.read(raw, shared.has(*source));
+                self.finish(self.scaled(value), self.currency(row))
             }
             Origin::Children(origin) => {
                 let (value, currency) = children.value(field, self, origin);
@@ -122,16 +131,22 @@ impl FieldRule {
         }
     }
 
-    /// Text steps, then the declared type.
-    pub(super) fn read(&self, raw: Raw) -> Value {
+    /// Whether a value is what its declared type makes of it: the usual case.
+    fn is_plain(&self) -> bool {
+        self.steps.is_empty() && self.scale.is_none() && self.field_type != FieldType::Money
+    }
+
+    /// Text steps, then the declared type. Numbers and times are read where they are; only what owns memory is taken
+    /// out, unless it is `shared`.
+    pub(super) fn read(&self, raw: &mut Raw, shared: bool) -> Value {
         if matches!(raw, Raw::Null | Raw::Undecodable(_)) || !self.steps.iter().any(super::Step::is_textual) {
-            return parse::typed(self, raw);
+            return parse::typed(self, raw, shared);
         }
-        let text = match parse::into_text(raw) {
+        let text = match parse::into_text(parse::take(raw, shared)) {
             Ok(text) => text,
             Err(invalid) => return invalid,
         };
-        self.translated(text).map_or_else(|value| value, |text| parse::typed(self, Raw::Text(text)))
+        self.translated(text).map_or_else(|value| value, |text| parse::typed(self, &mut Raw::Text(text), false))
     }
 
     /// The text after the text steps; `Err` holds null or why there is none.

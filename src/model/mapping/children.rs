@@ -247,11 +247,11 @@ impl Fold {
 }
 
 /// One element: text steps, declared type, scale.
-fn element(rule: &FieldRule, origin: &ChildOrigin, raw: Raw) -> Value {
+fn element(rule: &FieldRule, origin: &ChildOrigin, mut raw: Raw) -> Value {
     if origin.aggregate == Aggregate::List {
         return list_element(rule, raw);
     }
-    match (rule.read(raw), &rule.scale) {
+    match (rule.read(&mut raw, false), &rule.scale) {
         (Value::Number(number), Some(scale)) => Value::Number(number.times(scale)),
         (value, _) => value,
     }

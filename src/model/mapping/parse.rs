@@ -11,27 +11,33 @@ use crate::model::{FieldType, Moment, Number, Raw, Value};
 /// Whole floats beyond this may already stand for another integer: 2^53.
 const LARGEST_EXACT_FLOAT: f64 = 9_007_199_254_740_992.0;
 
-/// Reads `raw` as the rule's declared type. Money comes back as a bare number; the caller adds the currency.
-pub(super) fn typed(rule: &FieldRule, raw: Raw) -> Value {
-    match raw {
-        Raw::Null => return Value::Null,
-        Raw::Undecodable(what) => return Value::invalid(format!("the driver could not express the value: {what}")),
-        _ => {}
-    }
-    match rule.field_type {
-        FieldType::Text => text_value(raw),
-        FieldType::Integer => integer_value(&raw),
-        FieldType::Decimal | FieldType::Money => decimal_value(&raw),
-        FieldType::Boolean => boolean(&raw).map_or_else(|| wanted("yes or no", &raw), Value::Bool),
-        FieldType::Timestamp => match stamp::data_moment(&raw, rule.zone, rule.epoch) {
+/// Reads a value as the rule's declared type. Texts and bytes move out of `raw` unless it is `shared`. Money comes
+/// back as a bare number; the caller adds the currency.
+#[inline]
+pub(super) fn typed(rule: &FieldRule, raw: &mut Raw, shared: bool) -> Value {
+    match (rule.field_type, raw) {
+        (_, Raw::Null) => Value::Null,
+        (_, Raw::Undecodable(what)) => Value::invalid(format!("the driver could not express the value: {what}")),
+        (FieldType::Text, Raw::Text(text)) if !shared => Value::Text(std::mem::take(text)),
+        (FieldType::Text, raw) => text_value(take(raw, shared)),
+        (FieldType::Integer | FieldType::Decimal | FieldType::Money, Raw::Int(value)) => Value::from(*value),
+        (FieldType::Integer, raw) => integer_value(raw),
+        (FieldType::Decimal | FieldType::Money, raw) => decimal_value(raw),
+        (FieldType::Boolean, raw) => boolean(raw).map_or_else(|| wanted("yes or no", raw), Value::Bool),
+        (FieldType::Timestamp, raw) => match stamp::data_moment(raw, rule.zone, rule.epoch) {
             Ok(moment) => Value::Time(moment),
             Err(reason) => Value::invalid(reason),
         },
-        FieldType::Date => stamp::day(&raw, rule.zone).map_or_else(|| wanted("a day", &raw), Value::Date),
-        FieldType::Uuid => uuid(&raw).map_or_else(|| wanted("a UUID", &raw), Value::Uuid),
-        FieldType::Bytes => bytes_value(raw),
-        FieldType::Json => json_value(&raw),
+        (FieldType::Date, raw) => stamp::day(raw, rule.zone).map_or_else(|| wanted("a day", raw), Value::Date),
+        (FieldType::Uuid, raw) => uuid(raw).map_or_else(|| wanted("a UUID", raw), Value::Uuid),
+        (FieldType::Bytes, raw) => bytes_value(take(raw, shared)),
+        (FieldType::Json, raw) => json_value(raw),
     }
+}
+
+/// The value itself; a copy when other rules read it, too.
+pub(super) fn take(raw: &mut Raw, shared: bool) -> Raw {
+    if shared { raw.clone() } else { std::mem::replace(raw, Raw::Null) }
 }
 
 /// An invalid value: `wanted X, found Y`.
@@ -104,11 +110,10 @@ pub(super) fn as_text(raw: &Raw) -> Option<&str> {
 
 fn integer_value(raw: &Raw) -> Value {
     match raw {
-        Raw::Int(value) => Value::Number(Number::from(*value)),
         Raw::Float(value) if value.fract() != 0.0 || value.abs() >= LARGEST_EXACT_FLOAT => {
             Value::invalid("wanted an integer, found a binary float that is not exactly one")
         }
-        Raw::Float(_) | Raw::Number(_) | Raw::Text(_) | Raw::Bytes(_) => match decimal(raw) {
+        Raw::Int(_) | Raw::Float(_) | Raw::Number(_) | Raw::Text(_) | Raw::Bytes(_) => match decimal(raw) {
             Some(number) if number.is_whole() => Value::Number(number),
             Some(_) => Value::invalid("wanted an integer, found a number with a fraction"),
             None => wanted("an integer", raw),

@@ -30,17 +30,33 @@ impl Step {
         }
     }
 
-    /// A lossy step on text; other steps leave it alone.
+    /// A lossy step on text; other steps leave it alone. What is only cut at its end keeps its memory.
     fn shorten(&self, text: Box<str>) -> Box<str> {
-        self.shortened(&text).unwrap_or(text)
+        match self.kept(&text) {
+            Some(kept) if kept < text.len() => {
+                let mut text = String::from(text);
+                text.truncate(kept);
+                text.into_boxed_str()
+            }
+            Some(_) => text,
+            None => self.shortened(&text).unwrap_or(text),
+        }
+    }
+
+    /// How many bytes a step leaves that only cuts at the end; `None` for other steps.
+    fn kept(&self, text: &str) -> Option<usize> {
+        match self {
+            Self::TrimEnd => Some(text.trim_end().len()),
+            Self::Truncate(length) => Some(text.char_indices().nth(*length).map_or(text.len(), |(end, _)| end)),
+            _ => None,
+        }
     }
 
     /// What a lossy step makes of a text; `None` when it leaves it as it is.
     fn shortened(&self, text: &str) -> Option<Box<str>> {
         let after: Cow<'_, str> = match self {
+            Self::TrimEnd | Self::Truncate(_) => text[..self.kept(text)?].into(),
             Self::Trim => text.trim().into(),
-            Self::TrimEnd => text.trim_end().into(),
-            Self::Truncate(length) => text.char_indices().nth(*length).map_or(text, |(end, _)| &text[..end]).into(),
             Self::Upper => text.to_uppercase().into(),
             Self::Lower => text.to_lowercase().into(),
             Self::Nfc if !is_nfc(text) => text.nfc().collect::<String>().into(),
