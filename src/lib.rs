@@ -31,3 +31,8 @@ pub mod retry;
 pub mod sandbox;
 pub mod server;
 pub mod state;
+
+/// Records are many small allocations, freed page by page: the system's allocator spends a fifth of a comparison on
+/// them, this one a tenth of that. Without huge pages (`no_thp`), which would double what an idle auditor holds.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
