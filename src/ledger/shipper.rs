@@ -1,14 +1,18 @@
 //! Carries sealed segments into ClickHouse, in order, until they are there.
 //!
-//! A segment's rows go table by table, one block an insert, each with a deduplication token made of the segment's
-//! name, the table and the block's number. A token that may be older than the tables' deduplication windows, because its
-//! segment is, is looked up by run id before it is used. A segment is deleted when all its blocks are acknowledged; a block that ClickHouse refuses for good goes
-//! to the dead letters and holds up nothing.
+//! A segment's rows go table by table, as columns, one block an insert, each with a deduplication token made of the
+//! segment's name, the table and the block's number. A token that may be older than the tables' deduplication windows,
+//! because its segment is, is looked up by run id before it is used. A segment is deleted when all its blocks are
+//! acknowledged; a block that ClickHouse refuses for good goes to the dead letters and holds up nothing. Segments are
+//! shipped one after the other; while one is taken in, the next is read.
 
 mod block;
+mod columns;
 mod dead_letter;
+mod native;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clickhouse::Client;
@@ -18,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use self::block::LedgerRow;
 use self::dead_letter::DeadLetters;
 use super::rows::{CheckRow, CoverageRow, DiscrepancyRow, FreshnessRow, RunRow, RunRows};
-use super::spool::ReadySegment;
+use super::spool::{ReadySegment, SegmentId};
 use super::{LedgerError, Spool, SpoolError, SpoolStatus};
 use crate::causes::chain;
 use crate::fault;
@@ -142,14 +146,7 @@ impl Shipper {
     /// # Errors
     /// At the first segment that cannot be shipped now; call again.
     pub async fn ship_ready(&mut self) -> Result<usize, ShipError> {
-        let mut shipped = 0;
-        let outcome = loop {
-            let Some(segment) = self.spool.ready() else { break Ok(shipped) };
-            match self.ship(&segment).await {
-                Ok(()) => shipped += 1,
-                Err(error) => break Err(error),
-            }
-        };
+        let outcome = self.ship_all().await;
         self.status.send_modify(|status| {
             status.spool = self.spool.status();
             status.dead_letters = self.dead_letters.count();
@@ -168,9 +165,31 @@ impl Shipper {
         self.ship_ready().await
     }
 
-    async fn ship(&mut self, segment: &ReadySegment) -> Result<(), ShipError> {
+    /// While ClickHouse takes one segment in, the next is read.
+    async fn ship_all(&self) -> Result<usize, ShipError> {
+        let mut shipped = 0;
+        let mut ahead = None;
+        while let Some(segment) = self.spool.ready() {
+            let runs = match ahead.take() {
+                Some((id, runs)) if id == segment.id => runs,
+                _ => self.spool.read(&segment).await.map_err(ShipError::Spool)?,
+            };
+            let (outcome, next) = tokio::join!(self.ship(&segment, runs), self.read_after(&segment));
+            outcome?;
+            ahead = next;
+            shipped += 1;
+        }
+        Ok(shipped)
+    }
+
+    /// The segment after `segment`, if it is ready. One that cannot be read is met again when its turn comes.
+    async fn read_after(&self, segment: &ReadySegment) -> Option<(SegmentId, Vec<RunRows>)> {
+        let next = self.spool.ready_after(segment.id)?;
+        Some((next.id, self.spool.read(&next).await.ok()?))
+    }
+
+    async fn ship(&self, segment: &ReadySegment, mut runs: Vec<RunRows>) -> Result<(), ShipError> {
         let old_token = segment.age() >= self.look_up_after;
-        let mut runs = self.spool.read(segment).await.map_err(ShipError::Spool)?;
         fault::point("ship.began");
         let checks = take::<CheckRow>(&mut runs);
         let freshness = take::<FreshnessRow>(&mut runs);
@@ -211,26 +230,23 @@ impl Shipper {
             let rows = block::absent(rows, &mut present);
             self.status.send_modify(|status| status.rows_present += (before - rows.len()) as u64);
             if !rows.is_empty() {
-                self.ship_block(token, &rows).await?;
+                self.ship_block(token, rows).await?;
             }
         }
         Ok(())
     }
 
-    async fn ship_block<T: LedgerRow>(&self, token: &str, rows: &[T]) -> Result<(), ShipError> {
-        let Err(error) = block::insert(&self.client, token, rows).await else {
+    async fn ship_block<T: LedgerRow>(&self, token: &str, rows: Vec<T>) -> Result<(), ShipError> {
+        let rows = Arc::new(rows);
+        let Err(error) = block::insert(&self.client, token, &rows).await else {
             fault::point("ship.inserted");
             self.status.send_modify(|status| status.rows += rows.len() as u64);
             return Ok(());
         };
         match error.decision() {
-            Decision::Retry => {
-                // The table may have changed under the client's feet.
-                self.client.clear_cached_metadata().await;
-                Err(ShipError::Ledger(error))
-            }
+            Decision::Retry => Err(ShipError::Ledger(error)),
             Decision::Fail => {
-                let put = self.dead_letters.put(token, rows, &error);
+                let put = self.dead_letters.put(token, &rows, &error);
                 let path = put.map_err(|source| ShipError::DeadLetter { dir: self.dead_letter_dir.clone(), source })?;
                 let count = rows.len();
                 tracing::error!("{}; {count} rows are kept in `{}`", chain(&error), path.display());

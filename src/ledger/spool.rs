@@ -192,6 +192,17 @@ struct SegmentEntry {
     runs: Vec<(Uuid, Fate)>,
 }
 
+impl SegmentEntry {
+    fn ready(&self) -> Option<ReadySegment> {
+        let decided = self.runs.iter().all(|(_, fate)| *fate != Fate::Undecided);
+        (self.sealed && decided).then(|| ReadySegment {
+            id: self.id,
+            began: self.began,
+            runs: self.runs.iter().map(|(run_id, fate)| (*run_id, *fate == Fate::Ship)).collect(),
+        })
+    }
+}
+
 /// When a segment's first frame was written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Began {
@@ -306,14 +317,12 @@ impl Spool {
 
     /// The oldest segment, if it is sealed and all its runs are decided.
     pub(crate) fn ready(&self) -> Option<ReadySegment> {
-        let registry = self.shared.registry();
-        let segment = registry.segments.front()?;
-        let decided = segment.runs.iter().all(|(_, fate)| *fate != Fate::Undecided);
-        (segment.sealed && decided).then(|| ReadySegment {
-            id: segment.id,
-            began: segment.began,
-            runs: segment.runs.iter().map(|(run_id, fate)| (*run_id, *fate == Fate::Ship)).collect(),
-        })
+        self.shared.registry().segments.front()?.ready()
+    }
+
+    /// The segment after `id`, if it is sealed and all its runs are decided.
+    pub(crate) fn ready_after(&self, id: SegmentId) -> Option<ReadySegment> {
+        self.shared.registry().segments.iter().find(|segment| segment.id > id)?.ready()
     }
 
     /// Resolves when something changes after this call: a segment may be ready.

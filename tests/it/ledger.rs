@@ -94,6 +94,15 @@ impl Place {
         counts.try_into().unwrap()
     }
 
+    /// The rows of the first run as the ledger holds them.
+    async fn sent<T>(&self, table: &str, time: &str) -> Vec<T>
+    where
+        T: clickhouse::RowOwned + clickhouse::RowRead,
+    {
+        let query = format!("SELECT ?fields FROM {table} WHERE run_id = ? ORDER BY `{time}`");
+        self.client().query(&query).bind(Uuid::from_u128(1)).fetch_all::<T>().await.unwrap()
+    }
+
     async fn count(&self, query: &str) -> u64 {
         self.client().query(query).fetch_one::<u64>().await.unwrap()
     }
@@ -225,9 +234,11 @@ async fn rows_of_every_table_arrive_and_can_be_asked_for() {
     let status = shipper.status().borrow().clone();
     assert_eq!((status.rows, status.rows_present, status.dead_letters, status.last_error), (226, 0, 0, None));
 
-    let query = "SELECT ?fields FROM checks WHERE run_id = ? ORDER BY at";
-    let read = place.client().query(query).bind(Uuid::from_u128(1)).fetch_all::<CheckRow>().await.unwrap();
-    assert_eq!(read, sent.checks, "what was sent is what is read");
+    assert_eq!(place.sent::<CheckRow>("checks", "at").await, sent.checks);
+    assert_eq!(place.sent::<FreshnessRow>("freshness", "decided_at").await, sent.freshness);
+    assert_eq!(place.sent::<RunRow>("runs", "ended_at").await, sent.runs);
+    assert_eq!(place.sent::<CoverageRow>("coverage", "to").await, sent.coverage);
+    assert_eq!(place.sent::<DiscrepancyRow>("discrepancy_events", "at").await, sent.discrepancies);
 
     let ledger = Ledger::new(place.client(), "default".parse().unwrap());
     let verdicts = ledger.verdict_counts(&flow(), Moment::from_micros(before_midnight())).await.unwrap();

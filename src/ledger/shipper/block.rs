@@ -1,12 +1,14 @@
 //! Rows of one table, cut into blocks in the same way each time, and their way into ClickHouse.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use clickhouse::{Client, Row, RowOwned, RowWrite};
+use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::native::{Block, Columns};
 use crate::ledger::LedgerError;
 use crate::ledger::migrate::timed;
 use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, FreshnessRow, RunRow, RunRows};
@@ -20,7 +22,7 @@ const LOOK_UP_LIMIT: Duration = Duration::from_secs(60);
 pub(super) const ROWS: usize = 250_000;
 
 /// A row that the shipper carries.
-pub(super) trait LedgerRow: RowOwned + RowWrite + Serialize + Send + Sync + Sized + 'static {
+pub(super) trait LedgerRow: Columns + Serialize + Send + Sync + Sized + 'static {
     /// Its table.
     const TABLE: &'static str;
     /// The column that its partition is made of.
@@ -79,20 +81,21 @@ pub(super) fn cut<T>(runs: Vec<Vec<T>>, limit: usize) -> Vec<Vec<T>> {
 }
 
 /// Sends `rows` as one block, which ClickHouse takes once for each `token`.
-pub(super) async fn insert<T: LedgerRow>(client: &Client, token: &str, rows: &[T]) -> Result<(), LedgerError> {
-    let action = || format!("insert into `{}`", T::TABLE);
-    let prepared = async {
-        let insert = client.insert::<T>(T::TABLE).await?;
-        Ok(insert.with_timeouts(Some(SEND_LIMIT), Some(ANSWER_LIMIT)))
-    };
-    let mut insert = timed(&action(), SEND_LIMIT, prepared).await?;
+pub(super) async fn insert<T: LedgerRow>(client: &Client, token: &str, rows: &Arc<Vec<T>>) -> Result<(), LedgerError> {
+    let failed = || LedgerError::while_doing(format!("insert into `{}`", T::TABLE));
+    let rows = Arc::clone(rows);
+    // Writing a quarter of a million rows takes longer than an async thread may be held up.
+    let block = tokio::task::spawn_blocking(move || Block::new(&rows)).await;
+    let block = block.map_err(|error| clickhouse::error::Error::Other(error.into())).map_err(failed())?;
+    let statement = format!("INSERT INTO {} ({}) FORMAT Native", T::TABLE, block.column_list());
+    let mut insert = client.insert_formatted_with(statement).with_timeouts(Some(SEND_LIMIT), Some(ANSWER_LIMIT));
     for (name, value) in one_block(token) {
         insert = insert.with_setting(name, value);
     }
-    for row in rows {
-        insert.write(row).await.map_err(LedgerError::while_doing(action()))?;
+    for piece in block.into_pieces() {
+        insert.send(piece).await.map_err(failed())?;
     }
-    insert.end().await.map_err(LedgerError::while_doing(action()))
+    insert.end().await.map_err(failed())
 }
 
 /// One block an insert, known by its token in the table and in the rollups behind it.

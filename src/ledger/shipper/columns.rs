@@ -1,0 +1,124 @@
+//! The columns of the ledger's tables, as the shipper sends them.
+
+use super::native::{Columns, Writer};
+use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, FreshnessRow, RunRow};
+
+impl Columns for CheckRow {
+    fn columns(writer: &mut Writer<'_, Self>) {
+        writer.texts("tenant", |row| &row.tenant);
+        writer.texts("entity", |row| &row.entity);
+        writer.texts("owner", |row| &row.owner);
+        writer.texts("target", |row| &row.target);
+        writer.times("at", |row| row.at);
+        writer.uuids("run_id", |row| row.run_id);
+        writer.numbers("token", |row| row.token);
+        writer.texts("probe", |row| &row.probe);
+        writer.texts("key_hash", |row| &row.key_hash);
+        writer.texts("key", |row| &row.key);
+        writer.texts("verdict", |row| &row.verdict);
+        writer.flags("likely", |row| row.likely);
+        writer.numbers("lag_low_us", |row| row.lag_low_us);
+        writer.numbers("lag_high_us", |row| row.lag_high_us);
+        writer.numbers("deadline_us", |row| row.deadline_us);
+        writer.texts("reason", |row| &row.reason);
+        writer.lists("fields", |row| &row.fields);
+        writer.lists("owner_values", |row| &row.owner_values);
+        writer.lists("target_values", |row| &row.target_values);
+    }
+}
+
+impl Columns for FreshnessRow {
+    fn columns(writer: &mut Writer<'_, Self>) {
+        writer.texts("tenant", |row| &row.tenant);
+        writer.texts("entity", |row| &row.entity);
+        writer.texts("owner", |row| &row.owner);
+        writer.texts("target", |row| &row.target);
+        writer.times("decided_at", |row| row.decided_at);
+        writer.times("changed_low", |row| row.changed_low);
+        writer.times("changed_high", |row| row.changed_high);
+        writer.uuids("run_id", |row| row.run_id);
+        writer.texts("key_hash", |row| &row.key_hash);
+        writer.texts("outcome", |row| &row.outcome);
+        writer.numbers("lag_low_us", |row| row.lag_low_us);
+        writer.numbers("lag_high_us", |row| row.lag_high_us);
+        writer.numbers("deadline_us", |row| row.deadline_us);
+    }
+}
+
+impl Columns for RunRow {
+    fn columns(writer: &mut Writer<'_, Self>) {
+        writer.texts("tenant", |row| &row.tenant);
+        writer.texts("entity", |row| &row.entity);
+        writer.texts("owner", |row| &row.owner);
+        writer.texts("probe", |row| &row.probe);
+        writer.uuids("run_id", |row| row.run_id);
+        writer.numbers("token", |row| row.token);
+        writer.texts("auditor", |row| &row.auditor);
+        writer.times("started_at", |row| row.started_at);
+        writer.times("ended_at", |row| row.ended_at);
+        writer.texts("outcome", |row| &row.outcome);
+        writer.texts("reason", |row| &row.reason);
+        writer.numbers("owner_records", |row| row.owner_records);
+        writer.numbers("target_records", |row| row.target_records);
+        writer.numbers("checks", |row| row.checks);
+        writer.numbers("in_flight", |row| row.in_flight);
+    }
+}
+
+impl Columns for CoverageRow {
+    fn columns(writer: &mut Writer<'_, Self>) {
+        writer.texts("tenant", |row| &row.tenant);
+        writer.texts("entity", |row| &row.entity);
+        writer.texts("owner", |row| &row.owner);
+        writer.texts("target", |row| &row.target);
+        writer.texts("probe", |row| &row.probe);
+        writer.uuids("run_id", |row| row.run_id);
+        writer.times("from", |row| row.from);
+        writer.times("to", |row| row.to);
+        writer.numbers("expected", |row| row.expected);
+        writer.numbers("decided", |row| row.decided);
+        writer.texts("blind", |row| &row.blind);
+    }
+}
+
+impl Columns for DiscrepancyRow {
+    fn columns(writer: &mut Writer<'_, Self>) {
+        writer.texts("tenant", |row| &row.tenant);
+        writer.texts("entity", |row| &row.entity);
+        writer.texts("owner", |row| &row.owner);
+        writer.texts("target", |row| &row.target);
+        writer.times("at", |row| row.at);
+        writer.uuids("discrepancy_id", |row| row.discrepancy_id);
+        writer.uuids("run_id", |row| row.run_id);
+        writer.texts("event", |row| &row.event);
+        writer.texts("key_hash", |row| &row.key_hash);
+        writer.texts("key", |row| &row.key);
+        writer.texts("verdict", |row| &row.verdict);
+        writer.flags("likely", |row| row.likely);
+        writer.times("since_low", |row| row.since_low);
+        writer.times("since_high", |row| row.since_high);
+        writer.lists("fields", |row| &row.fields);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clickhouse::Row;
+
+    use super::super::native::Block;
+    use super::*;
+
+    fn check<T: Columns + Row>() {
+        let expect: Vec<String> = T::COLUMN_NAMES.iter().map(|name| format!("`{name}`")).collect();
+        assert_eq!(Block::new::<T>(&[]).column_list(), expect.join(", "));
+    }
+
+    #[test]
+    fn every_field_of_a_row_is_a_column() {
+        check::<CheckRow>();
+        check::<FreshnessRow>();
+        check::<RunRow>();
+        check::<CoverageRow>();
+        check::<DiscrepancyRow>();
+    }
+}
