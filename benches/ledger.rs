@@ -133,7 +133,10 @@ async fn main() -> anyhow::Result<()> {
     println!("  from the spool, acknowledged      {shipped:>10.0}");
     println!("  inside the engine                 {inside:>10.0}");
     println!("  ratio                             {:>10.2}", shipped / inside);
-    println!("  wanted from the spool             {WANTED:>10.0}  {}", if shipped >= WANTED { "met" } else { "missed" });
+    println!(
+        "  wanted from the spool             {WANTED:>10.0}  {}",
+        if shipped >= WANTED { "met" } else { "missed" }
+    );
     engine.stop().await;
     Ok(())
 }

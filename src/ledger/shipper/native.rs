@@ -44,7 +44,6 @@ impl Block {
         put_size(self.rows, &mut head);
         std::iter::once(head).chain(self.columns).map(Bytes::from)
     }
-
 }
 
 /// Writes rows column by column.
