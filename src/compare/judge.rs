@@ -29,6 +29,8 @@ pub fn judge(
     let newest = states.len().saturating_sub(1);
     let arrived = states.last().is_some_and(|newest| equal(&newest.state, &target.state, context.tolerances));
     match track {
+        // A record that was never in scope was never owed, and nothing tells it from one that has just left.
+        None if arrived && states[newest].state == State::Absent => matched(Lag::ZERO, None),
         None if arrived => matched_at_once(&states[newest], owner, target, context.deadline),
         Some(track) if arrived => settled(&track, &states, target, context),
         track => {

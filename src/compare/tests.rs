@@ -272,6 +272,16 @@ fn a_touch_starts_nothing() {
 }
 
 #[test]
+fn a_record_that_was_never_owed_arrives_nowhere() {
+    let draft = first(None, &changed(State::Absent, 99, 100), &look(State::Absent, 101));
+    assert_eq!((draft.verdict, draft.event), (Verdict::Match, None));
+    // One that is seen to leave is a change like any other.
+    let track = first(None, &changed(State::Absent, 99, 100), &look(holds(1), 101)).track;
+    let left = first(track, &look(State::Absent, 105), &look(State::Absent, 105));
+    assert_eq!(left.event.map(|event| event.outcome), Some(Outcome::Good));
+}
+
+#[test]
 fn a_change_that_arrived_before_we_looked() {
     let judgement = first(None, &changed(holds(2), 99, 100), &look(holds(2), 101));
     let good = FreshnessEvent { changed: between(99, 100), lag: lag(0, 2), outcome: Outcome::Good };

@@ -106,6 +106,8 @@ pub struct Summary {
     pub false_cases: Vec<Said>,
     /// Every lag that was measured wrongly.
     pub lag_cases: Vec<LagCase>,
+    /// Every measured lag of which the truth is not known.
+    pub lag_unknown_cases: Vec<UnknownLag>,
 }
 
 impl Summary {
@@ -180,6 +182,31 @@ pub struct LagCase {
     pub true_secs: Vec<(f64, f64)>,
 }
 
+/// A measured lag of which the truth is not known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnknownLag {
+    /// Of what.
+    pub entity: Entity,
+    /// Of which.
+    pub key: String,
+    /// When the owner changed according to the report, RFC 3339 with milliseconds.
+    pub changed: (String, String),
+    /// Reported bounds, seconds.
+    pub reported_secs: (f64, f64),
+    /// Why it is not known.
+    pub why: WhyUnknown,
+}
+
+/// Why the truth of a measured lag is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhyUnknown {
+    /// The two systems did not begin to differ when the report says that the owner changed.
+    NoDifferenceBegan,
+    /// The difference had not ended when the company closed.
+    NotEnded,
+}
+
 /// A report may come this much after the look that it speaks of.
 const REPORT_DELAY: Duration = Duration::from_secs(2);
 
@@ -192,9 +219,16 @@ pub fn score(plants: &[Plant], writes: &[Write], reports: &Reports, closing: Mom
     let count = |outcome| cases.iter().filter(|case| case.outcome == outcome).count();
     let opened = in_time.iter().copied().filter(|report| report.opened);
     let false_cases: Vec<Said> = opened.filter(|report| !truth.justifies(report)).map(said).collect();
-    let lags: Vec<Option<LagCase>> = reports.freshness.iter().filter_map(|event| truth.check_lag(event)).collect();
-    let lag_checked = lags.len();
-    let lag_cases: Vec<LagCase> = lags.into_iter().flatten().collect();
+    let (mut lag_checked, mut lag_cases, mut lag_unknown_cases) = (0, Vec::new(), Vec::new());
+    for event in &reports.freshness {
+        match truth.check_lag(event) {
+            Ok(wrong) => {
+                lag_checked += 1;
+                lag_cases.extend(wrong);
+            }
+            Err(unknown) => lag_unknown_cases.push(unknown),
+        }
+    }
     Summary {
         seed: options.seed,
         planted: plants.len(),
@@ -204,10 +238,11 @@ pub fn score(plants: &[Plant], writes: &[Write], reports: &Reports, closing: Mom
         false_reports: false_cases.len(),
         lag_checked,
         lag_outside: lag_cases.len(),
-        lag_unknown: reports.freshness.len() - lag_checked,
+        lag_unknown: lag_unknown_cases.len(),
         cases,
         false_cases,
         lag_cases,
+        lag_unknown_cases,
     }
 }
 
@@ -257,19 +292,26 @@ impl Truth<'_> {
             .any(|episode| self.is_during(report, episode) && episode.length(self.closing) > self.options.deadline)
     }
 
-    /// `None` when the truth is not known; `Some(None)` when the report holds it.
-    fn check_lag(&self, event: &Freshness) -> Option<Option<LagCase>> {
-        let began_then =
-            self.of(event.entity, &event.key).iter().filter(|episode| episode.began.intersect(event.changed).is_some());
-        let truths: Vec<Lag> = began_then.filter_map(|episode| self.true_lag(episode, event.settled)).collect();
+    /// `Ok(None)` when the report holds the truth, an error when that is not known.
+    fn check_lag(&self, event: &Freshness) -> Result<Option<LagCase>, UnknownLag> {
+        let seconds = |lag: Lag| (lag.low.as_secs_f64(), lag.high.as_secs_f64());
+        let episodes = self.of(event.entity, &event.key).iter();
+        let began_then: Vec<_> = episodes.filter(|episode| episode.began.intersect(event.changed).is_some()).collect();
+        let truths: Vec<Lag> = began_then.iter().filter_map(|episode| self.true_lag(episode, event.settled)).collect();
         if truths.is_empty() {
-            return None;
+            let none = began_then.is_empty();
+            return Err(UnknownLag {
+                entity: event.entity,
+                key: event.key.clone(),
+                changed: (written(event.changed.low), written(event.changed.high)),
+                reported_secs: seconds(event.lag),
+                why: if none { WhyUnknown::NoDifferenceBegan } else { WhyUnknown::NotEnded },
+            });
         }
         if truths.iter().any(|truth| holds(event, *truth)) {
-            return Some(None);
+            return Ok(None);
         }
-        let seconds = |lag: Lag| (lag.low.as_secs_f64(), lag.high.as_secs_f64());
-        Some(Some(LagCase {
+        Ok(Some(LagCase {
             entity: event.entity,
             key: event.key.clone(),
             reported_secs: seconds(event.lag),
