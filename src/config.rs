@@ -33,6 +33,7 @@ mod probe;
 mod problems;
 mod read;
 mod render;
+mod repeat;
 mod schedule;
 mod secret;
 mod section;

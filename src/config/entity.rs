@@ -104,6 +104,7 @@ fn read_mappings(
 ) -> BTreeMap<SystemId, Arc<Mapping>> {
     let mut mappings = BTreeMap::new();
     for entry in section.need("in").and_then(Node::entries).unwrap_or_default() {
+        let _repetition = section.reading.within(&entry);
         if !is_system(&entry, systems) {
             continue;
         }

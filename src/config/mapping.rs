@@ -4,7 +4,7 @@ use super::children::ReadChildren;
 use super::field::Declared;
 use super::field_rule::Rows;
 use super::problems::{At, quoted};
-use super::section::{Entry, Keys, Node, Read, Section};
+use super::section::{Entry, Keys, Node, Section};
 use super::{children, condition, field_rule, xref, zone};
 use crate::model::mapping::{Dataset, EpochUnit, FieldRule, Mapping, Source, Stamp, VersionRule};
 use crate::model::{EntityId, SystemId};
@@ -12,6 +12,7 @@ use crate::model::{EntityId, SystemId};
 pub(super) const KEYS: Keys = Keys {
     section: "[entity.NAME.in.SYSTEM]",
     names: &[
+        "for_each",
         "dataset",
         "key",
         "native",
@@ -24,7 +25,7 @@ pub(super) const KEYS: Keys = Keys {
         "xref",
         "fields",
     ],
-    not_yet: &["for_each"],
+    not_yet: &[],
 };
 pub(super) const STAMP_KEYS: Keys =
     Keys { section: "[entity.NAME.in.SYSTEM] changed_at", names: &["path", "zone", "epoch"], not_yet: &[] };
@@ -108,7 +109,7 @@ pub(super) fn read(system: SystemId, section: &Section<'_>, around: &Surrounding
     let version = section.get("version").and_then(|node| version(node, &mut sources));
     let source_version = section.get("source_version").and_then(|node| sources.path(node));
     let scope = section.get("scope").map_or_else(Vec::new, |node| condition::read_all(node, &mut sources));
-    let via = section.get("via").and_then(Node::list).into_iter().flatten().filter_map(String::read).collect();
+    let via = section.get("via").map_or_else(Vec::new, |node| via(node, &system, around));
     let children = children::finish(section, children, native, around.key, &fields)?;
     children::warn_unused(section, &children, &fields);
     Some(Mapping {
@@ -127,6 +128,26 @@ pub(super) fn read(system: SystemId, section: &Section<'_>, around: &Surrounding
         fields,
         via,
     })
+}
+
+/// The systems that data comes through, upstream first.
+fn via(node: Node<'_>, holder: &SystemId, around: &Surroundings<'_>) -> Vec<SystemId> {
+    let mut via: Vec<SystemId> = Vec::new();
+    for node in node.list().into_iter().flatten() {
+        let Some(name) = node.text() else { continue };
+        if !around.systems.contains(&name) {
+            node.reading.unknown(node.at(), name, "a system", around.systems.iter().copied());
+            continue;
+        }
+        let Ok(system) = name.parse::<SystemId>() else { continue };
+        if system == *holder || via.contains(&system) {
+            let message = if system == *holder { "is where the path ends" } else { "is named twice" };
+            node.reading.problem(node.at(), format!("`via`: `{name}` {message}"));
+            continue;
+        }
+        via.push(system);
+    }
+    via
 }
 
 /// A mapping may repeat the entity's key; it cannot have another.

@@ -9,7 +9,7 @@ use super::entity::{ReadEntity, Systems};
 use super::probe::{Known, ReadProbe};
 use super::problems::{At, Problems};
 use super::section::{Entry, Keys, Node, Reading, Section};
-use super::{Config, Plumbline, Slo, System, children, entity, flows, plumbline, probe, slo, system};
+use super::{Config, Plumbline, Slo, System, children, entity, flows, plumbline, probe, repeat, slo, system};
 use crate::model::{EntityId, Flow, SystemId};
 
 pub(super) const KEYS: Keys = Keys {
@@ -20,8 +20,9 @@ pub(super) const KEYS: Keys = Keys {
 
 /// Reads the text behind `reading`; all problems at once.
 pub(super) fn read(mut reading: Reading<'_>) -> Result<Config, Problems> {
-    let (root, errors) = DeTable::parse_recoverable(reading.text);
+    let (mut root, errors) = DeTable::parse_recoverable(reading.text);
     reading.report_syntax(&errors);
+    repeat::expand(&reading, root.get_mut());
     let config = read_sections(&reading, root.get_ref());
     match reading.problems() {
         Some(problems) => Err(problems),
@@ -84,6 +85,7 @@ fn listed<'a>(root: &Section<'a>, key: &'static str, keys: &'static Keys) -> Vec
 fn read_systems(entries: &[Entry<'_>]) -> BTreeMap<SystemId, System> {
     let mut systems = BTreeMap::new();
     for entry in entries {
+        let _repetition = entry.node.reading.within(entry);
         let id = entry.parsed_name::<SystemId>();
         let Some((id, section)) = id.zip(entry.node.section(&system::KEYS)) else { continue };
         if let Some(system) = system::read(id.clone(), &section) {
@@ -129,11 +131,14 @@ fn check_probes(reading: &Reading<'_>, entities: &[ReadEntity], flows: &[Flow], 
     }
 }
 
-/// Warns about systems that no entity is mapped in and no table of which translates anything.
+/// Warns about systems that no entity is mapped in, no table of which translates anything and no data goes through.
 fn warn_unused(systems: &[Entry<'_>], entities: &[Entry<'_>], read: &[ReadEntity]) {
-    let translates = |system: &str| {
+    let is_used = |system: &str| {
         let mut mappings = read.iter().flat_map(|read| read.entity.mappings.values());
-        mappings.any(|mapping| mapping.xref.iter().any(|xref| xref.system.as_str() == system))
+        mappings.any(|mapping| {
+            mapping.xref.iter().any(|xref| xref.system.as_str() == system)
+                || mapping.via.iter().any(|via| via.as_str() == system)
+        })
     };
     let mapped = |system: &str| {
         let in_entity = |entity: &Entry<'_>| {
@@ -141,7 +146,7 @@ fn warn_unused(systems: &[Entry<'_>], entities: &[Entry<'_>], read: &[ReadEntity
         };
         entities.iter().any(in_entity)
     };
-    for entry in systems.iter().filter(|entry| !mapped(entry.name) && !translates(entry.name)) {
+    for entry in systems.iter().filter(|entry| !mapped(entry.name) && !is_used(entry.name)) {
         entry.node.reading.warning(entry.name_at, format!("no entity is mapped in system `{}`", entry.name));
     }
 }

@@ -43,7 +43,16 @@ fn row(config: &Config, flow: &Flow) -> [String; 4] {
     let fields: Vec<_> = flow.fields.iter().map(name).collect();
     let probe = config.probes.iter().find(|probe| is_read_by(&flow.id, probe));
     let schedule = probe.map_or_else(|| "none".to_owned(), |probe| probe.schedule.to_string());
-    [flow.id.to_string(), fields.join(", "), show(flow.deadline), schedule]
+    [path(flow), fields.join(", "), show(flow.deadline), schedule]
+}
+
+/// The flow's name, with the systems that its data comes through.
+fn path(flow: &Flow) -> String {
+    if flow.via().is_empty() {
+        return flow.id.to_string();
+    }
+    let via: Vec<_> = flow.via().iter().map(crate::model::SystemId::as_str).collect();
+    format!("{} (via {})", flow.id, via.join(", "))
 }
 
 /// Columns two spaces apart.

@@ -13,6 +13,7 @@ use crate::model::SystemId;
 pub(super) const KEYS: Keys = Keys {
     section: "[system.NAME]",
     names: &[
+        "for_each",
         "kind",
         "url",
         "password",
@@ -25,7 +26,7 @@ pub(super) const KEYS: Keys = Keys {
         "budget",
         "time_zone",
     ],
-    not_yet: &["for_each"],
+    not_yet: &[],
 };
 
 pub(super) const BUDGET_KEYS: Keys = Keys {

@@ -64,6 +64,14 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// The systems between owner and target, upstream first: where a flow breaks, blame goes upstream first. What the
+    /// target's path has before the owner is no part of this flow.
+    pub fn via(&self) -> &[SystemId] {
+        let path = &self.target.via;
+        let owner = path.iter().position(|system| *system == self.id.owner);
+        owner.map_or(path, |owner| &path[owner + 1..])
+    }
+
     /// Whether any field has several owners.
     pub fn is_two_way(&self) -> bool {
         self.fields.iter().any(|field| field.two_way)

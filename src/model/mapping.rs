@@ -61,8 +61,8 @@ pub struct Mapping {
     pub xref: Vec<Xref>,
     /// Parallel to the entity's fields; `None` where this system does not hold the field.
     pub fields: Vec<Option<FieldRule>>,
-    /// Names on the path that data takes to get here, upstream first.
-    pub via: Vec<String>,
+    /// The systems that data comes through to get here, upstream first.
+    pub via: Vec<SystemId>,
 }
 
 /// Where records are.

@@ -109,11 +109,11 @@ fn a_mapping_selects_each_source_once() {
 #[test]
 fn check_prints_the_flows_with_deadline_and_probe() {
     insta::assert_snapshot!(render_check(&parsed(EXAMPLE)), @r"
-    flow                      fields                                 deadline  probe
-    stock: erp -> warehouse   weight                                 30s       every 15s
-    stock: warehouse -> shop  quantity                               30s       every 10s
-    order: erp -> shop        status, note (two-way)                 2m        cron 0 * * * * * (Europe/Berlin)
-    order: shop -> erp        total, email, paid_at, note (two-way)  2m        every 30s
+    flow                                fields                                 deadline  probe
+    stock: erp -> warehouse             weight                                 30s       every 15s
+    stock: warehouse -> shop (via erp)  quantity                               30s       every 10s
+    order: erp -> shop                  status, note (two-way)                 2m        cron 0 * * * * * (Europe/Berlin)
+    order: shop -> erp                  total, email, paid_at, note (two-way)  2m        every 30s
     ok: 3 systems, 4 flows, 4 probes, 1 SLO, 0 warnings
     ");
 }
@@ -174,4 +174,54 @@ fn fields_of_children_that_no_probe_can_see_are_warned_about() {
     insta::assert_snapshot!(children(""), @"plumbline.toml:20:8: `order.status` is blind in `erp`: a changed or deleted row of `lines` moves nothing, and no sample or sweep looks for it; set `bumps_parent` if `erp` stamps the parent too");
     insta::assert_snapshot!(children(", changed_at = \"w\""), @"plumbline.toml:20:8: `order.status` is blind in `erp`: a deleted row of `lines` moves nothing, and no sample or sweep looks for it; set `bumps_parent` if `erp` stamps the parent too");
     insta::assert_snapshot!(children(", bumps_parent = true"), @"");
+}
+
+#[test]
+fn one_block_stands_for_several_systems() {
+    let text = BASE
+        .replace(
+            "url = \"mysql://auditor@localhost/shop\"",
+            "for_each = [\"shop\", \"shop-fr\"]\nurl = \"mysql://auditor@${each}.localhost/x\"",
+        )
+        .replace("[system.shop]", "[system.shops]")
+        .replace("[entity.order.in.shop]", "[entity.order.in.shops]\nfor_each = [\"shop\", \"shop-fr\"]");
+    let config = parsed(&text).unwrap_or_else(|problems| panic!("{problems}"));
+    let urls: Vec<_> =
+        config.systems.values().map(|system| secrecy::ExposeSecret::expose_secret(&system.url).to_owned()).collect();
+    assert!(urls.iter().any(|url| url.contains("@shop-fr.localhost")) && !urls.concat().contains('$'), "{urls:?}");
+    assert_eq!(
+        flows(&text),
+        [
+            "order: erp -> shop [status] 180s",
+            "order: erp -> shop-fr [status] 180s",
+            "order: shop -> erp [total] 180s",
+            "order: shop -> files [paid] 180s",
+            "order: shop -> shop-fr [total paid] 180s",
+        ]
+    );
+    let wrong = text.replace("changed_at = \"modified\"", "changed_at = \"modified\"\nnativ = \"id\"");
+    insta::assert_snapshot!(parsed(&wrong).unwrap_err(), @r"
+    plumbline.toml:35:1: unknown key `nativ` (for `shop-fr`); did you mean `native`?
+    plumbline.toml:35:1: unknown key `nativ` (for `shop`); did you mean `native`?
+    2 problems
+    ");
+}
+
+#[test]
+fn the_path_of_data_is_made_of_systems() {
+    let via = |list: &str| {
+        let text = BASE.replacen("dataset = \"orders\"", &format!("dataset = \"orders\"\nvia = {list}"), 1);
+        match parsed(&text) {
+            Ok(config) => {
+                config.flows.iter().map(|flow| format!("{} {:?}", flow.id, flow.via())).collect::<Vec<_>>().join("\n")
+            }
+            Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        }
+    };
+    assert_eq!(via("[\"middleware\"]"), "`middleware` is not a system; known: `erp`, `shop`, `files`");
+    assert_eq!(via("[\"shop\"]"), "`via`: `shop` is where the path ends");
+    assert_eq!(via("[\"files\", \"files\"]"), "`via`: `files` is named twice");
+    // Data of the ERP starts there: what comes before it in the path is not on its way.
+    assert!(via("[\"erp\", \"files\"]").contains("order: erp -> shop [\"files\"]"));
+    assert!(via("[\"files\", \"erp\"]").contains("order: erp -> shop []"));
 }

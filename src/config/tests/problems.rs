@@ -350,7 +350,30 @@ fn systems() {
                 "6:54: unknown key `rows`; known: `requests_per_second`, `concurrency`, `rows_per_run`",
             ],
         ),
-        ("kind = \"postgres\"", "kind = \"postgres\"\nfor_each = [\"a\"]", &["6:1: `for_each` is not supported yet"]),
+        (
+            "[system.files]",
+            "[system.files]\nfor_each = []",
+            &[
+                "13:12: `for_each`: must be a list of names: `[\"shop-de\", \"shop-fr\"]`",
+                "39:18: `files` is not a system; known: `erp`, `shop`",
+            ],
+        ),
+        (
+            "[system.files]",
+            "[system.files]\nfor_each = [\"files\", \"b\"]",
+            &[
+                "12:9: `for_each`: all of these would be the same; `${each}` stands for the name in texts",
+                "39:18: `files` is not a system; known: `erp`, `shop`",
+            ],
+        ),
+        (
+            "[system.files]",
+            "[system.files]\nfor_each = [\"files\", \"erp\"]\ntime_zone = \"${each}\"",
+            &[
+                "13:22: `erp` is there twice",
+                "14:13: `time_zone`: `files` is not a time zone (for `files`); write an IANA name such as `UTC` or `Europe/Berlin`",
+            ],
+        ),
         ("sqlite:files.db", "files.db", &["14:7: `url`: must begin with `sqlite:` and name a file: `sqlite:shop.db`"]),
         ("sqlite:files.db", "sqlite::memory:", &["14:7: `url`: must name a file: `sqlite:shop.db`"]),
         (
@@ -1080,8 +1103,9 @@ kind = "sqlite"
 url = "sqlite:erp.db"
 "#;
     insta::assert_snapshot!(parsed(mapping).unwrap_err(), @r"
+    plumbline.toml:9:8: `middleware` is not a system; known: `erp`
     plumbline.toml:11:6: `sku` is not a field of `order`; known: `shop`, `number`, `qty`, `name`, `stock`, `total`, `weight`
     plumbline.toml:11:23: `mdm` is not a system; known: `erp`
-    2 problems
+    3 problems
     ");
 }
