@@ -193,6 +193,8 @@ pub struct Paging {
     pub size: usize,
     /// Where the answer says how many records the list has.
     pub total: Option<Place>,
+    /// Of longer lists the product gives only so many records.
+    pub cap: Option<u64>,
 }
 
 /// How the next page is named.
@@ -229,6 +231,8 @@ pub enum PageKind {
 pub struct Since {
     /// Query parameter for the lower bound.
     pub param: String,
+    /// Query parameter for the upper bound, to split lists that are too long.
+    pub until: Option<String>,
     /// Whether records with exactly the bound's stamp are left out.
     pub exclusive: bool,
     /// How the bound is written.

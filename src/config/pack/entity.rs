@@ -31,7 +31,7 @@ pub(super) const KEYS: Keys = Keys {
 };
 pub(super) const SINCE_KEYS: Keys = Keys {
     section: "[entity.NAME] since",
-    names: &["param", "exclusive", "format", "query", "settle", "lookback"],
+    names: &["param", "until", "exclusive", "format", "query", "settle", "lookback"],
     not_yet: &[],
 };
 pub(super) const BY_KEYS: Keys = Keys {
@@ -122,6 +122,7 @@ fn since(section: &Section<'_>, values: &Values) -> Option<Since> {
     let within_a_day = |node| duration::bounded(node, Duration::ZERO, Duration::from_secs(86_400));
     Some(Since {
         param,
+        until: section.get("until").and_then(|node| fill::some_text(node, values)),
         exclusive: section.or("exclusive", false),
         format: section.need("format").and_then(|node| fill::choice(node, values, &FORMATS))?,
         query: section.get("query").map(|node| fill::query(node, values)).unwrap_or_default(),

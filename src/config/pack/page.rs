@@ -6,7 +6,7 @@ use crate::config::section::{Keys, Node, Section};
 
 pub(super) const KEYS: Keys = Keys {
     section: "[page.NAME]",
-    names: &["kind", "param", "first", "from", "size_param", "size", "total"],
+    names: &["kind", "param", "first", "from", "size_param", "size", "total", "cap"],
     not_yet: &[],
 };
 
@@ -42,6 +42,7 @@ pub(super) fn read(section: &Section<'_>, values: &Values) -> Option<Paging> {
         size_param: section.get("size_param").and_then(|node| fill::some_text(node, values)),
         size: section.need("size").and_then(|node| size(node, values))?,
         total: section.get("total").and_then(|node| place(node, values)),
+        cap: section.get("cap").and_then(|node| fill::number(node, values)).filter(|cap| *cap > 0),
     })
 }
 

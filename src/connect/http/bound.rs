@@ -32,6 +32,11 @@ pub(super) fn bound(since: &Since, micros: i64) -> Bound {
     Bound { text, micros: second.saturating_mul(SECOND) }
 }
 
+/// An upper bound as it is sent: what is stamped exactly then may or may not be left out.
+pub(super) fn upper(since: &Since, micros: i64) -> String {
+    bound(&Since { exclusive: false, ..since.clone() }, micros).text
+}
+
 /// WordPress reads a time without a zone in the site's zone before it compares it as it is. A time that this zone
 /// skips (clocks set forward) would come out an hour later, and an hour of changes would be lost. The zone is not
 /// known here, so the bound avoids what any zone skips.
@@ -58,7 +63,15 @@ mod tests {
 
     fn since(format: SinceFormat, exclusive: bool) -> Since {
         let zero = std::time::Duration::ZERO;
-        Since { param: "since".to_owned(), exclusive, format, query: Vec::new(), settle: zero, lookback: zero }
+        Since {
+            param: "since".to_owned(),
+            until: None,
+            exclusive,
+            format,
+            query: Vec::new(),
+            settle: zero,
+            lookback: zero,
+        }
     }
 
     #[track_caller]

@@ -1,14 +1,16 @@
 //! Reading changes: one call of a pass (see [`super::position`]).
 
 use super::HttpReader;
-use super::bound::{Bound, bound};
+use super::bound::{Bound, bound, upper};
 use super::list::{MOST_RESTARTS, Query, only};
 use super::plan::Plan;
 use super::position::{Pass, Position};
-use super::walk::Walk;
+use super::walk::{Astray, Walk};
 use crate::connect::{ChangesPage, ClockReading, Cursor, ReadError};
 use crate::model::mapping::Source;
 use crate::model::{Interval, Mapping, Moment, Record};
+
+const SECOND: i64 = 1_000_000;
 
 /// A time from which nothing can be yet: a filter that gives records for it filters nothing.
 const FAR_AHEAD_MICROS: i64 = 10 * 365 * 86_400 * 1_000_000;
@@ -66,20 +68,34 @@ impl HttpReader {
         limit: usize,
     ) -> Result<bool, ReadError> {
         let since = plan.entity.since.as_ref();
-        let bound = read.pass.bound.zip(since).map(|(micros, since)| bound(since, micros));
-        if bound.is_some() {
-            self.prove_since(mapping, plan).await?;
-        }
         loop {
-            let Some(query) = part_query(plan, bound.as_ref(), read.pass.part) else { return Ok(true) };
-            if !self.read_part(mapping, plan, read, &query, bound.as_ref(), limit).await? {
-                return Ok(false);
+            let from = read.pass.slice.map(|(from, _)| from).or(read.pass.bound);
+            let bound = from.zip(since).map(|(micros, since)| bound(since, micros));
+            if bound.is_some() {
+                self.prove_since(mapping, plan).await?;
             }
-            read.pass.part += 1;
+            let Some(query) = part_query(plan, bound.as_ref(), &read.pass) else { return Ok(true) };
+            match self.read_part(mapping, plan, read, &query, bound.as_ref(), limit).await? {
+                End::Limit => return Ok(false),
+                End::Capped(total) => read.pass.slice = Some(self.halved(plan, &read.pass, total)?),
+                End::List => read.next_list(),
+            }
         }
     }
 
-    /// Reads on in one list until it ends (`true`) or `limit` is reached.
+    /// The first half of the part that is too long.
+    fn halved(&self, plan: &Plan, pass: &Pass, total: u64) -> Result<(i64, Option<i64>), ReadError> {
+        let can_split = plan.entity.since.as_ref().is_some_and(|since| since.until.is_some());
+        let (from, until) = pass.slice.unwrap_or((pass.bound.unwrap_or(0), None));
+        let end = until.unwrap_or_else(|| self.client.clock.now().micros().max(pass.covers));
+        let middle = (from + (end - from) / 2).div_euclid(SECOND) * SECOND;
+        if can_split && middle > from {
+            return Ok((from, Some(middle)));
+        }
+        Err(self.astray(Astray::Capped(total)))
+    }
+
+    /// Reads on in one list until it ends, `limit` is reached or it turns out to be too long.
     async fn read_part(
         &self,
         mapping: &Mapping,
@@ -88,7 +104,7 @@ impl HttpReader {
         query: &[(String, String)],
         bound: Option<&Bound>,
         limit: usize,
-    ) -> Result<bool, ReadError> {
+    ) -> Result<End, ReadError> {
         let (page, ordered) = (&plan.entity.page, plan.entity.ordered);
         let mut walk = match &read.pass.halt {
             Some(halt) => Walk::resume(page, ordered, halt),
@@ -97,7 +113,7 @@ impl HttpReader {
         while let Some(token) = walk.token().cloned() {
             if !read.records.is_empty() && read.records.len().saturating_add(page.size) > limit {
                 read.pass.halt = walk.halt();
-                return Ok(false);
+                return Ok(End::Limit);
             }
             let next = self.page(mapping, plan, query, &token).await?;
             read.window.high = next.window.high;
@@ -108,11 +124,12 @@ impl HttpReader {
                     read.pass.restarts += 1;
                     walk = Walk::new(page, ordered);
                 }
+                Err(Astray::Capped(total)) => return Ok(End::Capped(total)),
                 Err(astray) => return Err(self.astray(astray)),
             }
         }
         read.pass.halt = None;
-        Ok(true)
+        Ok(End::List)
     }
 
     /// A record from before the bound shows that the bound did not count.
@@ -162,6 +179,16 @@ impl HttpReader {
     }
 }
 
+/// Why reading a list stopped.
+enum End {
+    /// It is read.
+    List,
+    /// Enough for one call.
+    Limit,
+    /// It has so many records, more than the product gives of one list.
+    Capped(u64),
+}
+
 /// What one call has read.
 struct Read {
     records: Vec<Record>,
@@ -170,6 +197,14 @@ struct Read {
 }
 
 impl Read {
+    /// Goes on behind the part that was read: with the rest of the list, or with the next list.
+    fn next_list(&mut self) {
+        match self.pass.slice.take() {
+            Some((_, Some(until))) => self.pass.slice = Some((until, None)),
+            _ => self.pass.part += 1,
+        }
+    }
+
     /// Where everything is read each time, only what changed since is handed on.
     fn add(&mut self, records: impl Iterator<Item = Record>) {
         let bound = self.pass.bound.unwrap_or(i64::MIN);
@@ -191,11 +226,16 @@ fn first_again(plan: &Plan, read: &Read, lookback: i64) -> usize {
 
 /// The parameters of the list of this number; `None` behind the last. Records that left the main list only matter to
 /// those who have read it before.
-fn part_query(plan: &Plan, bound: Option<&Bound>, part: usize) -> Option<Query> {
+fn part_query(plan: &Plan, bound: Option<&Bound>, pass: &Pass) -> Option<Query> {
     let mut query = bound.map(|bound| since_query(plan, bound)).unwrap_or_default();
-    if part > 0 {
-        bound?;
-        query.extend_from_slice(plan.entity.also.get(part - 1)?);
+    if let (Some((_, Some(until))), Some(since)) = (pass.slice, &plan.entity.since)
+        && let Some(param) = &since.until
+    {
+        query.push((param.clone(), upper(since, until)));
+    }
+    if pass.part > 0 {
+        pass.bound?;
+        query.extend_from_slice(plan.entity.also.get(pass.part - 1)?);
     }
     Some(query)
 }

@@ -213,6 +213,11 @@ impl HttpReader {
         match astray {
             Astray::Loop(what) => self.client.bad(format!("the list never ends: {what}")),
             Astray::Moved(what) => self.client.bad(format!("the list keeps changing while it is read: {what}")),
+            Astray::Capped(total) => {
+                let reason =
+                    format!("the list has {total} records, more than the product gives of one, and cannot be split");
+                ReadError::Shape { system, reason }
+            }
             Astray::Short(reason) => ReadError::Refused { system, reason },
             Astray::Unordered => {
                 let reason =

@@ -33,8 +33,10 @@ pub(super) struct Position {
 pub(super) struct Pass {
     /// What is settled when the pass ends.
     pub covers: i64,
-    /// Records stamped from here on are asked for; `None`: all.
+    /// Records stamped from here on belong to the pass; `None`: all.
     pub bound: Option<i64>,
+    /// The part of a list that is too long for one read: from when, until when.
+    pub slice: Option<(i64, Option<i64>)>,
     /// The list being read: the main one, then those of records that left it.
     pub part: usize,
     /// Where that list was left; `None`: at its beginning.
@@ -76,6 +78,7 @@ impl Position {
         self.pass.clone().unwrap_or_else(|| Pass {
             covers,
             bound: self.settled.map(|settled| settled.min(safe).saturating_sub(lookback).saturating_sub(margin)),
+            slice: None,
             part: 0,
             halt: None,
             restarts: 0,

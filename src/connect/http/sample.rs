@@ -197,7 +197,7 @@ impl HttpReader {
             Ok(page) => {
                 let total = page.facts.total.map_or_else(|| "no total".to_owned(), |total| format!("total {total}"));
                 add(Severity::Ok, format!("list: {} records, {total}", page.facts.rows));
-                if page.ids.iter().any(|id| *id == Raw::Null) {
+                if page.ids.contains(&Raw::Null) {
                     add(Severity::Error, format!("a record without `{}`, its id", plan.entity.id));
                 }
                 if mapping.changed_at.is_some() && page.records.iter().any(|record| record.changed_at.is_none()) {

@@ -43,6 +43,8 @@ pub(super) enum Astray {
     Short(String),
     /// The list is not in the order that was asked for.
     Unordered,
+    /// The list is longer than what the product gives of it.
+    Capped(u64),
 }
 
 /// A walk under way. Memory is bounded by two pages and eight bytes a page.
@@ -120,6 +122,11 @@ impl Walk {
     /// Takes note of a page. Says for each of its records whether it is new: a record that was there on the page
     /// before comes again when others moved in front of it.
     pub fn take(&mut self, ids: &[Raw], facts: &Facts) -> Result<Vec<bool>, Astray> {
+        if let (Some(cap), Some(total)) = (self.paging.cap, facts.total)
+            && total > cap
+        {
+            return Err(Astray::Capped(total));
+        }
         let fresh = self.fresh(ids)?;
         let count = fresh.iter().filter(|fresh| **fresh).count() as u64;
         self.seen += count;
@@ -215,7 +222,7 @@ mod tests {
     use super::*;
 
     fn paging(kind: PageKind) -> Paging {
-        Paging { kind, size_param: None, size: 2, total: None }
+        Paging { kind, size_param: None, size: 2, total: None, cap: None }
     }
 
     fn numbered() -> Paging {
@@ -309,6 +316,14 @@ mod tests {
     fn an_order_that_is_ignored_is_noticed() {
         let paging = numbered();
         assert_eq!(Walk::new(&paging, true).take(&ids(&[2, 1]), &facts(2, None, None)), Err(Astray::Unordered));
+    }
+
+    #[test]
+    fn a_list_that_is_longer_than_what_is_given_is_not_walked() {
+        let paging = Paging { cap: Some(10), ..numbered() };
+        assert!(Walk::new(&paging, true).take(&ids(&[1, 2]), &facts(2, Some(10), None)).is_ok());
+        let capped = Walk::new(&paging, true).take(&ids(&[1, 2]), &facts(2, Some(11), None));
+        assert_eq!(capped, Err(Astray::Capped(11)));
     }
 
     #[test]

@@ -65,8 +65,7 @@ pub(super) enum Order {
 
 /// The table's name as the mapping gives it.
 pub(super) fn table_name(dataset: &Dataset) -> &str {
-    let name = dataset.name();
-    name
+    dataset.name()
 }
 
 fn expression(dialect: Dialect, source: &Source) -> String {

@@ -16,6 +16,10 @@ fn all_items() -> Vec<Json> {
     (1..=25).map(item).collect()
 }
 
+fn is_item(item: &Json, id: &str) -> bool {
+    id.parse::<i64>().is_ok_and(|id| item["id"] == id)
+}
+
 fn slice(from: usize, size: usize) -> Vec<Json> {
     all_items().into_iter().skip(from).take(size).collect()
 }
@@ -31,7 +35,7 @@ fn service(uri: &Uri) -> Response<Body> {
     }
     let size = number(uri, "per_page", 10).min(10);
     if let Some(id) = uri.path().strip_prefix("/items/") {
-        return match all_items().into_iter().find(|item| item["id"].to_string() == id) {
+        return match all_items().into_iter().find(|item| is_item(item, id)) {
             Some(item) => json(&json!({ "item": item })),
             None => Response::builder().status(404).body(Body::empty()).unwrap(),
         };
@@ -110,7 +114,7 @@ async fn what_a_list_without_pages_leaves_out_is_asked_for_alone() {
     // Gives two records at most and knows no pages when asked for ids.
     let service = Served::by(|uri| {
         let ids = param(uri, "ids").unwrap_or_default();
-        let found = |item: &Json| ids.split(',').any(|id| item["id"].to_string() == id);
+        let found = |item: &Json| ids.split(',').any(|id| is_item(item, id));
         let data: Vec<Json> = all_items().into_iter().filter(found).take(2).collect();
         json(&json!({ "data": data }))
     })
@@ -149,6 +153,43 @@ async fn changes_are_asked_for_in_every_format() {
             && since.chars().zip(form.chars()).all(|(found, form)| form == '?' || found == form);
         assert!(fits, "{format}: {since}");
     }
+}
+
+/// 25 items an hour apart; of a list of more than ten only the first ten are given, but the total is told.
+fn capped(uri: &Uri) -> Response<Body> {
+    let stamp = |id: usize| format!("2026-01-{:02}T{:02}:00:00Z", 1 + id / 24, id % 24);
+    let within = |id: &usize| {
+        let after = param(uri, "since").is_none_or(|since| stamp(*id) >= since);
+        after && param(uri, "until").is_none_or(|until| stamp(*id) < until)
+    };
+    let found: Vec<usize> = (0..25).filter(within).collect();
+    let from = (number(uri, "page", 1) - 1) * 5;
+    let given = found.iter().take(10).skip(from).take(5);
+    let data: Vec<Json> = given.map(|id| json!({ "id": id, "qty": 1, "updated_at": stamp(*id) })).collect();
+    json(&json!({ "meta": { "total": found.len() }, "data": data }))
+}
+
+#[tokio::test]
+async fn a_list_that_is_longer_than_what_is_given_is_split_by_time() {
+    let service = Served::by(capped).await;
+    let settings = "size = 5, total = \"body:meta.total\", cap = 10, since_param = \"since\"";
+    let shop = items(&format!("{settings}, until_param = \"until\""), &service.url);
+    let (mut cursor, mut seen) = (Cursor::from_beginning(), Vec::new());
+    loop {
+        let page = shop.reader.changes(&shop.mapping, &cursor, 7).await.unwrap();
+        seen.extend(page.records.iter().map(|record| record.key.to_string().parse::<i64>().unwrap()));
+        cursor = page.next;
+        if page.complete {
+            break;
+        }
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, (0..25).collect::<Vec<_>>());
+    // Without an upper bound it cannot be split, and ten of 25 are not all.
+    let shop = items(settings, &service.url);
+    let outcome = shop.reader.changes(&shop.mapping, &Cursor::from_beginning(), 1000).await;
+    assert!(outcome.unwrap_err().to_string().contains("the list has 25 records, more than the product gives of one"));
 }
 
 #[tokio::test]
