@@ -106,6 +106,8 @@ fn config_text(port: u16) -> anyhow::Result<String> {
 
 /// Waits until the first look of every unit is over: what comes then is idling.
 async fn every_flow_has_run(serve: &mut Serve, port: u16) -> anyhow::Result<()> {
+    // The client's TLS, which loopback does not use, must be told its cryptography. It fails if it was told before.
+    drop(tokio_rustls::rustls::crypto::ring::default_provider().install_default());
     let address = format!("http://127.0.0.1:{port}/metrics");
     loop {
         if let Some(status) = serve.0.try_wait()? {

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use clickhouse::Client;
 use plumbline::ledger::engine::EmbeddedEngine;
 
 use crate::engine;
-use crate::support::{free_port, postgres, wait_until};
+use crate::support::{free_port, http_client, postgres, wait_until};
 
 const NOW: &str = "strftime('%Y-%m-%d %H:%M:%f', 'now')";
 
@@ -33,7 +34,8 @@ impl Serve {
 
     /// The body of an answer, or nothing while the server does not answer.
     async fn get(&self, path: &str) -> Option<(u16, String)> {
-        let answer = reqwest::get(format!("{}{path}", self.address)).await.ok()?;
+        let client = http_client(Duration::from_secs(10));
+        let answer = client.get(format!("{}{path}", self.address)).send().await.ok()?;
         let status = answer.status().as_u16();
         Some((status, answer.text().await.ok()?))
     }
