@@ -37,9 +37,10 @@ impl HttpReader {
         let safe = (theirs.min(now - clock.uncertainty) - settle).micros();
         let known = Position::decode(cursor, plan.fingerprint()).map_err(|reason| self.unfit(reason))?;
         let position = known.unwrap_or(Position { fingerprint: plan.fingerprint(), settled: Some(safe), pass: None });
-        let set_back = position.pass.is_none() && position.is_set_back_by(safe);
+        let latest = (theirs + clock.uncertainty * 2).micros();
+        let set_back = position.is_set_back_to(latest);
         let mut read =
-            Read { records: Vec::new(), window: Interval::new(now, now), pass: position.pass(safe, lookback) };
+            Read { records: Vec::new(), window: Interval::new(now, now), pass: position.pass(safe, lookback, set_back) };
         let complete = self.read_pass(mapping, &plan, &mut read, limit).await?;
         let next = if complete {
             Position { settled: Some(read.pass.covers), pass: None, ..position }

@@ -12,9 +12,6 @@ use crate::connect::sql::position::BEGINNING;
 /// The first byte of a cursor; databases have 1.
 const FORMAT: u8 = 2;
 
-/// Their clock is known to a second or two; a step beyond this is one that somebody made.
-const SMALL_STEP_MICROS: i64 = 10_000_000;
-
 /// How long before we notice a clock may have been set back.
 const UNWATCHED_MICROS: i64 = 3_600_000_000;
 
@@ -64,15 +61,14 @@ impl Position {
         Ok(Some(position))
     }
 
-    /// Whether their clock was set back since the last pass: more than it is known to.
-    pub fn is_set_back_by(&self, safe: i64) -> bool {
-        self.settled.is_some_and(|settled| settled.saturating_sub(safe) > SMALL_STEP_MICROS)
+    /// Whether their clock was set back since the last pass. `latest` is the latest that it may show now.
+    pub fn is_set_back_to(&self, latest: i64) -> bool {
+        self.pass.is_none() && self.settled.is_some_and(|settled| settled > latest)
     }
 
     /// The pass under way, or one that begins now. If their clock was set back, what was written since carries stamps
     /// that were read already: the pass then begins well before it.
-    pub fn pass(&self, safe: i64, lookback: i64) -> Pass {
-        let set_back = self.is_set_back_by(safe);
+    pub fn pass(&self, safe: i64, lookback: i64, set_back: bool) -> Pass {
         let margin = if set_back { UNWATCHED_MICROS } else { 0 };
         let covers = if set_back { safe } else { safe.max(self.settled.unwrap_or(i64::MIN)) };
         self.pass.clone().unwrap_or_else(|| Pass {
@@ -93,23 +89,26 @@ mod tests {
     #[test]
     fn cursors_survive_the_way_through_state() {
         let position = Position { fingerprint: 7, settled: Some(5), pass: None };
-        let position = Position { pass: Some(position.pass(9, 2)), ..position };
+        let position = Position { pass: Some(position.pass(9, 2, false)), ..position };
         let cursor = position.encode().unwrap();
         assert_eq!(Position::decode(&cursor, 7), Ok(Some(position)));
         assert!(Position::decode(&cursor, 8).is_err());
         assert_eq!(Position::decode(&Cursor::default(), 7), Ok(None));
         assert!(Position::decode(&Cursor(vec![1, 2]), 7).is_err(), "a database's");
         let all = Position::decode(&Cursor::from_beginning(), 7).unwrap().unwrap();
-        assert_eq!(all.pass(9, 2).bound, None);
+        assert_eq!(all.pass(9, 2, false).bound, None);
     }
 
     #[test]
     fn a_pass_begins_at_what_is_settled_and_safe() {
-        let at = |settled, safe| Position { fingerprint: 0, settled: Some(settled), pass: None }.pass(safe, 2);
+        let position = |settled| Position { fingerprint: 0, settled: Some(settled), pass: None };
+        let at = |settled, safe| position(settled).pass(safe, 2, false);
         assert_eq!((at(10, 20).bound, at(10, 20).covers), (Some(8), 20));
         assert_eq!((at(10, 5).bound, at(10, 5).covers), (Some(3), 10), "their clock is known to a second");
         let second = 1_000_000;
-        let back = at(8_000 * second, 7_000 * second);
+        assert!(position(8_000 * second).is_set_back_to(7_000 * second));
+        assert!(!position(8_000 * second).is_set_back_to(8_000 * second));
+        let back = position(8_000 * second).pass(7_000 * second, 2, true);
         assert_eq!((back.bound, back.covers), (Some(3_400 * second - 2), 7_000 * second), "it was set back");
     }
 }
