@@ -39,8 +39,11 @@ impl HttpReader {
         let position = known.unwrap_or(Position { fingerprint: plan.fingerprint(), settled: Some(safe), pass: None });
         let latest = (theirs + clock.uncertainty * 2).micros();
         let set_back = position.is_set_back_to(latest);
-        let mut read =
-            Read { records: Vec::new(), window: Interval::new(now, now), pass: position.pass(safe, lookback, set_back) };
+        let mut read = Read {
+            records: Vec::new(),
+            window: Interval::new(now, now),
+            pass: position.pass(safe, lookback, set_back),
+        };
         let complete = self.read_pass(mapping, &plan, &mut read, limit).await?;
         let next = if complete {
             Position { settled: Some(read.pass.covers), pass: None, ..position }
