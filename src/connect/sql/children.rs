@@ -144,3 +144,26 @@ fn fewer(mut asked: Vec<Named>, counts: &HashMap<String, usize>) -> Vec<Vec<Name
     let size = (asked.len() / 2).min(counts.len() / 2).max(1);
     asked.chunks(size).map(<[Named]>::to_vec).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_children_are_asked_for_in_smaller_sets() {
+        let asked = |count: usize| -> Vec<Named> {
+            (0..count).map(|number| Named { name: number.to_string(), arg: Arg::Int(number as i64) }).collect()
+        };
+        let sizes = |asked: Vec<Named>, counts: &[(&str, usize)]| -> Vec<usize> {
+            let counts = counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+            fewer(asked, &counts).iter().map(Vec::len).collect()
+        };
+        let most = MOST_CHILDREN;
+        assert_eq!(sizes(asked(512), &[("7", most), ("8", 1)]), [511, 1], "one has nearly all of them");
+        assert_eq!(sizes(asked(6), &[("0", most / 3), ("1", most / 3), ("2", most / 3 + 2)]), [1; 6]);
+        let even: Vec<_> = (0..20).map(|number| (number.to_string(), most / 20 + 1)).collect();
+        let even: Vec<_> = even.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+        assert_eq!(sizes(asked(100), &even), [10; 10], "half of what one answer has room for");
+        assert_eq!(sizes(asked(2), &[("0", most / 2), ("1", most / 2 + 1)]), [1, 1]);
+    }
+}
