@@ -17,6 +17,7 @@ mod demo;
 mod doctor;
 mod migrate;
 mod pack;
+mod plan;
 mod probe;
 mod serve;
 mod table;
@@ -47,6 +48,8 @@ enum Command {
     /// Begin, check and try packs for systems that speak HTTP.
     #[command(subcommand)]
     Pack(pack::PackCommand),
+    /// Foretell what the probes cost, how soon they see a drift and what they never see; propose a schedule.
+    Plan(plan::Args),
     /// Bring the state database and the ledger's tables up to date.
     Migrate(ConfigFile),
     /// Serve ClickHouse's HTTP interface on loopback, with the engine inside.
@@ -153,6 +156,7 @@ fn dispatch(Arguments { log, command }: Arguments) -> Result<Exit, Failure> {
         Command::Check(file) => logged().map(|()| check::run(&file.config)),
         Command::Doctor(file) => logged().and_then(|()| on_runtime(doctor::run(&file))),
         Command::Pack(command) => logged().and_then(|()| on_runtime(pack::run(&command))),
+        Command::Plan(args) => logged().and_then(|()| on_runtime(plan::run(&args))),
         Command::Migrate(file) => logged().and_then(|()| on_runtime(migrate::run(&file))),
         Command::Serve(file) => logged().and_then(|()| serve::run(&file)),
         Command::Probe(args) => logged().and_then(|()| probe::run(&args)),

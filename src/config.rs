@@ -266,6 +266,27 @@ pub struct Probe {
 pub enum ProbeKind {
     /// What the owner changed, then the same keys in the targets.
     Changes,
+    /// Pieces of the key order on both sides, in a walk that comes around.
+    Sample(SampleSize),
+}
+
+impl ProbeKind {
+    /// The word that the config uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Changes => "changes",
+            Self::Sample(_) => "sample",
+        }
+    }
+}
+
+/// How many keys one run of a sample probe looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SampleSize {
+    /// So many of the owner's keys. Default 1,000.
+    Keys(usize),
+    /// As many as it takes to have looked at every key at least once in so long.
+    EveryKeyWithin(Duration),
 }
 
 /// When a probe runs.

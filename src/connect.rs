@@ -16,12 +16,14 @@ use crate::config::{System, SystemKind};
 use crate::model::{Interval, Key, Mapping, Moment, Record, SystemId};
 
 pub mod budget;
+mod count;
 pub mod http;
 pub mod sql;
 mod translate;
 
 pub use budget::{Budget, Usage};
 pub use translate::Translated;
+pub use count::count_keys;
 
 /// A reader for `system`. Connects at its first use; needs a running tokio runtime.
 ///
@@ -62,8 +64,22 @@ pub trait Reader: Send + Sync {
     /// records has them all. A key that the mapping cannot express here (another constant) is absent.
     async fn by_keys(&self, mapping: &Mapping, keys: &[Key]) -> Result<KeyedRead, ReadError>;
 
-    /// Up to `limit` records in key order with `after < key`, for samples.
-    async fn key_range(&self, mapping: &Mapping, after: Option<&Key>, limit: usize) -> Result<KeyedRead, ReadError>;
+    /// The place of key number `keys` of `within`, counted from 1 in the dataset's own order: where samples enter it.
+    /// A SQL database goes there by an index; an API with numbered pages by a page's number.
+    async fn landmark(&self, _mapping: &Mapping, _within: KeyRange<'_>, _keys: usize) -> Result<Reach, ReadError> {
+        Ok(Reach::Nowhere)
+    }
+
+    /// The records that lie in `range`, in the dataset's own order, at most `limit` of them. `None` when the system
+    /// cannot go to a bound: it has no order of keys, or none of its records could have that key.
+    async fn key_range(
+        &self,
+        _mapping: &Mapping,
+        _range: KeyRange<'_>,
+        _limit: usize,
+    ) -> Result<Option<RangeRead>, ReadError> {
+        Ok(None)
+    }
 
     /// All records as a stream, in bounded memory: of a database in key order, of an API in the order of its list.
     fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>>;
@@ -131,13 +147,74 @@ pub struct ChangesPage {
     pub set_back: bool,
 }
 
-/// What a read by key or key range gave. Always complete: an incomplete read is an error.
+/// What a read by key gave. Always complete: an incomplete read is an error.
 #[derive(Debug)]
 pub struct KeyedRead {
-    /// In no promised order for `by_keys`, in key order for `key_range`.
+    /// In no promised order.
     pub records: Vec<Record>,
     /// When the snapshot was taken.
     pub window: ReadWindow,
+}
+
+/// A place in a dataset's own order. Opaque to everyone but the reader that made it; kept in state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place(pub Vec<u8>);
+
+/// A place where a dataset can be entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Landmark {
+    /// For the system that it belongs to.
+    pub place: Place,
+    /// For other systems: the key of the record there. `None` when that record's key names nothing elsewhere, or the
+    /// system's order has nothing to do with keys (numbered pages).
+    pub key: Option<Key>,
+}
+
+/// How far a [`Reader::landmark`] came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To this place.
+    At(Landmark),
+    /// There are fewer keys than that.
+    End,
+    /// The system cannot be entered anywhere but by key.
+    Nowhere,
+}
+
+/// A bound of a [`KeyRange`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound<'b> {
+    /// None: from the first record, or to the last.
+    Open,
+    /// A place of the same system.
+    Place(&'b Place),
+    /// Where a key lies in the system's own order, whether there is a record or not.
+    Key(&'b Key),
+}
+
+/// A piece of a dataset in its own order: behind `after`, up to and with `until`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRange<'b> {
+    /// Exclusive.
+    pub after: Bound<'b>,
+    /// Inclusive.
+    pub until: Bound<'b>,
+}
+
+impl KeyRange<'_> {
+    /// The whole dataset.
+    pub const ALL: Self = Self { after: Bound::Open, until: Bound::Open };
+}
+
+/// What a read of a key range gave.
+#[derive(Debug)]
+pub struct RangeRead {
+    /// In the dataset's own order. Records whose key has a null part are never among them.
+    pub records: Vec<Record>,
+    /// When the snapshot was taken.
+    pub window: ReadWindow,
+    /// Whether these are all; `false` when `limit` cut the read.
+    pub complete: bool,
 }
 
 /// The columns or paths of a dataset.

@@ -4,7 +4,9 @@
 //!
 //! - [`model`]: the words of the field as types. Pure.
 //! - [`compare`]: two looks at one key become a verdict. Pure.
+//! - [`estimate`]: what a sample says of all; how soon a drift is seen. Pure.
 //! - [`config`]: TOML to checked config, all problems at once.
+//! - [`plan`]: what a config costs, how soon it sees a drift, what it never sees. Pure.
 //! - [`connect`]: readers of external systems; reads only.
 //! - [`state`]: the small mutable part, in SQLite or PostgreSQL.
 //! - [`ledger`]: the history, in ClickHouse; the spool in front of it; the embedded engine.
@@ -22,10 +24,12 @@ pub mod clock;
 pub mod compare;
 pub mod config;
 pub mod connect;
+pub mod estimate;
 pub mod fault;
 pub mod ledger;
 pub mod metrics;
 pub mod model;
+pub mod plan;
 pub mod readiness;
 pub mod retry;
 pub mod sandbox;

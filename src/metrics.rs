@@ -17,7 +17,7 @@ pub mod definition;
 pub mod label;
 
 use definition::{self as name, Definition};
-pub use label::{Outcome, Reason, RunKind, Skip, Store};
+pub use label::{Measure, Outcome, Point, Reason, RunKind, Skip, Store};
 
 /// Everything that is counted and measured. Shared as `Arc<Metrics>`; every function takes `&self`.
 #[derive(Debug)]
@@ -31,6 +31,10 @@ pub struct Metrics {
     in_flight: IntGaugeVec,
     in_flight_limit: Gauge,
     discrepancies: IntGaugeVec,
+    sampled_share: GaugeVec,
+    sampled_keys: IntGaugeVec,
+    every_key: GaugeVec,
+    walk_done: GaugeVec,
     runs: IntCounterVec,
     run_seconds: HistogramVec,
     skipped: IntCounterVec,
@@ -103,6 +107,10 @@ impl Metrics {
             in_flight: int_gauges(&registry, &name::IN_FLIGHT),
             in_flight_limit: gauge(&registry, &name::IN_FLIGHT_LIMIT),
             discrepancies: int_gauges(&registry, &name::DISCREPANCIES),
+            sampled_share: gauges(&registry, &name::SAMPLED_SHARE),
+            sampled_keys: int_gauges(&registry, &name::SAMPLED_KEYS),
+            every_key: gauges(&registry, &name::EVERY_KEY),
+            walk_done: gauges(&registry, &name::WALK_DONE),
             runs: int_counters(&registry, &name::RUNS),
             run_seconds: histograms(&registry, &name::RUN_SECONDS, &RUN_BUCKETS),
             skipped: int_counters(&registry, &name::SKIPPED),
@@ -164,6 +172,32 @@ impl Metrics {
             self.skipped.with_label_values(&[probe, entity, owner, skip.as_str()]).inc_by(0);
         }
         self.lease.with_label_values(&[probe, entity, owner]).set(0);
+    }
+
+    /// Gives every series of a flow that samples look at its first value: nothing is known, so a share may be anything.
+    pub fn watch_samples(&self, flow: &FlowId) {
+        for measure in Measure::ALL {
+            self.sampled(flow, measure, 0, [0.0, 0.0, 1.0]);
+        }
+        self.walked(&flow.entity, &flow.owner, None, 0.0);
+    }
+
+    /// What samples say of a flow: the share's lower end, the share, its upper end, and the keys it rests on.
+    pub fn sampled(&self, flow: &FlowId, measure: Measure, keys: u64, share: [f64; 3]) {
+        let [entity, owner, target] = flow_labels(flow);
+        for (point, value) in Point::ALL.into_iter().zip(share) {
+            let labels = [entity, owner, target, measure.as_str(), point.as_str()];
+            self.sampled_share.with_label_values(&labels).set(value);
+        }
+        self.sampled_keys.with_label_values(&[entity, owner, target, measure.as_str()]).set(whole(keys));
+    }
+
+    /// Every key has been looked at in so long (`None`: not yet), and how much of the present walk is done.
+    pub fn walked(&self, entity: &EntityId, owner: &SystemId, every_key: Option<Duration>, done: f64) {
+        let labels = [entity.as_str(), owner.as_str()];
+        let seconds = every_key.map_or(f64::INFINITY, |every_key| every_key.as_secs_f64());
+        self.every_key.with_label_values(&labels).set(seconds);
+        self.walk_done.with_label_values(&labels).set(done.clamp(0.0, 1.0));
     }
 
     /// Adds `count` checks with this verdict.
@@ -354,6 +388,7 @@ mod tests {
         let metrics = Metrics::new();
         let flow = flow();
         metrics.watch_flow(&flow);
+        metrics.watch_samples(&flow);
         metrics.watch_system(&flow.owner);
         metrics.watch_probe(RunKind::Changes, &flow.entity, &flow.owner);
         metrics.clock(&flow.owner, -1_500_000, Duration::from_millis(2));
@@ -412,6 +447,8 @@ mod tests {
             .chain(Outcome::ALL.map(Outcome::as_str))
             .chain(RunKind::ALL.map(RunKind::as_str))
             .chain(Store::ALL.map(Store::as_str))
+            .chain(Measure::ALL.map(Measure::as_str))
+            .chain(Point::ALL.map(Point::as_str))
             .chain(Verdict::ALL.map(Verdict::as_str));
         for word in words {
             assert!(page.contains(&format!("`{word}`")), "docs/metrics.md does not name `{word}`");

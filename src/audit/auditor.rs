@@ -81,7 +81,13 @@ impl Auditor {
         }
         let units = units(&config, &readers, clock.now());
         for unit in &units {
-            metrics.watch_probe(RunKind::Changes, &unit.entity, &unit.owner.system);
+            if unit.changes.is_some() {
+                metrics.watch_probe(RunKind::Changes, &unit.entity, &unit.owner.system);
+            }
+            if unit.sample.is_some() {
+                metrics.watch_probe(RunKind::Sample, &unit.entity, &unit.owner.system);
+                unit.flows.iter().for_each(|flow| metrics.watch_samples(&flow.flow.id));
+            }
             metrics.watch_probe(RunKind::Recheck, &unit.entity, &unit.owner.system);
             unit.flows.iter().for_each(|flow| metrics.watch_flow(&flow.flow.id));
         }

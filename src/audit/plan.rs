@@ -11,7 +11,7 @@ use crate::model::digest::digest;
 use crate::model::{EntityId, Flow, Mapping, Moment, SystemId, Value};
 
 use super::timing::{Pace, interval_of};
-use super::unit::{SideParts, UnitFlow, UnitParts};
+use super::unit::{SampleParts, SideParts, UnitFlow, UnitParts};
 
 /// Readers by system.
 pub type Readers = BTreeMap<SystemId, Arc<dyn Reader>>;
@@ -20,10 +20,24 @@ pub type Readers = BTreeMap<SystemId, Arc<dyn Reader>>;
 /// taken to have been committed: no transaction is expected to stay open for longer.
 const LONGEST_TRANSACTION: Duration = Duration::from_secs(3_600);
 
-/// The units of all changes probes, in config order.
+/// The units of all probes, in config order: the changes and the sample probe of one entity and owner are one unit.
 pub fn units(config: &Config, readers: &Readers, now: Moment) -> Vec<Arc<UnitParts>> {
-    let changes = config.probes.iter().filter(|probe| probe.kind == ProbeKind::Changes);
-    changes.filter_map(|probe| unit(config, readers, probe, now)).map(Arc::new).collect()
+    let mut owners: Vec<(&EntityId, &SystemId)> = Vec::new();
+    for probe in &config.probes {
+        if !owners.contains(&(&probe.entity, &probe.owner)) {
+            owners.push((&probe.entity, &probe.owner));
+        }
+    }
+    let probes = |entity: &EntityId, owner: &SystemId| Probes {
+        changes: config.probes.iter().find(|probe| is_of(probe, entity, owner) && probe.kind == ProbeKind::Changes),
+        sample: config.probes.iter().find(|probe| is_of(probe, entity, owner) && probe.kind != ProbeKind::Changes),
+    };
+    let unit = |(entity, owner)| unit(config, readers, (entity, owner), probes(entity, owner), now);
+    owners.into_iter().filter_map(unit).map(Arc::new).collect()
+}
+
+fn is_of(probe: &Probe, entity: &EntityId, owner: &SystemId) -> bool {
+    probe.entity == *entity && probe.owner == *owner
 }
 
 /// A unit for an entity and owner without a probe of its own, for a single look.
@@ -40,30 +54,63 @@ pub fn units_of(config: &Config, readers: &Readers, entity: &EntityId, now: Mome
         kind: ProbeKind::Changes,
         schedule: Schedule::Every(Duration::from_secs(1)),
     };
-    owners.into_iter().filter_map(|owner| unit(config, readers, &probe(owner), now)).map(Arc::new).collect()
+    let unit = |owner: &SystemId| {
+        let probe = probe(owner);
+        unit(config, readers, (entity, owner), Probes { changes: Some(&probe), sample: None }, now)
+    };
+    owners.into_iter().filter_map(unit).map(Arc::new).collect()
 }
 
-fn unit(config: &Config, readers: &Readers, probe: &Probe, now: Moment) -> Option<UnitParts> {
-    let entity = config.entities.get(&probe.entity)?;
-    let interval = interval_of(&probe.schedule, now);
-    let of_unit = |flow: &&Arc<Flow>| flow.id.entity == probe.entity && flow.id.owner == probe.owner;
-    let flows = config.flows.iter().filter(of_unit).map(|flow| unit_flow(config, readers, entity, flow, interval));
+/// The probes of one unit.
+#[derive(Clone, Copy)]
+struct Probes<'p> {
+    changes: Option<&'p Probe>,
+    sample: Option<&'p Probe>,
+}
+
+/// How often a unit without a changes probe looks at least at keys in flight.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+fn unit(
+    config: &Config,
+    readers: &Readers,
+    (entity_id, owner): (&EntityId, &SystemId),
+    probes: Probes<'_>,
+    now: Moment,
+) -> Option<UnitParts> {
+    let entity = config.entities.get(entity_id)?;
+    let first = probes.changes.or(probes.sample)?;
+    let interval = interval_of(&first.schedule, now);
+    let pace = if probes.changes.is_some() { interval } else { interval.min(LOOK_AGAIN) };
+    let of_unit = |flow: &&Arc<Flow>| flow.id.entity == *entity_id && flow.id.owner == *owner;
+    let flows = config.flows.iter().filter(of_unit).map(|flow| unit_flow(config, readers, entity, flow, pace));
     let flows = flows.collect::<Option<Vec<_>>>().filter(|flows| !flows.is_empty())?;
     let tightest = flows.iter().map(|flow| flow.flow.deadline).min()?;
-    let name = format!("changes/{}/{}", probe.entity, probe.owner);
+    // Leases and state know the unit by this name, whatever probes it has.
+    let name = format!("changes/{entity_id}/{owner}");
     let spread = digest([&Value::from(name.as_str())]).0 as u64;
     let span = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX).max(1);
+    let rows_of = |system: &SystemId| Some(config.systems.get(system)?.budget.rows_per_run);
+    let most = flows.iter().map(|flow| &flow.target.system).chain([owner]).filter_map(rows_of).min();
+    let sample = probes.sample.and_then(|probe| sample(probe, most?));
     Some(UnitParts {
         jitter: Duration::from_micros(spread % span),
         name,
-        entity: probe.entity.clone(),
+        entity: entity_id.clone(),
         fields: entity.fields.clone(),
         key: entity.key.clone(),
-        owner: side(config, readers, entity, &probe.owner, tightest)?,
+        owner: side(config, readers, entity, owner, tightest)?,
         flows,
-        schedule: probe.schedule.clone(),
-        rows_per_run: config.systems.get(&probe.owner)?.budget.rows_per_run,
+        changes: probes.changes.map(|probe| probe.schedule.clone()),
+        sample,
+        rows_per_run: rows_of(owner)?,
     })
+}
+
+fn sample(probe: &Probe, most: usize) -> Option<SampleParts> {
+    let ProbeKind::Sample(size) = probe.kind else { return None };
+    let schedule = probe.schedule.clone();
+    Some(SampleParts { interval: schedule.longest_interval(), schedule, size, most })
 }
 
 fn unit_flow(

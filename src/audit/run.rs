@@ -5,10 +5,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::compare::{FreshnessEvent, Outcome};
-use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, FreshnessRow, RunRow, RunRows};
+use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows};
 use crate::metrics::RunKind;
 use crate::model::{Flow, Lag, Moment, TenantId, Verdict};
 use crate::state::change::{BaselineChange, DiscrepancyChange, InFlightChange, Lease, StateChange};
+
+use super::queue::Slot;
+use super::sampling::{Finding, Frame, Seen};
 
 /// What a run did, for logs, metrics and callers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,12 +62,16 @@ pub struct Run {
     pub lease: Lease,
     /// Its counts.
     pub summary: Summary,
+    /// Where the sample probe walks after this run, if it moved.
+    pub walk: Option<Vec<u8>>,
     /// State changes so far.
     pub in_flight: Vec<InFlightChange>,
     /// Baselines agreed so far.
     pub baselines: Vec<BaselineChange>,
     /// Steps of discrepancies so far.
     pub discrepancies: Vec<DiscrepancyChange>,
+    /// How each look came out, where the unit has samples that may wait for it.
+    pub seen: Vec<(Slot, Seen)>,
     rows: RunRows,
 }
 
@@ -109,9 +116,11 @@ impl Run {
             started,
             lease,
             summary: Summary::default(),
+            walk: None,
             in_flight: Vec::new(),
             baselines: Vec::new(),
             discrepancies: Vec::new(),
+            seen: Vec::new(),
             rows: RunRows::default(),
         }
     }
@@ -174,18 +183,56 @@ impl Run {
 
     /// Records what the run covered of one flow.
     pub fn coverage(&mut self, flow: &Flow, span: (Moment, Moment), expected: u64, decided: u64, blind: &str) {
+        self.coverage_of(self.kind.as_str(), flow, span, expected, decided, blind);
+    }
+
+    /// Records a walk around all keys that this run ended: everything was looked at between its begin and its end.
+    pub fn whole_pass(&mut self, flow: &Flow, span: (Moment, Moment), keys: u64) {
+        self.coverage_of("sample_pass", flow, span, keys, keys, "");
+    }
+
+    fn coverage_of(
+        &mut self,
+        probe: &str,
+        flow: &Flow,
+        span: (Moment, Moment),
+        expected: u64,
+        decided: u64,
+        blind: &str,
+    ) {
         self.rows.coverage.push(CoverageRow {
             tenant: flow.tenant.to_string(),
             entity: flow.id.entity.to_string(),
             owner: flow.id.owner.to_string(),
             target: flow.id.target.to_string(),
-            probe: self.kind.as_str().to_owned(),
+            probe: probe.to_owned(),
             run_id: self.id,
             from: ledger_time(span.0),
             to: ledger_time(span.1),
             expected,
             decided,
             blind: blind.to_owned(),
+        });
+    }
+
+    /// Records what samples say of a flow.
+    pub fn estimate(&mut self, flow: &Flow, at: Moment, finding: &Finding) {
+        self.rows.estimates.push(EstimateRow {
+            tenant: flow.tenant.to_string(),
+            entity: flow.id.entity.to_string(),
+            owner: flow.id.owner.to_string(),
+            target: flow.id.target.to_string(),
+            at: ledger_time(at),
+            run_id: self.id,
+            measure: finding.measure.as_str().to_owned(),
+            frame: Frame::of(finding.measure).as_str().to_owned(),
+            sampled: finding.estimate.sampled,
+            bad: finding.estimate.bad,
+            population: finding.population,
+            design_effect: finding.estimate.design_effect,
+            low: finding.low,
+            estimate: finding.share,
+            high: finding.high,
         });
     }
 
@@ -227,6 +274,7 @@ impl Run {
             run_id: self.id,
             lease: self.lease,
             position,
+            walk: self.walk,
             in_flight: self.in_flight,
             baselines: self.baselines,
             discrepancies: self.discrepancies,

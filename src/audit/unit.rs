@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::Schedule;
+use crate::config::{SampleSize, Schedule};
 use crate::connect::{ClockReading, ReadError, Reader};
 use crate::metrics::{Metrics, Outcome, Reason, RunKind, Skip};
 use crate::model::digest::DigestKey;
 use crate::model::{EntityId, Field, Flow, Key, Mapping, Moment, SystemId, TenantId, Tolerance, Verdict};
-use crate::state::change::{Lease, UnitName};
+use crate::state::change::{Lease, UnitName, walk_name};
 
 use super::clocks::{Clocks, Heard, Wants};
 use super::entry::Entry;
@@ -23,11 +23,14 @@ use super::position::Position;
 use super::queue::Queue;
 use super::redact;
 use super::run::{Run, RunOf, Summary};
+use super::sampling::{Sampling, every_key_since};
 use super::timing::{Pace, next_tick};
+use super::walk::Walk;
 
 mod changes;
 mod examine;
 mod recheck;
+mod sample;
 
 /// What all units of an auditor share.
 pub struct Shared {
@@ -77,6 +80,19 @@ pub struct UnitFlow {
     pub tolerances: Vec<Tolerance>,
 }
 
+/// The sample probe of a unit.
+#[derive(Clone, Debug)]
+pub struct SampleParts {
+    /// When it runs.
+    pub schedule: Schedule,
+    /// The longest time between two runs.
+    pub interval: Duration,
+    /// How many keys a run looks at.
+    pub size: SampleSize,
+    /// Rows that a run may read of any system it reads.
+    pub most: usize,
+}
+
 /// What a unit is made of; does not change while it runs.
 pub struct UnitParts {
     /// `changes/stock/erp`.
@@ -91,9 +107,11 @@ pub struct UnitParts {
     pub owner: SideParts,
     /// At least one.
     pub flows: Vec<UnitFlow>,
-    /// When the changes probe runs.
-    pub schedule: Schedule,
-    /// Shifts the schedule's grid so that units spread out.
+    /// When the changes probe runs, if there is one.
+    pub changes: Option<Schedule>,
+    /// The sample probe, if there is one.
+    pub sample: Option<SampleParts>,
+    /// Shifts the schedules' grids so that units spread out.
     pub jitter: Duration,
     /// Rows that one run may read.
     pub rows_per_run: usize,
@@ -115,6 +133,7 @@ pub struct Unit {
     published_at: Moment,
     /// The failure that was last told, so that a system that stays away is told once.
     told: Option<String>,
+    sampling: Sampling,
 }
 
 /// Why a unit ended by itself.
@@ -161,6 +180,10 @@ impl Unit {
             None => Position::default(),
         };
         let told_to = position.covered_to;
+        let sampling = match shared.journal.position(&walk_name(&parts.name)).await.map_err(store)? {
+            Some(bytes) => Sampling::from_bytes(&bytes).ok_or(format("walk"))?,
+            None => Sampling::default(),
+        };
         let mut queue = Queue::default();
         for (number, flow) in parts.flows.iter().enumerate() {
             let mut after = String::new();
@@ -187,7 +210,13 @@ impl Unit {
             told_to,
             published_at: Moment::MIN,
             told: None,
+            sampling,
         })
+    }
+
+    /// Whether the unit has a changes probe.
+    pub fn reads_changes(&self) -> bool {
+        self.parts.changes.is_some()
     }
 
     /// Unsettled keys.
@@ -200,16 +229,19 @@ impl Unit {
         self.queue.next_undecided()
     }
 
-    /// Runs until `stop`: changes on schedule, unsettled keys when they are due. A run that began is finished.
+    /// Runs until `stop`: changes and samples on schedule, unsettled keys when they are due. A run that began is
+    /// finished.
     ///
     /// # Errors
     /// When the lease is lost, or state or spool fail.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), UnitError> {
-        let mut tick = self.first_tick();
+        let mut changes = self.first_tick(self.parts.changes.as_ref(), self.position.last_complete == Moment::MIN);
+        let sample = self.parts.sample.clone().map(|sample| sample.schedule);
+        let mut samples = self.first_tick(sample.as_ref(), self.sampling.walks.is_empty());
         self.publish();
         loop {
             let due = self.queue.next_due();
-            let wake = [tick, due].into_iter().flatten().min().unwrap_or(Moment::MAX);
+            let wake = [changes, samples, due].into_iter().flatten().min().unwrap_or(Moment::MAX);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
@@ -219,9 +251,13 @@ impl Unit {
             if self.queue.next_due().is_some_and(|due| due <= now) {
                 self.recheck_due().await?;
             }
-            if tick.is_some_and(|tick| tick <= now) {
+            if changes.is_some_and(|tick| tick <= now) {
                 self.catch_up(&stop).await?;
-                tick = self.following_tick(tick);
+                changes = self.following_tick(RunKind::Changes, self.parts.changes.as_ref(), changes);
+            }
+            if samples.is_some_and(|tick| tick <= now) && !stop.is_cancelled() {
+                self.sample().await?;
+                samples = self.following_tick(RunKind::Sample, sample.as_ref(), samples);
             }
             self.publish();
         }
@@ -241,30 +277,31 @@ impl Unit {
         }
     }
 
-    /// A unit that has never run begins at once, so that its cursor stands; others keep to the schedule.
-    fn first_tick(&self) -> Option<Moment> {
+    /// A probe that has never run begins at once, so that its cursor or walk stands; others keep to the schedule.
+    fn first_tick(&self, schedule: Option<&Schedule>, is_new: bool) -> Option<Moment> {
         let now = self.shared.clock.now();
-        if self.position.last_complete == Moment::MIN { Some(now) } else { self.tick_after(now) }
+        if is_new { schedule.map(|_| now) } else { self.tick_after(schedule, now) }
     }
 
-    fn tick_after(&self, now: Moment) -> Option<Moment> {
-        next_tick(&self.parts.schedule, now, self.parts.jitter)
+    fn tick_after(&self, schedule: Option<&Schedule>, now: Moment) -> Option<Moment> {
+        next_tick(schedule?, now, self.parts.jitter)
     }
 
     /// The next tick after now; ticks that passed meanwhile are skipped and counted.
-    fn following_tick(&self, last: Option<Moment>) -> Option<Moment> {
+    fn following_tick(&self, kind: RunKind, schedule: Option<&Schedule>, last: Option<Moment>) -> Option<Moment> {
         let now = self.shared.clock.now();
-        let next = self.tick_after(now);
-        if let Some(missed) = last.and_then(|last| self.tick_after(last)).filter(|missed| *missed <= now) {
+        let next = self.tick_after(schedule, now);
+        if let Some(missed) = last.and_then(|last| self.tick_after(schedule, last)).filter(|missed| *missed <= now) {
             let (entity, owner) = (&self.parts.entity, &self.parts.owner.system);
-            self.shared.metrics.skipped(RunKind::Changes, entity, owner, Skip::Overlap);
+            self.shared.metrics.skipped(kind, entity, owner, Skip::Overlap);
             tracing::debug!(unit = %self.parts.name, ?missed, "a run took longer than its interval");
         }
         next
     }
 
     /// Commits a run: spool, state, then (later) ledger.
-    async fn commit(&mut self, run: Run, position: Option<Vec<u8>>) -> Result<Summary, UnitError> {
+    async fn commit(&mut self, mut run: Run, position: Option<Vec<u8>>) -> Result<Summary, UnitError> {
+        self.settle_samples(&mut run);
         let ended = self.shared.clock.now();
         let who = RunOf {
             tenant: &self.shared.tenant,
@@ -376,6 +413,13 @@ impl Unit {
             return;
         }
         self.published_at = now;
+        if self.parts.sample.is_some() {
+            let walks = || self.sampling.walks.values();
+            let every_key = every_key_since(walks()).map(|since| now.since(since));
+            let done = walks().map(Walk::done).fold(1.0, f64::min);
+            let done = if self.sampling.walks.is_empty() { 0.0 } else { done };
+            self.shared.metrics.walked(&self.parts.entity, &self.parts.owner.system, every_key, done);
+        }
         for (number, flow) in self.parts.flows.iter().enumerate() {
             let overdue = self.queue.overdue(number, flow.flow.deadline, now);
             let past = |oldest| now.since(oldest + flow.flow.deadline);

@@ -1,18 +1,30 @@
 //! `[[probe]]`: scheduled looks.
 
-use super::duration::show;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::duration::{bounded, show};
 use super::entity::ReadEntity;
 use super::problems::{At, quoted};
 use super::section::{Keys, Node, Reading, Section};
-use super::{Probe, ProbeKind, Schedule, schedule, zone};
+use super::{Probe, ProbeKind, SampleSize, Schedule, System, schedule, zone};
 use crate::model::mapping::VersionRule;
 use crate::model::{EntityId, Flow, FlowId, SystemId};
 
-pub(super) const KEYS: Keys =
-    Keys { section: "[[probe]]", names: &["entity", "owner", "kind", "schedule", "time_zone"], not_yet: &["for_each"] };
+pub(super) const KEYS: Keys = Keys {
+    section: "[[probe]]",
+    names: &["entity", "owner", "kind", "schedule", "time_zone", "keys_per_run", "every_key_within"],
+    not_yet: &["for_each"],
+};
 
 /// Kinds that have a meaning but are not built yet.
-const NOT_YET: [&str; 5] = ["sample", "sweep", "totals", "queue", "schema"];
+const NOT_YET: [&str; 4] = ["sweep", "totals", "queue", "schema"];
+
+/// How many keys a run of a sample probe looks at unless the config says otherwise.
+const KEYS_PER_RUN: usize = 1_000;
+
+/// Fewer keys a run than this cost more in statements than they tell.
+const FEWEST_KEYS: usize = 10;
 
 /// A probe as read, with the places that later checks point at.
 pub(super) struct ReadProbe {
@@ -61,17 +73,66 @@ pub(super) fn read(section: &Section<'_>, known: &Known<'_>) -> Option<ReadProbe
     }
     let entity = entity?;
     let owner = read_owner(section, &entity, known)?;
-    refuse_without_cursor(section, &entity, &owner, known);
-    let probe = Probe { entity, owner, kind: kind?, schedule: schedule? };
+    let kind = match kind? {
+        Kind::Changes => {
+            refuse_without_cursor(section, &entity, &owner, known);
+            refuse_sizes(section);
+            ProbeKind::Changes
+        }
+        Kind::Sample => ProbeKind::Sample(sample_size(section, schedule.as_ref())?),
+    };
+    let probe = Probe { entity, owner, kind, schedule: schedule? };
     Some(ReadProbe { probe, at: section.at, schedule_at: schedule_node.map_or(section.at, Node::at) })
 }
 
-fn read_kind(node: Node<'_>) -> Option<ProbeKind> {
+/// The word under `kind`.
+#[derive(Clone)]
+enum Kind {
+    Changes,
+    Sample,
+}
+
+fn read_kind(node: Node<'_>) -> Option<Kind> {
     if let Some(kind) = node.value.get_ref().as_str().filter(|kind| NOT_YET.contains(kind)) {
         return node.refuse(format!("a probe of kind `{kind}` is not supported yet"));
     }
-    node.choice(&[("changes", ProbeKind::Changes)])
+    node.choice(&[("changes", Kind::Changes), ("sample", Kind::Sample)])
 }
+
+fn refuse_sizes(section: &Section<'_>) {
+    for node in ["keys_per_run", "every_key_within"].into_iter().filter_map(|key| section.get(key)) {
+        section.reading.problem(node.at(), format!("`{}` is for a probe of kind `sample`", node.key));
+    }
+}
+
+fn sample_size(section: &Section<'_>, schedule: Option<&Schedule>) -> Option<SampleSize> {
+    let keys = section.get("keys_per_run");
+    let Some(node) = section.get("every_key_within") else {
+        let keys = keys.map_or(Some(KEYS_PER_RUN), |node| node.within(FEWEST_KEYS, 1_000_000));
+        return keys.map(SampleSize::Keys);
+    };
+    if keys.is_some() {
+        return node.refuse("cannot stand together with `keys_per_run`: one follows from the other");
+    }
+    let within = bounded(node, Duration::from_secs(1), Duration::from_secs(366 * 86_400))?;
+    let Some(interval) = schedule.map(Schedule::longest_interval) else {
+        return Some(SampleSize::EveryKeyWithin(within));
+    };
+    if within < interval * RUNS_A_PROMISE {
+        let message = format!(
+            "the probe runs up to {} apart: too seldom to look at every key within {}",
+            show(interval),
+            show(within)
+        );
+        let hint = format!("`{}` or more, or a denser schedule", show(interval * RUNS_A_PROMISE));
+        return node.refuse_with_hint(message, hint);
+    }
+    Some(SampleSize::EveryKeyWithin(within))
+}
+
+/// A key that was looked at early in one walk may be looked at late in the next, so two walks must fit; and a walk of a
+/// single run is no walk.
+const RUNS_A_PROMISE: u32 = 4;
 
 fn read_owner(section: &Section<'_>, entity: &EntityId, known: &Known<'_>) -> Option<SystemId> {
     let owners = known.owners(entity);
@@ -116,6 +177,9 @@ fn refuse_without_cursor(section: &Section<'_>, entity: &EntityId, owner: &Syste
 /// Between two looks the moment of a change, and of its arrival, is known only to about one interval. So the lag
 /// interval is about as wide as the probe's interval; beyond half the deadline too many lags could be either.
 pub(super) fn check_interval(reading: &Reading<'_>, read: &ReadProbe, flows: &[Flow]) {
+    if read.probe.kind != ProbeKind::Changes {
+        return;
+    }
     let interval = read.probe.schedule.longest_interval();
     let tightest = flows.iter().filter(|flow| is_read_by(&flow.id, &read.probe)).min_by_key(|flow| flow.deadline);
     let Some(flow) = tightest else { return };
@@ -131,18 +195,40 @@ pub(super) fn check_interval(reading: &Reading<'_>, read: &ReadProbe, flows: &[F
     }
 }
 
+/// Reports sample probes whose runs would need more rows than the budget of a system they read allows: each run reads
+/// its keys and, where the sides differ, some of them again.
+pub(super) fn check_budget(
+    reading: &Reading<'_>,
+    read: &ReadProbe,
+    flows: &[Flow],
+    systems: &BTreeMap<SystemId, System>,
+) {
+    let ProbeKind::Sample(SampleSize::Keys(keys)) = read.probe.kind else { return };
+    let targets = flows.iter().filter(|flow| is_read_by(&flow.id, &read.probe)).map(|flow| &flow.id.target);
+    for system in std::iter::once(&read.probe.owner).chain(targets) {
+        let Some(allowed) = systems.get(system).map(|system| system.budget.rows_per_run) else { continue };
+        if keys > allowed {
+            let message = format!("a run of {keys} keys is more than `{system}` allows (`rows_per_run` = {allowed})");
+            reading.problem(read.at, message);
+        }
+    }
+}
+
 /// Whether the probe reads the flow's owner.
 pub(super) fn is_read_by(flow: &FlowId, probe: &Probe) -> bool {
     flow.entity == probe.entity && flow.owner == probe.owner
 }
 
-/// Reports a second probe of the same kind on the same owner: they would share a cursor.
+/// Reports a second probe of the same kind on the same owner: they would share a cursor or a walk.
 pub(super) fn refuse_twice(reading: &Reading<'_>, probes: &[ReadProbe]) {
     for (index, read) in probes.iter().enumerate() {
-        let same =
-            |other: &&ReadProbe| other.probe.entity == read.probe.entity && other.probe.owner == read.probe.owner;
+        let kind = read.probe.kind.as_str();
+        let same = |other: &&ReadProbe| {
+            let other = &other.probe;
+            other.entity == read.probe.entity && other.owner == read.probe.owner && other.kind.as_str() == kind
+        };
         if probes[..index].iter().find(same).is_some() {
-            let message = format!("`{}` already has a changes probe on `{}`", read.probe.entity, read.probe.owner);
+            let message = format!("`{}` already has a {kind} probe on `{}`", read.probe.entity, read.probe.owner);
             reading.problem(read.at, message);
         }
     }
@@ -150,7 +236,9 @@ pub(super) fn refuse_twice(reading: &Reading<'_>, probes: &[ReadProbe]) {
 
 /// Warns about owners of an entity whose changes no probe reads.
 pub(super) fn warn_unread(reading: &Reading<'_>, entity: &ReadEntity, flows: &[Flow], probes: &[ReadProbe]) {
-    let is_unread = |flow: &&Flow| !probes.iter().any(|read| is_read_by(&flow.id, &read.probe));
+    let reads =
+        |flow: &Flow, read: &ReadProbe| read.probe.kind == ProbeKind::Changes && is_read_by(&flow.id, &read.probe);
+    let is_unread = |flow: &&Flow| !probes.iter().any(|read| reads(flow, read));
     let of_entity = flows.iter().filter(|flow| flow.id.entity == entity.entity.id);
     let mut owners: Vec<_> = of_entity.filter(is_unread).map(|flow| &flow.id.owner).collect();
     owners.dedup();

@@ -47,7 +47,7 @@ fn read_sections<'a>(reading: &'a Reading<'a>, root: &'a DeTable<'a>) -> Config 
     let probes: Vec<ReadProbe> =
         listed(&root, "probe", &probe::KEYS).iter().filter_map(|section| probe::read(section, &known)).collect();
     flows::tighten(&mut flows, &slo::tightest(&slos));
-    check_probes(reading, &entities, &flows, &probes);
+    check_probes(reading, &entities, &flows, &probes, &systems);
     warn_unused(&system_entries, &entity_entries, &entities);
     Config {
         plumbline,
@@ -120,10 +120,17 @@ fn read_slos(root: &Section<'_>, known: &Known<'_>, systems: &[&str]) -> Vec<Slo
     sections.iter().filter_map(|section| slo::read(section, known, systems)).collect()
 }
 
-fn check_probes(reading: &Reading<'_>, entities: &[ReadEntity], flows: &[Flow], probes: &[ReadProbe]) {
+fn check_probes(
+    reading: &Reading<'_>,
+    entities: &[ReadEntity],
+    flows: &[Flow],
+    probes: &[ReadProbe],
+    systems: &BTreeMap<SystemId, System>,
+) {
     probe::refuse_twice(reading, probes);
     for read in probes {
         probe::check_interval(reading, read, flows);
+        probe::check_budget(reading, read, flows, systems);
     }
     for read in entities {
         probe::warn_unread(reading, read, flows, probes);

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::duration::show;
 use super::probe::is_read_by;
-use super::{Config, Problems};
+use super::{Config, ProbeKind, Problems, SampleSize, Schedule};
 use crate::model::Flow;
 
 /// The flows with their fields, deadline and probe, then the warnings; or all problems.
@@ -41,8 +41,9 @@ fn row(config: &Config, flow: &Flow) -> [String; 4] {
         false => field.name.to_string(),
     };
     let fields: Vec<_> = flow.fields.iter().map(name).collect();
-    let probe = config.probes.iter().find(|probe| is_read_by(&flow.id, probe));
-    let schedule = probe.map_or_else(|| "none".to_owned(), |probe| probe.schedule.to_string());
+    let probes = config.probes.iter().filter(|probe| is_read_by(&flow.id, probe));
+    let shown: Vec<_> = probes.map(|probe| shown(probe.kind, &probe.schedule)).collect();
+    let schedule = if shown.is_empty() { "none".to_owned() } else { shown.join("; ") };
     [path(flow), fields.join(", "), show(flow.deadline), schedule]
 }
 
@@ -53,6 +54,16 @@ fn path(flow: &Flow) -> String {
     }
     let via: Vec<_> = flow.via().iter().map(crate::model::SystemId::as_str).collect();
     format!("{} (via {})", flow.id, via.join(", "))
+}
+
+fn shown(kind: ProbeKind, schedule: &Schedule) -> String {
+    match kind {
+        ProbeKind::Changes => schedule.to_string(),
+        ProbeKind::Sample(SampleSize::Keys(keys)) => format!("sample {keys} keys {schedule}"),
+        ProbeKind::Sample(SampleSize::EveryKeyWithin(within)) => {
+            format!("sample every key within {} {schedule}", show(within))
+        }
+    }
 }
 
 /// Columns two spaces apart.

@@ -12,7 +12,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
-use super::{Budget, ChangesPage, ClockReading, Column, Cursor, Finding, KeyedRead, ReadError, Reader, Shape, Usage};
+use super::{
+    Bound, Budget, ChangesPage, ClockReading, Column, Cursor, Finding, KeyRange, KeyedRead, Place, RangeRead, Reach,
+    ReadError, Reader, Shape, Usage,
+};
 use crate::clock::Clock;
 use crate::config::{System, SystemKind};
 use crate::model::mapping::{Dataset, Source};
@@ -29,6 +32,7 @@ mod open;
 mod plan;
 pub(super) mod position;
 mod postgres;
+mod ranges;
 mod schema;
 mod source;
 mod sqlite;
@@ -57,6 +61,9 @@ const SCAN_BUFFER: usize = 64;
 
 /// Records with children in one page of a scan.
 const SCAN_PAGE: usize = 1_000;
+
+/// How many times a page's rows a page may have because many have its last key.
+const SAME_KEY: usize = 10;
 
 /// A reader of one SQL database.
 pub(super) struct SqlReader {
@@ -203,35 +210,23 @@ impl SqlReader {
         Ok(statement)
     }
 
-    async fn read_range(
-        &self,
-        mapping: &Mapping,
-        plan: &Plan,
-        after: Option<&Key>,
-        limit: usize,
-    ) -> Result<KeyedRead, ReadError> {
-        let mut statement = self.ordered(mapping, plan, after)?;
-        statement.limit(limit.saturating_add(usize::from(after.is_some())));
-        let mut lane = self.lane(plan).await?;
-        let mut records = lane.records(mapping, plan, &statement).await?;
-        records.retain(|record| after != Some(&record.key));
-        records.truncate(limit);
-        Ok(KeyedRead { records, window: lane.end().await })
-    }
-
-    /// A scan in pages, each with its children in one snapshot. Goes on behind the last usable key of a page: rows
-    /// without one, which sort to one end, are not all met.
+    /// A scan in pages, each with its children in one snapshot. Rows whose key has a null part are not met.
     fn scan_by_pages<'a>(
         &'a self,
         mapping: &'a Mapping,
         after: Option<&'a Key>,
     ) -> BoxStream<'a, Result<Record, ReadError>> {
-        stream::try_unfold(Some(after.cloned()), move |place| async move {
-            let Some(after) = place else { return Ok(None) };
-            let read = self.key_range(mapping, after.as_ref(), SCAN_PAGE).await?;
-            let last = read.records.iter().rfind(|record| record.key.is_usable()).map(|record| record.key.clone());
-            let next = last.filter(|_| read.records.len() == SCAN_PAGE).map(Some);
-            Ok(Some((stream::iter(read.records.into_iter().map(Ok)), next)))
+        stream::try_unfold(Some(None), move |place: Option<Option<Place>>| async move {
+            let Some(place) = place else { return Ok(None) };
+            let start = after.map_or(Bound::Open, Bound::Key);
+            let after = place.as_ref().map_or(start, Bound::Place);
+            let reach = self.landmark(mapping, KeyRange { after, until: Bound::Open }, SCAN_PAGE).await?;
+            let end = if let Reach::At(landmark) = reach { Some(landmark.place) } else { None };
+            let until = end.as_ref().map_or(Bound::Open, Bound::Place);
+            let read = self.key_range(mapping, KeyRange { after, until }, SCAN_PAGE * SAME_KEY).await?;
+            let read = read.filter(|read| read.complete);
+            let read = read.ok_or_else(|| self.shape(mapping, "the keys to go on from cannot be gone to"))?;
+            Ok(Some((stream::iter(read.records.into_iter().map(Ok)), end.map(Some))))
         })
         .try_flatten()
         .boxed()
@@ -294,10 +289,17 @@ impl Reader for SqlReader {
         self.forget_on_shape(mapping, read)
     }
 
-    async fn key_range(&self, mapping: &Mapping, after: Option<&Key>, limit: usize) -> Result<KeyedRead, ReadError> {
-        let plan = self.plan(mapping).await?;
-        let read = self.read_range(mapping, &plan, after, limit).await;
-        self.forget_on_shape(mapping, read)
+    async fn landmark(&self, mapping: &Mapping, within: KeyRange<'_>, keys: usize) -> Result<Reach, ReadError> {
+        self.reach(mapping, within, keys.max(1)).await
+    }
+
+    async fn key_range(
+        &self,
+        mapping: &Mapping,
+        range: KeyRange<'_>,
+        limit: usize,
+    ) -> Result<Option<RangeRead>, ReadError> {
+        self.read_range(mapping, range, limit.max(1)).await
     }
 
     fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>> {

@@ -129,7 +129,7 @@ pub struct CoverageRow {
     pub owner: String,
     /// Target system.
     pub target: String,
-    /// `changes`, `recheck`, `sample`, `sweep`.
+    /// `changes`, `recheck`, `sample`, `sweep`; `sample_pass` for a whole walk around the keys.
     pub probe: String,
     /// The run.
     #[serde(with = "clickhouse::serde::uuid")]
@@ -183,6 +183,42 @@ pub struct DiscrepancyRow {
     pub fields: Vec<String>,
 }
 
+/// What the samples drawn so far say of a flow: a share with its 95 % interval.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub struct EstimateRow {
+    /// Tenant name.
+    pub tenant: String,
+    /// Entity name.
+    pub entity: String,
+    /// Owner system.
+    pub owner: String,
+    /// Target system.
+    pub target: String,
+    /// When it was computed, microseconds UTC.
+    pub at: i64,
+    /// The run after which it was computed.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub run_id: Uuid,
+    /// `agreement`, `completeness` or `extra`.
+    pub measure: String,
+    /// Whose keys it is a share of: `owner` or `target`.
+    pub frame: String,
+    /// Keys that were decided.
+    pub sampled: u64,
+    /// Those of them that disagree, are missing, or are extra.
+    pub bad: u64,
+    /// Keys in the frame.
+    pub population: u64,
+    /// By how much the sample says less than as many keys drawn one by one.
+    pub design_effect: f64,
+    /// Lower end of the interval, a share of the frame.
+    pub low: f64,
+    /// The share: of keys that agree, that are present, that are extra.
+    pub estimate: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+}
+
 /// Everything one run leaves in the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunRows {
@@ -196,6 +232,8 @@ pub struct RunRows {
     pub coverage: Vec<CoverageRow>,
     /// Rows of `discrepancy_events`.
     pub discrepancies: Vec<DiscrepancyRow>,
+    /// Rows of `estimates`.
+    pub estimates: Vec<EstimateRow>,
 }
 
 impl CheckRow {

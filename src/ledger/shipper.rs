@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::block::LedgerRow;
 use self::dead_letter::DeadLetters;
-use super::rows::{CheckRow, CoverageRow, DiscrepancyRow, FreshnessRow, RunRow, RunRows};
+use super::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows};
 use super::spool::{ReadySegment, SegmentId};
 use super::{LedgerError, Spool, SpoolError, SpoolStatus};
 use crate::causes::chain;
@@ -196,6 +196,7 @@ impl Shipper {
         let probe_runs = take::<RunRow>(&mut runs);
         let coverage = take::<CoverageRow>(&mut runs);
         let discrepancies = take::<DiscrepancyRow>(&mut runs);
+        let estimates = take::<EstimateRow>(&mut runs);
         // The tables side by side: an insert mostly waits for the disk.
         tokio::try_join!(
             self.ship_table(segment, checks, old_token),
@@ -203,6 +204,7 @@ impl Shipper {
             self.ship_table(segment, probe_runs, old_token),
             self.ship_table(segment, coverage, old_token),
             self.ship_table(segment, discrepancies, old_token),
+            self.ship_table(segment, estimates, old_token),
         )?;
         fault::point("ship.acknowledged");
         self.spool.remove(segment).await.map_err(ShipError::Spool)?;

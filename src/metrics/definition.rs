@@ -46,6 +46,7 @@ impl Definition {
 
 const FLOW: &[&str] = &["entity", "owner", "target"];
 const FLOW_VERDICT: &[&str] = &["entity", "owner", "target", "verdict"];
+const ENTITY: &[&str] = &["entity", "owner"];
 const PROBE: &[&str] = &["probe", "entity", "owner"];
 const SYSTEM: &[&str] = &["system"];
 
@@ -73,6 +74,10 @@ definitions! {
     IN_FLIGHT = Gauge "in_flight_keys" FLOW, "Keys that differ within their deadline and will be looked at again.";
     IN_FLIGHT_LIMIT = Gauge "in_flight_limit_keys" &[], "How many keys may be in flight before their probes are slowed.";
     DISCREPANCIES = Gauge "discrepancies_open" FLOW_VERDICT, "Confirmed, lasting differences that are open now.";
+    SAMPLED_SHARE = Gauge "sampled_share_ratio" &["entity", "owner", "target", "measure", "point"], "What samples say of all keys: a share with the ends of its 95 % interval, 0 to 1.";
+    SAMPLED_KEYS = Gauge "sampled_keys" &["entity", "owner", "target", "measure"], "Keys that the share rests on.";
+    EVERY_KEY = Gauge "sample_every_key_seconds" ENTITY, "Every key has been looked at by samples at least once in so long; +Inf until the first walk around all keys is done.";
+    WALK_DONE = Gauge "sample_walk_ratio" ENTITY, "How much of the present walk around all keys is done, 0 to 1.";
     RUNS = Counter "probe_runs_total" &["probe", "entity", "owner", "outcome", "reason"], "Runs of probes, by outcome.";
     RUN_SECONDS = Histogram "probe_duration_seconds" PROBE, "How long runs of probes took.";
     SKIPPED = Counter "probe_runs_skipped_total" &["probe", "entity", "owner", "reason"], "Runs that were due and did not happen.";

@@ -29,6 +29,32 @@ closed_list! {
         Changes = "changes",
         /// Keys in flight, looked at again.
         Recheck = "recheck",
+        /// Pieces of the key order on both sides.
+        Sample = "sample",
+    }
+}
+
+closed_list! {
+    /// What samples estimate.
+    Measure {
+        /// The share of the owner's keys that agree.
+        Agreement = "agreement",
+        /// The share of the owner's keys that the target has.
+        Completeness = "completeness",
+        /// The share of the target's keys that the owner lacks.
+        Extra = "extra",
+    }
+}
+
+closed_list! {
+    /// A point of an interval.
+    Point {
+        /// Its lower end.
+        Low = "low",
+        /// What the sample shows.
+        Estimate = "estimate",
+        /// Its upper end.
+        High = "high",
     }
 }
 

@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use uuid::Uuid;
 
-use super::change::{Lease, StateChange};
+use super::change::{Lease, StateChange, walk_name};
 use super::{StateError, StateStore, baselines, sql};
 use crate::fault;
 
@@ -42,7 +42,7 @@ impl StateStore {
             transaction.rollback().await.map_err(&failed)?;
             return Ok(Applied::Fenced);
         }
-        self.write_position(&mut transaction, change).await?;
+        self.write_positions(&mut transaction, change).await?;
         self.change_in_flight(&mut transaction, &change.in_flight).await?;
         baselines::change(&mut transaction, &change.baselines).await?;
         self.change_discrepancies(&mut transaction, &change.discrepancies).await?;
@@ -70,18 +70,21 @@ impl StateStore {
         Ok(done.rows_affected() == 1)
     }
 
-    async fn write_position(&self, connection: &mut AnyConnection, change: &StateChange) -> Result<(), StateError> {
-        let Some(position) = &change.position else { return Ok(()) };
+    async fn write_positions(&self, connection: &mut AnyConnection, change: &StateChange) -> Result<(), StateError> {
         let unit = change.lease.unit.as_str();
-        sqlx::query(
-            "INSERT INTO positions (unit, position) VALUES ($1, $2) \
-             ON CONFLICT (unit) DO UPDATE SET position = excluded.position",
-        )
-        .bind(unit)
-        .bind(self.seal("positions", unit, "", position))
-        .execute(connection)
-        .await
-        .map_err(StateError::sql("write a position"))?;
+        let position = change.position.iter().map(|position| (unit.to_owned(), position));
+        let walk = change.walk.iter().map(|walk| (walk_name(unit), walk));
+        for (name, position) in position.chain(walk) {
+            sqlx::query(
+                "INSERT INTO positions (unit, position) VALUES ($1, $2) \
+                 ON CONFLICT (unit) DO UPDATE SET position = excluded.position",
+            )
+            .bind(name.as_str())
+            .bind(self.seal("positions", &name, "", position))
+            .execute(&mut *connection)
+            .await
+            .map_err(StateError::sql("write a position"))?;
+        }
         Ok(())
     }
 

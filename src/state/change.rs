@@ -5,8 +5,14 @@ use uuid::Uuid;
 
 use crate::model::Moment;
 
-/// A unit of work under a lease: one probe of one entity's owner. Written `changes/stock/erp`.
+/// A unit of work under a lease: one entity as one owner holds it, with all its probes. Written `changes/stock/erp`,
+/// also where it has no changes probe: what is leased and what is kept must not depend on that.
 pub type UnitName = String;
+
+/// Under which name a unit keeps where its sample probe walks.
+pub fn walk_name(unit: &str) -> String {
+    format!("{unit}/walk")
+}
 
 /// A held lease. The token grows with each holder; writes with an older token are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +33,8 @@ pub struct StateChange {
     pub lease: Lease,
     /// The unit's new position, if it moved.
     pub position: Option<Vec<u8>>,
+    /// Where the unit's sample probe walks, if it moved.
+    pub walk: Option<Vec<u8>>,
     /// In-flight keys added, changed (`Some`) or settled (`None`).
     pub in_flight: Vec<InFlightChange>,
     /// Agreed baselines of two-way flows.

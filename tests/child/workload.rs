@@ -1,7 +1,7 @@
 //! The work that crash tests interrupt: numbered runs whose rows name their number. Shared by the child program,
 //! which does it, and the tests, which know what must be there in the end.
 
-use plumbline::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, FreshnessRow, RunRow, RunRows};
+use plumbline::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows};
 use plumbline::model::Moment;
 use plumbline::state::StateSecret;
 use plumbline::state::change::{InFlightChange, InFlightEntry, Lease, StateChange};
@@ -48,6 +48,7 @@ pub fn change(entity: &str, lease: &Lease, number: u64, run_id: Uuid) -> StateCh
         run_id,
         lease: lease.clone(),
         position: Some(position(number)),
+        walk: None,
         in_flight: vec![
             entry(number - 1, None),
             entry(number, Some(InFlightEntry { due_at: at, overdue_at: at, payload })),
@@ -86,6 +87,7 @@ pub fn rows(entity: &str, owner: &str, number: u64, run_id: Uuid, at: Moment, pa
         runs: vec![run_row(entity, owner, run_id, at)],
         coverage: vec![coverage(entity, owner, run_id, at)],
         discrepancies: vec![discrepancy(entity, owner, run_id, at)],
+        estimates: vec![estimate(entity, owner, run_id, at)],
         checks,
     }
 }
@@ -141,6 +143,26 @@ fn coverage(entity: &str, owner: &str, run_id: Uuid, at: Moment) -> CoverageRow 
         expected: 1,
         decided: 1,
         blind: String::new(),
+    }
+}
+
+fn estimate(entity: &str, owner: &str, run_id: Uuid, at: Moment) -> EstimateRow {
+    EstimateRow {
+        tenant: "default".to_owned(),
+        entity: entity.to_owned(),
+        owner: owner.to_owned(),
+        target: "target".to_owned(),
+        at: at.micros(),
+        run_id,
+        measure: "agreement".to_owned(),
+        frame: "owner".to_owned(),
+        sampled: 1,
+        bad: 0,
+        population: 1,
+        design_effect: 1.0,
+        low: 1.0,
+        estimate: 1.0,
+        high: 1.0,
     }
 }
 

@@ -178,6 +178,7 @@ impl Place {
             ("count() FROM plumbline.runs", runs),
             ("count() FROM plumbline.coverage", runs),
             ("count() FROM plumbline.discrepancy_events", runs),
+            ("count() FROM plumbline.estimates", runs),
             ("sum(checks) FROM plumbline.checks_minute", checks),
             ("sum(events) FROM plumbline.freshness_minute", checks),
         ] {

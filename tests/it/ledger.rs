@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clickhouse::Client;
 use plumbline::clock::{AnchoredClock, Clock};
-use plumbline::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, FreshnessRow, RunRow, RunRows};
+use plumbline::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows};
 use plumbline::ledger::{Ledger, LedgerError, LedgerOptions, Shipper, Spool, SpoolError, SpoolOptions, migrate};
 use plumbline::model::{FlowId, Moment};
 use plumbline::state::change::{Lease, StateChange};
@@ -75,6 +75,7 @@ impl Place {
             run_id: rows.runs[0].run_id,
             lease: self.lease.clone(),
             position: None,
+            walk: None,
             in_flight: vec![],
             baselines: vec![],
             discrepancies: vec![],
@@ -83,8 +84,8 @@ impl Place {
     }
 
     /// Rows of each table, and checks according to the rollup.
-    async fn counts(&self) -> [u64; 7] {
-        let tables = ["checks", "freshness", "runs", "coverage", "discrepancy_events"];
+    async fn counts(&self) -> [u64; 8] {
+        let tables = ["checks", "freshness", "runs", "coverage", "discrepancy_events", "estimates"];
         let mut counts = vec![];
         for table in tables {
             counts.push(self.count(&format!("SELECT count() FROM {table}")).await);
@@ -162,6 +163,23 @@ fn run(id: u128, checks: usize, at: i64) -> RunRows {
             since_high: at,
             fields: vec!["qty".to_owned()],
         }],
+        estimates: vec![EstimateRow {
+            tenant: "default".to_owned(),
+            entity: "stock".to_owned(),
+            owner: "erp".to_owned(),
+            target: "store".to_owned(),
+            at,
+            run_id,
+            measure: "agreement".to_owned(),
+            frame: "owner".to_owned(),
+            sampled: 1_000,
+            bad: 1,
+            population: 50_000,
+            design_effect: 1.5,
+            low: 0.99,
+            estimate: 0.999,
+            high: 1.0,
+        }],
     }
 }
 
@@ -230,9 +248,9 @@ async fn rows_of_every_table_arrive_and_can_be_asked_for() {
     place.commit(&spool, &sent).await;
     place.commit(&spool, &run(2, 10, before_midnight() + 3600 * SECOND)).await;
     assert_eq!(shipper.drain().await.unwrap(), 1);
-    assert_eq!(place.counts().await, [110, 110, 2, 2, 2, 110, 110]);
+    assert_eq!(place.counts().await, [110, 110, 2, 2, 2, 2, 110, 110]);
     let status = shipper.status().borrow().clone();
-    assert_eq!((status.rows, status.rows_present, status.dead_letters, status.last_error), (226, 0, 0, None));
+    assert_eq!((status.rows, status.rows_present, status.dead_letters, status.last_error), (228, 0, 0, None));
 
     assert_eq!(place.sent::<CheckRow>("checks", "at").await, sent.checks);
     assert_eq!(place.sent::<FreshnessRow>("freshness", "decided_at").await, sent.freshness);
@@ -256,7 +274,7 @@ async fn rows_of_every_table_arrive_and_can_be_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_segment_shipped_twice_is_in_the_ledger_once() {
     let place = Place::new().await;
-    let (kept, once) = (place.dir.path().join("kept"), [100, 100, 1, 1, 1, 100, 100]);
+    let (kept, once) = (place.dir.path().join("kept"), [100, 100, 1, 1, 1, 1, 100, 100]);
     let spool = place.spool().await;
     place.commit(&spool, &run(1, 100, before_midnight())).await;
     spool.seal().await;
@@ -273,7 +291,7 @@ async fn a_segment_shipped_twice_is_in_the_ledger_once() {
     drop(spool);
 
     // The tables have forgotten the token: it is looked up. Half of the run is gone with its day.
-    for table in ["checks", "freshness", "runs", "coverage", "discrepancy_events"] {
+    for table in ["checks", "freshness", "runs", "coverage", "discrepancy_events", "estimates"] {
         let forget = format!("ALTER TABLE {table} MODIFY SETTING non_replicated_deduplication_window = 0");
         place.client().query(&forget).execute().await.unwrap();
     }
@@ -284,15 +302,15 @@ async fn a_segment_shipped_twice_is_in_the_ledger_once() {
     let spool = place.spool().await;
     let mut shipper = place.shipper(&spool).look_up_after(Duration::ZERO);
     assert_eq!(shipper.drain().await.unwrap(), 1);
-    assert_eq!(place.counts().await[..5], once[..5]);
-    assert_eq!(shipper.status().borrow().rows_present, 133);
+    assert_eq!(place.counts().await[..6], once[..6]);
+    assert_eq!(shipper.status().borrow().rows_present, 134);
     drop((shipper, spool));
 
     // The test can fail: without the look-up, every row comes a second time.
     copy_segments(&kept, &place.spool_dir());
     let spool = place.spool().await;
     place.shipper(&spool).drain().await.unwrap();
-    assert_eq!(place.counts().await[..5], [200, 200, 2, 2, 2]);
+    assert_eq!(place.counts().await[..6], [200, 200, 2, 2, 2, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,7 +326,7 @@ async fn a_refused_block_is_put_away_and_holds_up_nothing() {
     place.commit(&spool, &run(2, 5, before_midnight())).await;
     let mut shipper = place.shipper(&spool);
     assert_eq!(shipper.drain().await.unwrap(), 2);
-    assert_eq!(place.counts().await, [5, 8, 2, 2, 2, 5, 8]);
+    assert_eq!(place.counts().await, [5, 8, 2, 2, 2, 2, 5, 8]);
     let status = shipper.status().borrow().clone();
     assert_eq!((status.dead_letters, status.spool.segments), (1, 0));
     let letter = std::fs::read_dir(place.dead_letters()).unwrap().next().unwrap().unwrap().path();
@@ -329,7 +347,7 @@ async fn what_may_pass_is_waited_for() {
     assert_eq!(shipper.status().borrow().spool.segments, 1, "the segment is kept");
     place.client().query("RENAME TABLE elsewhere TO coverage").execute().await.unwrap();
     assert_eq!(shipper.drain().await.unwrap(), 1);
-    assert_eq!(place.counts().await, [3, 3, 1, 1, 1, 3, 3]);
+    assert_eq!(place.counts().await, [3, 3, 1, 1, 1, 1, 3, 3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,4 +6,5 @@ mod children;
 mod failures;
 mod findings;
 mod keys;
+mod ranges;
 mod values;

@@ -71,6 +71,7 @@ fn change(run: u128, lease: &Lease) -> StateChange {
         run_id: Uuid::from_u128(run),
         lease: lease.clone(),
         position: None,
+        walk: None,
         in_flight: vec![],
         baselines: vec![],
         discrepancies: vec![],

@@ -40,6 +40,7 @@ mod keys;
 mod leaving;
 mod moving;
 pub mod pair;
+mod sampling;
 mod three;
 mod two_way;
 mod xref;

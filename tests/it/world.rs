@@ -15,7 +15,7 @@ use plumbline::audit::unit::{Shared, Unit};
 use plumbline::clock::{AnchoredClock, Clock};
 use plumbline::config::{Config, Environment, parse_with};
 use plumbline::connect::{self, Reader};
-use plumbline::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, FreshnessRow, RunRow, RunRows};
+use plumbline::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows};
 use plumbline::metrics::{Metrics, Store};
 use plumbline::model::Verdict;
 use plumbline::state::change::{InFlightEntry, StateChange};
@@ -100,7 +100,7 @@ impl World {
     /// Every unit reads its owner's changes to the end.
     pub async fn changes(&mut self) -> Summary {
         let mut total = Summary::default();
-        for unit in &mut self.units {
+        for unit in self.units.iter_mut().filter(|unit| unit.reads_changes()) {
             loop {
                 let summary = unit.changes().await.unwrap();
                 total.add(&summary);
@@ -110,6 +110,42 @@ impl World {
             }
         }
         total
+    }
+
+    /// One run of every sample probe.
+    pub async fn sample(&mut self) -> Summary {
+        let mut total = Summary::default();
+        for unit in &mut self.units {
+            total.add(&unit.sample().await.unwrap());
+        }
+        total
+    }
+
+    /// Runs of the sample probes until every walk has come around so many times.
+    pub async fn passes(&mut self, count: usize) {
+        let passes = |world: &Self| world.coverage().iter().filter(|row| row.probe == "sample_pass").count();
+        let before = passes(self);
+        let began = tokio::time::Instant::now();
+        while passes(self) < before + count {
+            assert!(
+                began.elapsed() < Duration::from_secs(120),
+                "the walk does not come around: {:#?}",
+                self.coverage()
+            );
+            let summary = self.sample().await;
+            assert_eq!(summary.failure, None);
+        }
+    }
+
+    /// What samples say, in the order in which it was written.
+    pub fn estimates(&self) -> Vec<EstimateRow> {
+        self.recorder.rows.lock().unwrap().estimates.clone()
+    }
+
+    /// The last estimate of a measure, of the only flow.
+    pub fn estimate(&self, measure: &str) -> EstimateRow {
+        let all = self.estimates();
+        all.into_iter().rev().find(|row| row.measure == measure).unwrap_or_else(|| panic!("no estimate of {measure}"))
     }
 
     /// Every unit looks at its due keys.
@@ -243,6 +279,7 @@ impl Journal for Recorder {
                 all.runs.extend(rows.runs);
                 all.coverage.extend(rows.coverage);
                 all.discrepancies.extend(rows.discrepancies);
+                all.estimates.extend(rows.estimates);
                 Ok(Committed::Yes)
             }
             Applied::Fenced => Ok(Committed::Fenced),

@@ -146,7 +146,8 @@ impl Unit {
                 std::collections::hash_map::Entry::Vacant(place) => {
                     place.insert(sightings.len());
                     let key = record.key.clone();
-                    sightings.push(Sighting { key, digest: key_digest, records: vec![record], not_before, again });
+                    let (digest, records) = (key_digest, vec![record]);
+                    sightings.push(Sighting { key, digest, records, not_before, again, stamp_bounds: true });
                 }
             }
         }
@@ -154,7 +155,7 @@ impl Unit {
     }
 
     /// A record whose key is empty, unreadable or not translated names nothing that could be looked up elsewhere.
-    fn unusable_key(&self, run: &mut Run, record: &Record, reason: &'static str) {
+    pub(super) fn unusable_key(&self, run: &mut Run, record: &Record, reason: &'static str) {
         for flow in &self.parts.flows {
             run.check(
                 &flow.flow,

@@ -12,6 +12,7 @@ use crate::audit::entry::{Entry, OpenDiscrepancy};
 use crate::audit::looks::{look, stamped};
 use crate::audit::redact;
 use crate::audit::run::{CheckParts, Run};
+use crate::audit::sampling::Seen;
 use crate::compare::{
     Context, Judgement, Look, Side, State, Track, agreed_at_once, agrees, differing, judge, state_of, target_unread,
 };
@@ -41,6 +42,9 @@ pub(super) struct Sighting {
     pub not_before: Moment,
     /// The record may have been given before, so that its coming proves no change.
     pub again: bool,
+    /// Whether the record's stamp bounds the state's birth from above. Not for a sample: it looks for what no stamp
+    /// shows, and takes nothing for older than it can see itself.
+    pub stamp_bounds: bool,
 }
 
 /// The in-memory digest of a key.
@@ -97,11 +101,7 @@ impl Unit {
                     let mut by_key = grouped(read.records);
                     for sighting in chunk {
                         let target = by_key.remove(&sighting.digest).unwrap_or_default();
-                        let context = Context {
-                            deadline: unit_flow.flow.deadline,
-                            baseline: baselines.remove(&sighting.digest),
-                            tolerances: &unit_flow.tolerances,
-                        };
+                        let context = context(unit_flow, baselines.remove(&sighting.digest));
                         let pending = self.first_look(run, flow, sighting, window, target, read.window, context);
                         decided += u64::from(pending.is_none());
                         unconfirmed.extend(pending);
@@ -116,6 +116,28 @@ impl Unit {
             }
         }
         decided + self.confirm(run, flow, unconfirmed).await
+    }
+
+    /// As [`Unit::examine`], with what the target holds already read: `target` has the records of every key.
+    pub(super) async fn examine_read(
+        &mut self,
+        run: &mut Run,
+        flow: usize,
+        sightings: &[&Sighting],
+        window: ReadWindow,
+        target: &mut HashMap<u128, Vec<Record>>,
+        target_window: ReadWindow,
+    ) {
+        let parts = Arc::clone(&self.parts);
+        let unit_flow = &parts.flows[flow];
+        let mut baselines = self.baselines(run, unit_flow, sightings).await;
+        let mut unconfirmed = Vec::new();
+        for sighting in sightings {
+            let records = target.remove(&sighting.digest).unwrap_or_default();
+            let context = context(unit_flow, baselines.remove(&sighting.digest));
+            unconfirmed.extend(self.first_look(run, flow, sighting, window, records, target_window, context));
+        }
+        self.confirm(run, flow, unconfirmed).await;
     }
 
     /// The first judgement of a key; `Some` when it is bad and must be confirmed.
@@ -134,7 +156,7 @@ impl Unit {
         let unit_flow = &parts.flows[flow];
         let (owner, target) = without_stand_ins(unit_flow, &sighting.records, target);
         let known = self.queue.get((flow, sighting.digest));
-        let owner_look = self.owner_look(owner, owner_window, sighting.not_before);
+        let owner_look = self.owner_look(sighting, owner, owner_window, sighting.not_before);
         if known.is_none()
             && !unit_flow.flow.is_two_way()
             && let ([one], [held]) = (owner, target.as_slice())
@@ -199,7 +221,7 @@ impl Unit {
             let records = by_key.remove(&one.sighting.digest).unwrap_or_default();
             let (records, _) = without_stand_ins(unit_flow, &records, one.target.clone());
             let seen_at = one.owner_look.window.low;
-            let mut second = self.owner_look(records, read.window, seen_at);
+            let mut second = self.owner_look(one.sighting, records, read.window, seen_at);
             second.state = self.state(unit_flow, Side::Owner, records);
             let track = self.queue.get((flow, one.sighting.digest)).map(|entry| entry.track.clone());
             let judgement = judge(track, &one.owner_look, &one.target_look, Some(&second), one.context);
@@ -221,7 +243,7 @@ impl Unit {
     ) {
         let parts = Arc::clone(&self.parts);
         let unit_flow = &parts.flows[flow];
-        let mut look = self.owner_look(&sighting.records, window, sighting.not_before);
+        let mut look = self.owner_look(sighting, &sighting.records, window, sighting.not_before);
         look.state = self.state(unit_flow, Side::Owner, &sighting.records);
         let known = self.queue.get((flow, sighting.digest)).map(|entry| entry.track.clone());
         let track = target_unread(known, &look, &unit_flow.tolerances);
@@ -239,7 +261,8 @@ impl Unit {
     ) {
         let Some(entry) = self.queue.get(slot) else { return };
         let (key, track) = (entry.key.clone(), entry.track.clone());
-        let sighting = Sighting { key, digest: slot.1, records: Vec::new(), not_before: Moment::MIN, again: false };
+        let (digest, records, not_before) = (slot.1, Vec::new(), Moment::MIN);
+        let sighting = Sighting { key, digest, records, not_before, again: false, stamp_bounds: true };
         let outcome = unknown(&sighting, track, window, reason);
         self.settle(run, slot.0, outcome, window.high);
     }
@@ -250,6 +273,10 @@ impl Unit {
         let unit_flow = &parts.flows[flow];
         let slot = (flow, outcome.sighting.digest);
         let Outcome { sighting, judgement, .. } = outcome;
+        if parts.sample.is_some() {
+            let verdict = (!judgement.owed_elsewhere).then_some(judgement.verdict);
+            run.seen.push((slot, Seen::of(verdict)));
+        }
         if judgement.owed_elsewhere {
             // The change that is missing here was made on the target's side: the opposite flow answers for it.
             self.forget(run, unit_flow, slot, &sighting.key);
@@ -411,10 +438,12 @@ impl Unit {
         }
     }
 
-    fn owner_look(&self, records: &[Record], window: ReadWindow, not_before: Moment) -> Look {
+    fn owner_look(&self, sighting: &Sighting, records: &[Record], window: ReadWindow, not_before: Moment) -> Look {
         let records: Vec<&Record> = records.iter().collect();
         let stamps = self.stamps(&self.parts.owner);
-        stamped(&records, window, &stamps, not_before)
+        let mut look = stamped(&records, window, &stamps, not_before);
+        look.commit_within = look.commit_within.filter(|_| sighting.stamp_bounds);
+        look
     }
 
     fn stamped_target(&self, flow: &UnitFlow, records: &[Record], window: ReadWindow) -> Look {
@@ -439,7 +468,7 @@ impl Unit {
         fields.iter().map(redact).collect()
     }
 
-    fn note_failure(&mut self, run: &mut Run, error: &ReadError) {
+    pub(super) fn note_failure(&mut self, run: &mut Run, error: &ReadError) {
         self.tell(error);
         run.summary.failure.get_or_insert(error.reason_code());
     }
@@ -461,6 +490,10 @@ fn without_stand_ins<'r>(flow: &UnitFlow, owner: &'r [Record], mut target: Vec<R
     }
     let is_nothing = !target_holds && owner.iter().all(|record| owners.is_stand_in(record));
     (if is_nothing { &[] } else { owner }, target)
+}
+
+fn context(unit_flow: &UnitFlow, baseline: Option<Digest>) -> Context<'_> {
+    Context { deadline: unit_flow.flow.deadline, baseline, tolerances: &unit_flow.tolerances }
 }
 
 /// The outcome of a look that could not read a side.
@@ -498,7 +531,7 @@ fn fields_of(unit_flow: &UnitFlow, owner: &[Record], target: &[Record]) -> Vec<D
     differing(flow, owner, target).into_iter().map(part).collect()
 }
 
-fn grouped(records: Vec<Record>) -> HashMap<u128, Vec<Record>> {
+pub(super) fn grouped(records: Vec<Record>) -> HashMap<u128, Vec<Record>> {
     let mut by_key: HashMap<u128, Vec<Record>> = HashMap::with_capacity(records.len());
     for record in records {
         by_key.entry(key_digest(&record.key)).or_default().push(record);

@@ -73,7 +73,8 @@ impl Unit {
             let records = found.get(&slot.1).cloned().unwrap_or_default();
             // A read by key is complete for its key: the last time the owner was seen bounds any newer state.
             let not_before = entry.track.states.last().map_or(self.position.last_complete, |state| state.last_seen);
-            Some(Sighting { key: entry.key.clone(), digest: slot.1, records, not_before, again: false })
+            let key = entry.key.clone();
+            Some(Sighting { key, digest: slot.1, records, not_before, again: false, stamp_bounds: true })
         };
         of_flow.filter_map(sighting).collect()
     }

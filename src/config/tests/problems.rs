@@ -844,7 +844,7 @@ fn probes_and_promises() {
         (
             "kind = \"changes\"",
             "kind = \"change\"",
-            &["46:8: `kind`: `change` is not allowed, only `changes`; did you mean `changes`?"],
+            &["46:8: `kind`: `change` is not allowed, only `changes`, `sample`; did you mean `changes`?"],
         ),
         ("kind = \"changes\"", "kind = \"sweep\"", &["46:8: `kind`: a probe of kind `sweep` is not supported yet"]),
         (
@@ -867,6 +867,37 @@ fn probes_and_promises() {
             "every 30s",
             "30s",
             &["47:12: `schedule`: `30s` is not a schedule; write `every 30s` or `cron 0 */5 * * * *`"],
+        ),
+        (
+            "kind = \"changes\"",
+            "kind = \"changes\"\nkeys_per_run = 100",
+            &["47:16: `keys_per_run` is for a probe of kind `sample`"],
+        ),
+        (
+            "kind = \"changes\"",
+            "kind = \"sample\"\nkeys_per_run = 5",
+            &["47:16: `keys_per_run`: must be from 10 to 1000000, found 5"],
+        ),
+        (
+            "kind = \"changes\"",
+            "kind = \"sample\"\nkeys_per_run = 100\nevery_key_within = \"1d\"",
+            &["48:20: `every_key_within`: cannot stand together with `keys_per_run`: one follows from the other"],
+        ),
+        (
+            "kind = \"changes\"",
+            "kind = \"sample\"\nevery_key_within = \"1m\"",
+            &[
+                "47:20: `every_key_within`: the probe runs up to 30s apart: too seldom to look at every key within 1m; `2m` or more, or a denser schedule",
+            ],
+        ),
+        (
+            "kind = \"changes\"",
+            "kind = \"sample\"\nkeys_per_run = 200_000",
+            &[
+                "43:1: a run of 200000 keys is more than `erp` allows (`rows_per_run` = 100000)",
+                "43:1: a run of 200000 keys is more than `files` allows (`rows_per_run` = 100000)",
+                "43:1: a run of 200000 keys is more than `shop` allows (`rows_per_run` = 100000)",
+            ],
         ),
         ("every 30s", "every 30", &["47:12: `schedule`: `30` is not a duration; write for instance `every 30s`"]),
         ("every 30s", "every 1ms", &["47:12: `schedule`: the interval must be from `100ms` to `366d`, found `1ms`"]),

@@ -17,6 +17,8 @@ pub(super) struct Plan {
     pub table: String,
     /// The select list.
     pub select: String,
+    /// Parallel to the sources: how each stands in the select list.
+    selected: Vec<String>,
     /// Parallel to the sources.
     pub kinds: Vec<Kind>,
     /// Parallel to the sources.
@@ -131,6 +133,7 @@ impl Plan {
             sources: selection.sources.to_vec(),
             table: dialect.table(table_name(selection.dataset)),
             select: select.join(", "),
+            selected: select,
             kinds,
             columns,
             terms,
@@ -157,6 +160,11 @@ impl Plan {
     /// How the engine writes SQL.
     pub const fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// One source as it stands in the select list.
+    pub fn select_of(&self, source: usize) -> &str {
+        &self.selected[source]
     }
 
     /// `SELECT … FROM table t`.

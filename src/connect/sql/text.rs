@@ -121,6 +121,24 @@ impl Statement {
         self.push(&term.sql).push(operator).bind(value, term.cast)
     }
 
+    /// Rows whose terms do not come after `values` in key order; none of `values` is null.
+    pub fn until(&mut self, terms: &[Term], values: &[Arg]) -> &mut Self {
+        match (self.dialect, terms.len()) {
+            (_, 1) => self.compare(&terms[0], " <= ", values[0].clone()),
+            (Dialect::Mysql, _) => self.until_in_long(terms, values),
+            _ => {
+                self.push("(").list(terms).push(") <= (");
+                for (position, (term, value)) in terms.iter().zip(values).enumerate() {
+                    if position > 0 {
+                        self.push(", ");
+                    }
+                    self.bind(value.clone(), term.cast);
+                }
+                self.push(")")
+            }
+        }
+    }
+
     /// Rows whose terms come after `values` in key order. Rows with a null among them do not.
     ///
     /// PostgreSQL and SQLite turn a row comparison into one index range; MySQL only does so for the long form.
@@ -154,6 +172,18 @@ impl Statement {
             self.push(" AND 1=0");
         }
         self.push("))")
+    }
+
+    /// `(a < x OR (a = x AND (b < y OR …)))`, the last part with its value.
+    fn until_in_long(&mut self, terms: &[Term], values: &[Arg]) -> &mut Self {
+        let (Some((term, terms)), Some((value, values))) = (terms.split_first(), values.split_first()) else {
+            return self.push("1=1");
+        };
+        if terms.is_empty() {
+            return self.compare(term, " <= ", value.clone());
+        }
+        self.push("(").compare(term, " < ", value.clone()).push(" OR (").compare(term, " = ", value.clone());
+        self.push(" AND ").until_in_long(terms, values).push("))")
     }
 
     fn beyond(&mut self, term: &Term, value: &Arg) -> &mut Self {
@@ -295,5 +325,16 @@ mod tests {
         };
         check(Dialect::Sqlite, "(t.\"a\", t.\"b\") > (?, ?)");
         check(Dialect::Mysql, "(t.`a` > ? OR (t.`a` = ? AND (t.`b` > ? OR (t.`b` = ? AND 1=0))))");
+    }
+
+    #[test]
+    fn key_ranges_end_with_their_last_value() {
+        let check = |dialect, expect: &str| {
+            let mut statement = Statement::new(dialect, "");
+            statement.until(&terms(dialect), &[Arg::Int(1), Arg::Int(2)]);
+            assert_eq!(statement.sql, expect);
+        };
+        check(Dialect::Sqlite, "(t.\"a\", t.\"b\") <= (?, ?)");
+        check(Dialect::Mysql, "(t.`a` < ? OR (t.`a` = ? AND t.`b` <= ?))");
     }
 }

@@ -1,7 +1,7 @@
 //! The columns of the ledger's tables, as the shipper sends them.
 
 use super::native::{Columns, Writer};
-use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, FreshnessRow, RunRow};
+use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow};
 
 impl Columns for CheckRow {
     fn columns(writer: &mut Writer<'_, Self>) {
@@ -101,6 +101,26 @@ impl Columns for DiscrepancyRow {
     }
 }
 
+impl Columns for EstimateRow {
+    fn columns(writer: &mut Writer<'_, Self>) {
+        writer.texts("tenant", |row| &row.tenant);
+        writer.texts("entity", |row| &row.entity);
+        writer.texts("owner", |row| &row.owner);
+        writer.texts("target", |row| &row.target);
+        writer.times("at", |row| row.at);
+        writer.uuids("run_id", |row| row.run_id);
+        writer.texts("measure", |row| &row.measure);
+        writer.texts("frame", |row| &row.frame);
+        writer.numbers("sampled", |row| row.sampled);
+        writer.numbers("bad", |row| row.bad);
+        writer.numbers("population", |row| row.population);
+        writer.shares("design_effect", |row| row.design_effect);
+        writer.shares("low", |row| row.low);
+        writer.shares("estimate", |row| row.estimate);
+        writer.shares("high", |row| row.high);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clickhouse::Row;
@@ -120,5 +140,6 @@ mod tests {
         check::<RunRow>();
         check::<CoverageRow>();
         check::<DiscrepancyRow>();
+        check::<EstimateRow>();
     }
 }

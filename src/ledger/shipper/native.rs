@@ -64,6 +64,11 @@ impl<T> Writer<'_, T> {
         self.column(name, "UInt64", |row, out| out.extend(number(row).to_le_bytes()));
     }
 
+    /// A column `Float64`.
+    pub(super) fn shares(&mut self, name: &'static str, share: impl Fn(&T) -> f64) {
+        self.column(name, "Float64", |row, out| out.extend(share(row).to_le_bytes()));
+    }
+
     /// A column `DateTime64(6, 'UTC')`, from microseconds.
     pub(super) fn times(&mut self, name: &'static str, micros: impl Fn(&T) -> i64) {
         self.column(name, "DateTime64(6, 'UTC')", |row, out| out.extend(micros(row).to_le_bytes()));

@@ -56,6 +56,7 @@ fn change(run: u128, lease: &Lease) -> StateChange {
         run_id: Uuid::from_u128(run),
         lease: lease.clone(),
         position: Some(run.to_be_bytes().to_vec()),
+        walk: None,
         in_flight: vec![],
         baselines: vec![],
         discrepancies: vec![],

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use plumbline::connect::{Cursor, ReadError};
+use plumbline::connect::{Cursor, KeyRange, ReadError};
 use plumbline::model::FieldType;
 use plumbline::model::mapping::Source;
 
@@ -66,7 +66,7 @@ async fn what_is_missing_is_named() {
         assert!(matches!(error, ReadError::Shape { .. }), "{}: {error}", bed.name());
         assert!(error.to_string().contains("volume"), "{}: {error}", bed.name());
         let nowhere = mapping("no_such_table", 1, &[("id", FieldType::Integer)]);
-        let error = reader.key_range(&nowhere, None, 1).await.unwrap_err();
+        let error = reader.key_range(&nowhere, KeyRange::ALL, 1).await.unwrap_err();
         assert!(matches!(error, ReadError::Shape { .. }), "{}: {error}", bed.name());
         assert!(error.to_string().contains("no_such_table"), "{}: {error}", bed.name());
         let error = reader.describe(&nowhere).await.unwrap_err();
@@ -131,7 +131,7 @@ async fn a_statement_that_takes_too_long_is_given_up() {
         let mut system = bed.system();
         system.statement_timeout = Duration::from_millis(300);
         let reader = open(&system);
-        let error = reader.key_range(&slow, None, 10).await.unwrap_err();
+        let error = reader.key_range(&slow, KeyRange::ALL, 10).await.unwrap_err();
         assert!(matches!(error, ReadError::TimedOut { .. }), "{}: {error}", bed.name());
         assert!(reader.clock().await.is_ok(), "{}: and the next one runs", bed.name());
     }
@@ -161,7 +161,7 @@ async fn a_server_that_dies_during_a_scan_is_unreachable_and_comes_back() {
     assert!(matches!(error, ReadError::Unreachable { .. }), "{error}");
     assert!(scan.next().await.is_none(), "nothing comes after the error");
     server.restart().await;
-    wait_until(async || reader.key_range(&mapping, None, 1).await.is_ok()).await;
+    wait_until(async || reader.key_range(&mapping, KeyRange::ALL, 1).await.is_ok()).await;
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn the_readers_sessions_cannot_write() {
         let mut meddling = thing();
         // SQLite has no functions that write; the strongest a statement can ask for there is an attached file.
         meddling.sources[1] = Source::Sql(bed.pick("meddle()", "meddle()", "load_extension('x')").to_owned());
-        let error = bed.reader().key_range(&meddling, None, 10).await.unwrap_err();
+        let error = bed.reader().key_range(&meddling, KeyRange::ALL, 10).await.unwrap_err();
         let reason = error.to_string().to_lowercase();
         let expect = bed.pick("read-only", "read only", "not authorized");
         assert!(reason.contains(expect), "{}: {reason}", bed.name());

@@ -1,7 +1,7 @@
 //! Every type arrives exactly, or says why it cannot; one bad value never takes the others with it.
 
 use futures_util::StreamExt;
-use plumbline::connect::Reader;
+use plumbline::connect::{KeyRange, Reader};
 use plumbline::model::{FieldType, Mapping, Record};
 
 use super::bed::{Bed, mapping, numbers, shown};
@@ -12,7 +12,7 @@ const BLANK: FieldType = FieldType::Text;
 async fn read_all(reader: &dyn Reader, mapping: &Mapping, keys: i64) -> Vec<Record> {
     let by_keys = reader.by_keys(mapping, &numbers(1..=keys)).await.unwrap().records;
     let scanned: Vec<_> = reader.scan(mapping, None).map(|record| record.unwrap()).collect().await;
-    let ranged = reader.key_range(mapping, None, 1000).await.unwrap().records;
+    let ranged = reader.key_range(mapping, KeyRange::ALL, 1000).await.unwrap().unwrap().records;
     assert_eq!(scanned, ranged);
     let mut sorted = by_keys.clone();
     sorted.sort_by_key(|record| record.key.to_string().parse::<i64>().unwrap());

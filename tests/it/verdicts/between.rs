@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use plumbline::connect::{
-    Budget, ChangesPage, ClockReading, Cursor, Finding, KeyedRead, ReadError, Reader, Shape, Usage,
+    Budget, ChangesPage, ClockReading, Cursor, Finding, KeyRange, KeyedRead, RangeRead, Reach, ReadError, Reader,
+    Shape, Usage,
 };
 use plumbline::model::{Key, Mapping, Record, SystemId};
 
@@ -38,6 +39,8 @@ impl Agenda {
 pub struct Between {
     pub reader: Arc<dyn Reader>,
     pub agenda: Arc<Agenda>,
+    /// Whether it cannot be entered but by key, as some HTTP services cannot.
+    pub by_key_only: bool,
 }
 
 #[async_trait]
@@ -65,8 +68,23 @@ impl Reader for Between {
         self.reader.by_keys(mapping, keys).await
     }
 
-    async fn key_range(&self, mapping: &Mapping, after: Option<&Key>, limit: usize) -> Result<KeyedRead, ReadError> {
-        self.reader.key_range(mapping, after, limit).await
+    async fn landmark(&self, mapping: &Mapping, within: KeyRange<'_>, keys: usize) -> Result<Reach, ReadError> {
+        if self.by_key_only {
+            return Ok(Reach::Nowhere);
+        }
+        self.reader.landmark(mapping, within, keys).await
+    }
+
+    async fn key_range(
+        &self,
+        mapping: &Mapping,
+        range: KeyRange<'_>,
+        limit: usize,
+    ) -> Result<Option<RangeRead>, ReadError> {
+        if self.by_key_only {
+            return Ok(None);
+        }
+        self.reader.key_range(mapping, range, limit).await
     }
 
     fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>> {

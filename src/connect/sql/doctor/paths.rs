@@ -6,7 +6,8 @@ use super::super::changes::next_statement;
 use super::super::engine::Explained;
 use super::super::plan::{Order, Plan, table_name};
 use super::super::position::{Position, Settled};
-use super::super::text::{Dialect, Statement};
+use super::super::ranges::{landmark_statement, range_statement};
+use super::super::text::{Arg, Dialect, Statement};
 use super::super::{Finding, Mapping, RawRow, ReadError, SqlReader};
 use super::{failed, ok, warning};
 
@@ -22,7 +23,9 @@ impl SqlReader {
         let mut findings = Vec::new();
         let parts: Vec<_> = plan.key.iter().map(|source| row[*source].clone()).collect();
         if let Some(key) = plan.args_of_key(&parts) {
-            findings.push(self.path(subject, &plan.by_keys(&[key]), || index(plan, &plan.key)).await);
+            findings
+                .push(self.path(subject, &plan.by_keys(std::slice::from_ref(&key)), || index(plan, &plan.key)).await);
+            findings.push(self.sample_path(mapping, plan, key).await);
         }
         let (Order::Stamp { source, .. } | Order::Sequence { source }) = plan.order else { return findings };
         let settled = match plan.order {
@@ -41,6 +44,40 @@ impl SqlReader {
             }
         }
         findings
+    }
+
+    /// The two statements of a sample: how far a piece goes, and the piece.
+    async fn sample_path(&self, mapping: &Mapping, plan: &Plan, after: Vec<Arg>) -> Finding {
+        let subject = format!("sample read of {}", mapping.entity);
+        let landmark = landmark_statement(plan, Some(&after), None, PIECE);
+        let until = self.key_at(plan, &landmark).await;
+        let piece = match &until {
+            Ok(until) => range_statement(plan, Some(&after), until.as_deref(), PIECE),
+            Err(error) => return failed(subject, error),
+        };
+        for (statement, is_open) in [(landmark, true), (piece, false)] {
+            let explained = match self.explain(&statement).await {
+                Ok(rows) => rows,
+                Err(error) => return failed(subject, &error),
+            };
+            // Sorting the few rows of a piece costs nothing; sorting all that lies behind a place does.
+            let sorts = is_open && sorts(self.dialect(), &explained);
+            let problem = match (uses_index(self.dialect(), &explained), sorts) {
+                (true, false) => continue,
+                (true, true) => "sorts all keys behind it",
+                (false, _) => "reads the whole table",
+            };
+            let index = index(plan, &plan.key);
+            return warning(subject, format!("{problem}; have an index in the key's order: `{index}`"));
+        }
+        ok(subject, "uses an index, in its order")
+    }
+
+    async fn key_at(&self, plan: &Plan, landmark: &Statement) -> Result<Option<Vec<Arg>>, ReadError> {
+        let kinds: Vec<_> = plan.key.iter().map(|source| plan.kinds[*source]).collect();
+        let mut found = None;
+        self.query(landmark, &kinds, &mut |row| found = plan.args_of_key(row)).await?;
+        Ok(found)
     }
 
     pub(super) async fn any_row(&self, plan: &Plan) -> Result<Option<RawRow>, ReadError> {
@@ -88,6 +125,19 @@ pub(super) fn index(plan: &Plan, sources: &[usize]) -> String {
         sources.iter().map(|source| plan.terms[*source].sql.trim_start_matches("t.").to_owned()).collect();
     let name = table_name(plan.dataset()).replace('.', "_");
     format!("CREATE INDEX {name}_plumbline ON {} ({})", plan.table, columns.join(", "))
+}
+
+/// Rows of a piece whose statement is explained.
+const PIECE: usize = 100;
+
+/// Whether an engine sorts rows before it gives them.
+fn sorts(dialect: Dialect, rows: &[Explained]) -> bool {
+    let anywhere = |word: &str| rows.iter().flatten().any(|(_, text)| text.contains(word));
+    match dialect {
+        Dialect::Postgres => anywhere("\"Sort\"") || anywhere("\"Incremental Sort\""),
+        Dialect::Mysql => anywhere("Using filesort"),
+        Dialect::Sqlite => anywhere("USE TEMP B-TREE FOR ORDER BY") || anywhere("FOR RIGHT PART OF ORDER BY"),
+    }
 }
 
 /// Whether an engine's plan finds its rows by an index.
