@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Probe, ProbeKind, SampleSize};
 use crate::estimate::{at_most_when_all_good, keys_for, keys_to_see, keys_to_vouch, piece_of};
-use crate::model::mapping::VersionRule;
+use crate::model::mapping::{Origin, VersionRule};
 use crate::model::{EntityId, Flow, FlowId, SystemId};
 
 mod proposal;
@@ -270,6 +270,13 @@ fn blind(flow: &Flow, has_changes: bool, has_sample: bool) -> Vec<String> {
             flow.id.target, flow.id.target
         ));
     }
+    let fields = blind_fields(flow);
+    if !has_sample && !fields.is_empty() {
+        blind.push(format!(
+            "blind fields: {}: rows that they are made of come and go without a stamp in `{owner}`, and no sample looks",
+            fields.join(", ")
+        ));
+    }
     let has_sequence = matches!(flow.owner.version, Some(VersionRule::Sequence(_)));
     if flow.owner.changed_at.is_none() && !has_sequence {
         blind
@@ -280,6 +287,16 @@ fn blind(flow: &Flow, has_changes: bool, has_sample: bool) -> Vec<String> {
             vec![format!("no probe looks at this flow: everything in it stays unseen (`{owner}` is read by nobody)")];
     }
     blind
+}
+
+/// Fields that are made of children whose coming and going moves nothing in their parent.
+fn blind_fields(flow: &Flow) -> Vec<String> {
+    let is_blind = |index: usize| {
+        let Some(Some(rule)) = flow.owner.fields.get(index) else { return false };
+        let Origin::Children(origin) = &rule.origin else { return false };
+        flow.owner.children.get(origin.children).is_some_and(|children| !children.bumps_parent)
+    };
+    flow.fields.iter().filter(|field| is_blind(field.index)).map(|field| format!("`{}`", field.name)).collect()
 }
 
 fn slos(

@@ -184,10 +184,11 @@ fn flow_text(flow: &FlowPlan) -> String {
         line(name, &words);
     }
     if let Some(sample) = &flow.sample {
-        line(
-            "vouches",
-            &format!("after a day without a bad key: at most {} are bad", percent(sample.at_most_after_a_day)),
-        );
+        let vouched = match percent(sample.at_most_after_a_day) {
+            _ if sample.at_most_after_a_day <= 0.0 => "a day looks at every key: nothing is left to chance".to_owned(),
+            most => format!("after a day without a bad key: at most {most} are bad"),
+        };
+        line("vouches", &vouched);
     }
     flow.slos.iter().for_each(|slo| line("slo", slo));
     flow.blind.iter().for_each(|blind| line("blind", blind));

@@ -125,7 +125,7 @@ fn wishes_that_cannot_be_met_are_answered_in_words() {
     refused(0.01, 30, 100_000, "nothing is called bad before its deadline of 30s");
     refused(0.000_001, 120, 10_000_000, "more than the budgets allow (10 requests a second, 100000 rows a run)");
     let met = wish(0.001, 86_400, 100_000).expect("it can be met");
-    assert_eq!((met.interval, met.keys_per_run), (Duration::from_secs(3_600), 137));
+    assert_eq!((met.interval, met.keys_per_run), (Duration::from_secs(3_600), 135));
 }
 
 #[test]
@@ -159,10 +159,11 @@ proptest! {
     }
 
     #[test]
-    fn more_keys_a_run_see_sooner_and_cost_more(count in 10_000_u64..1_000_000, few in 100_u64..1_000, more in 2_u64..20) {
+    fn more_keys_a_run_see_sooner_and_read_more(count in 10_000_u64..1_000_000, few in 100_u64..1_000, more in 2_u64..20) {
         let of_size = |keys: u64| of(&format!("{SAMPLE}keys_per_run = {keys}\n"), count).flows.remove(0);
         let (few, many) = (of_size(few), of_size(few * more));
-        prop_assert!(many.rows >= few.rows && many.calls >= few.calls);
+        // Not more statements: the pieces of a larger run are larger.
+        prop_assert!(many.rows >= few.rows);
         for (slow, quick) in few.see.iter().zip(&many.see) {
             prop_assert!(quick.apart <= slow.apart && quick.together <= slow.together);
             prop_assert!(slow.apart <= slow.together, "runs of bad keys are harder to meet");

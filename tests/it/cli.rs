@@ -96,3 +96,64 @@ async fn migrate_prepares_state_and_ledger_and_may_run_twice() {
         check(&output, 0, "state: up to date\nledger: up to date\n", "");
     }
 }
+
+/// A config over two SQLite files of which the owner's has 3,000 keys.
+async fn with_keys(directory: &Path) {
+    let url = format!("sqlite://{}?mode=rwc", directory.join("erp.db").display());
+    let pool = sqlx::SqlitePool::connect(&url).await.expect("a database");
+    let filled = "CREATE TABLE stock (sku TEXT PRIMARY KEY, qty INTEGER, at TEXT);
+        WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 3000)
+        INSERT INTO stock SELECT 'K' || n, n, '2026-01-01 00:00:00' FROM n";
+    sqlx::raw_sql(filled).execute(&pool).await.expect("rows");
+    pool.close().await;
+    let config = r#"
+        [system.erp]
+        kind = "sqlite"
+        url = "sqlite:erp.db"
+        [system.store]
+        kind = "sqlite"
+        url = "sqlite:store.db"
+        [entity.stock]
+        key = ["sku"]
+        fields.sku = { type = "text", store = "clear" }
+        fields.qty = { type = "integer", owner = "erp" }
+        [entity.stock.in.erp]
+        dataset = "stock"
+        changed_at = "at"
+        fields = { sku = "sku", qty = "qty" }
+        [entity.stock.in.store]
+        dataset = "stock"
+        fields = { sku = "sku", qty = "qty" }
+        [[probe]]
+        entity = "stock"
+        kind = "sample"
+        schedule = "every 5m"
+        keys_per_run = 500
+    "#;
+    std::fs::write(directory.join("plumbline.toml"), config).expect("a file");
+}
+
+#[tokio::test]
+async fn plan_counts_the_keys_and_foretells() {
+    let directory = tempfile::tempdir().expect("a directory");
+    with_keys(directory.path()).await;
+    let output = plumbline(directory.path(), &["plan", "--format", "json", "--detect", "1%", "--within", "6h"]);
+    check(&output, 0, "", "");
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let flow = &plan["flows"][0];
+    assert_eq!((flow["keys"]["source"].as_str(), flow["keys"]["count"].as_u64()), (Some("counted"), Some(3_000)));
+    assert_eq!(flow["sample"]["walk_seconds"].as_f64(), Some(1_800.0), "six runs");
+    assert!(flow["blind"][0].as_str().is_some_and(|blind| blind.contains("no changes probe")), "{flow}");
+    assert_eq!(plan["proposals"][0]["sample"]["keys_per_run"].as_u64().map(|keys| keys >= 10), Some(true), "{plan}");
+
+    let output = plumbline(directory.path(), &["plan", "--keys", "stock=2000000"]);
+    check(&output, 0, "stock: erp -> store  (2,000,000 keys, as said, deadline 5m)", "");
+    check(&output, 0, "drift of  1 %", "");
+    check(&plumbline(directory.path(), &["plan", "--keys", "stok=1"]), 2, "", "`stok` is not an entity");
+    check(&plumbline(directory.path(), &["plan", "--detect", "100%", "--within", "1h"]), 2, "", "above 0 and below 1");
+    check(&plumbline(directory.path(), &["plan", "--detect", "1%"]), 2, "", "--within");
+
+    std::fs::remove_file(directory.path().join("erp.db")).expect("it is there");
+    let output = plumbline(directory.path(), &["plan"]);
+    check(&output, 3, "100,000 keys assumed: nobody knows", "`--keys` can say it");
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use plumbline::model::Moment;
 use plumbline::state::change::{
-    BaselineChange, DiscrepancyChange, InFlightChange, InFlightEntry, Lease, StateChange, UnitName,
+    BaselineChange, DiscrepancyChange, InFlightChange, InFlightEntry, Lease, StateChange, UnitName, walk_name,
 };
 use plumbline::state::{Applied, StateError, StateSecret, StateStore};
 use uuid::Uuid;
@@ -95,12 +95,16 @@ fn in_flight(number: usize, due_at: i64, overdue_at: i64) -> InFlightChange {
 async fn a_run_is_applied_once(store: &StateStore) {
     let lease = one_lease(store).await;
     let first = StateChange { position: Some(vec![1]), ..change(1, &lease) };
-    let second = StateChange { position: Some(vec![2]), ..change(2, &lease) };
+    let second = StateChange { position: Some(vec![2]), walk: Some(vec![3]), ..change(2, &lease) };
     assert_eq!(store.position(&lease.unit).await.unwrap(), None);
     assert_eq!(store.apply(&first).await.unwrap(), Applied::Now);
     assert_eq!(store.apply(&second).await.unwrap(), Applied::Now);
     assert_eq!(store.apply(&first).await.unwrap(), Applied::Already);
     assert_eq!(store.position(&lease.unit).await.unwrap(), Some(vec![2]));
+    assert_eq!(store.position(&walk_name(&lease.unit)).await.unwrap(), Some(vec![3]));
+    // A run of the changes probe leaves the walk where it is.
+    assert_eq!(store.apply(&StateChange { position: Some(vec![4]), ..change(3, &lease) }).await.unwrap(), Applied::Now);
+    assert_eq!(store.position(&walk_name(&lease.unit)).await.unwrap(), Some(vec![3]));
 }
 
 async fn a_stale_token_is_fenced_and_changes_nothing(store: &StateStore) {
@@ -111,10 +115,12 @@ async fn a_stale_token_is_fenced_and_changes_nothing(store: &StateStore) {
     let new = store.acquire(&units(1), "b", TTL, 10).await.unwrap().remove(0);
     assert!(new.token > old.token);
 
-    let late = StateChange { position: Some(vec![7]), in_flight: vec![in_flight(1, 1, 1)], ..change(2, &old) };
+    let walk = Some(vec![8]);
+    let late = StateChange { position: Some(vec![7]), walk, in_flight: vec![in_flight(1, 1, 1)], ..change(2, &old) };
     assert_eq!(store.apply(&late).await.unwrap(), Applied::Fenced);
     assert_eq!(store.apply(&late).await.unwrap(), Applied::Fenced);
     assert_eq!(store.position(&old.unit).await.unwrap(), Some(vec![1]));
+    assert_eq!(store.position(&walk_name(&old.unit)).await.unwrap(), None);
     assert_eq!(store.in_flight_count().await.unwrap(), 0);
     // What was applied under the old token stays applied.
     assert_eq!(store.apply(&done).await.unwrap(), Applied::Already);

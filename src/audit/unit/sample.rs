@@ -159,6 +159,7 @@ impl Unit {
                     let seen = piece.read.records.len() as u64;
                     if walk.visited(&piece.visit, piece.at.as_ref(), seen, now) {
                         self.note_whole_pass(run, &walk, None);
+                        break;
                     }
                 }
                 Ok(Next::Enough) => break,
@@ -208,6 +209,7 @@ impl Unit {
                     let records = piece.read.records.len() as u64;
                     if walk.visited(&piece.visit, piece.at.as_ref(), records, now) {
                         self.note_whole_pass(run, &walk, Some(flow));
+                        break;
                     }
                 }
                 Ok(Next::Enough) => break,
@@ -249,7 +251,7 @@ impl Unit {
         keys: usize,
         drawn: usize,
     ) -> Result<Next, ReadError> {
-        if drawn >= keys || (drawn > 0 && walk.is_over()) {
+        if drawn >= keys {
             return Ok(Next::Enough);
         }
         if walk.is_over() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use plumbline::connect::{Cursor, Severity};
+use plumbline::connect::{Bound, Cursor, KeyRange, Severity};
 use plumbline::model::mapping::{Aggregate, ChildOrigin, Children, Dataset, Origin, Source, Stamp};
 use plumbline::model::{FieldType, Mapping};
 
@@ -71,7 +71,9 @@ async fn every_way_of_reading_gives_the_same_fields() {
         bed.run("DELETE FROM items WHERE order_id = 5").await;
         let (reader, mapping) = (bed.reader(), orders());
         let by_keys = reader.by_keys(&mapping, &numbers(1..=6)).await.unwrap().records;
-        let range = reader.key_range(&mapping, Some(&1.into()), 10).await.unwrap().records;
+        let one = 1.into();
+        let behind = KeyRange { after: Bound::Key(&one), until: Bound::Open };
+        let range = reader.key_range(&mapping, behind, 10).await.unwrap().unwrap().records;
         let scan: Vec<_> = reader.scan(&mapping, None).try_collect().await.unwrap();
         let changes = reader.changes(&mapping, &Cursor::from_beginning(), 100).await.unwrap().records;
         assert_eq!(keys_of(&by_keys), ["1", "2", "3", "4", "5"], "{}", bed.name());
