@@ -286,3 +286,32 @@ async fn probe_once_tells_agreement_by_its_exit_code() {
     std::fs::remove_file(dir.path().join("store.db")).unwrap();
     assert_eq!(probe("table").await.0, 3);
 }
+
+/// Samples under the real scheduler, with the real ledger: a walk comes around, what it says is in the ledger and in the
+/// metrics, and drift that no stamp shows is found beside a changes probe that cannot see it.
+#[tokio::test]
+async fn samples_run_on_schedule_and_what_they_say_is_in_ledger_and_metrics() {
+    let dir = tempfile::tempdir().unwrap();
+    let (erp, store) = systems(dir.path(), 1).await;
+    for number in 0..120 {
+        put(&erp, 0, &format!("K{number:03}"), number).await;
+        put(&store, 0, &format!("K{number:03}"), number).await;
+    }
+    let (_engine, ledger, head) = shared_ledger(dir.path()).await;
+    let port = free_port();
+    let path = config(dir.path(), "one", &head, port, 1);
+    let sample = "[[probe]]\nentity = \"stock0\"\nkind = \"sample\"\nschedule = \"every 500ms\"\nkeys_per_run = 50\n";
+    std::fs::write(&path, format!("{}{sample}", std::fs::read_to_string(&path).unwrap())).unwrap();
+    let serve = Serve::start(&path, port, &[("LEDGER_PASSWORD", _engine.password())]);
+    serve.ready().await;
+    wait_until(|| async { serve.metric("plumbline_sample_every_key_seconds").await.is_finite() }).await;
+    sqlx::query("UPDATE stock0 SET qty = -1 WHERE sku = 'K077'").execute(&store).await.unwrap();
+    wait_until(|| async { serve.metric("plumbline_discrepancies_open").await >= 1.0 }).await;
+    let bad = "SELECT count() FROM estimates WHERE measure = 'agreement' AND bad = 1 AND estimate < 1 AND low <= estimate";
+    wait_until(|| async { count(&ledger, bad).await > 0 }).await;
+    let whole = "SELECT count() FROM coverage WHERE probe = 'sample_pass' AND expected = 120 AND from < to";
+    assert!(count(&ledger, whole).await > 0);
+    assert!(count(&ledger, "SELECT count() FROM checks WHERE probe = 'sample' AND verdict = 'match'").await >= 120);
+    assert_eq!(count(&ledger, "SELECT count() FROM discrepancy_events WHERE event = 'opened'").await, 1);
+    assert!(serve.metric("plumbline_sampled_keys").await >= 50.0);
+}

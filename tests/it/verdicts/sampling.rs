@@ -262,7 +262,7 @@ async fn the_interval_holds_the_truth_on_real_databases() {
     filled(&pair, KEYS).await;
     let mut held = 0;
     let mut told = Vec::new();
-    for seed in 0..16_usize {
+    for seed in 0..10_usize {
         pair.target.run("UPDATE stock SET qty = CAST(substr(sku, 2) AS signed)").await;
         let run = |number: usize| (seed * 377 + number * 733) % KEYS..(seed * 377 + number * 733) % KEYS + 25;
         let bad: std::collections::BTreeSet<usize> =
@@ -281,6 +281,6 @@ async fn the_interval_holds_the_truth_on_real_databases() {
         told.push(format!("{:.3} in {:.3}..{:.3} of {} keys", truth, found.low, found.high, found.sampled));
         assert!(found.design_effect > 1.0 && found.high - found.low < 0.15, "{found:?}");
     }
-    // 95 of 100 hold: fewer than 11 of 16 would come by chance once in ten thousand tests.
-    assert!(held >= 11, "{held} of 16: {told:#?}");
+    // 95 of 100 hold: fewer than 6 of 10 would come by chance once in ten thousand tests.
+    assert!(held >= 6, "{held} of 10: {told:#?}");
 }
