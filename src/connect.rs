@@ -22,8 +22,8 @@ pub mod sql;
 mod translate;
 
 pub use budget::{Budget, Usage};
-pub use translate::Translated;
 pub use count::count_keys;
+pub use translate::Translated;
 
 /// A reader for `system`. Connects at its first use; needs a running tokio runtime.
 ///

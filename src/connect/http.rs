@@ -154,10 +154,6 @@ impl Reader for HttpReader {
         self.read_keys(mapping, keys).await
     }
 
-    async fn key_range(&self, _: &Mapping, _: Option<&Key>, _: usize) -> Result<KeyedRead, ReadError> {
-        Err(self.shape("an API cannot be read in the order of keys".to_owned()))
-    }
-
     fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>> {
         if after.is_some() {
             let error = self.shape("an API cannot be entered at a key".to_owned());

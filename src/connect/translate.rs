@@ -16,7 +16,8 @@ use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use super::{
-    Budget, ChangesPage, ClockReading, Cursor, Finding, KeyedRead, ReadError, ReadWindow, Reader, Shape, Usage,
+    Bound, Budget, ChangesPage, ClockReading, Cursor, Finding, KeyRange, KeyedRead, Landmark, RangeRead, Reach,
+    ReadError, ReadWindow, Reader, Shape, Usage,
 };
 use crate::model::mapping::Xref;
 use crate::model::{Interval, Key, Mapping, Record, SystemId, Value};
@@ -51,6 +52,16 @@ impl Translated {
         };
         let tables = mapping.xref.iter().map(table).collect::<Option<Vec<_>>>()?;
         Some(Self { reader, tables })
+    }
+
+    fn translates_keys(&self) -> bool {
+        self.tables.iter().any(|table| table.is_key)
+    }
+
+    /// Whether a bound is a common key that this system has under another name, in another place.
+    fn leads_astray(&self, range: &KeyRange<'_>) -> bool {
+        let is_key = |bound: &Bound<'_>| matches!(bound, Bound::Key(_));
+        self.translates_keys() && (is_key(&range.after) || is_key(&range.until))
     }
 
     /// Translates records in place. Returns when the tables were read.
@@ -224,23 +235,33 @@ impl Reader for Translated {
         Ok(read)
     }
 
-    /// In the order of this system's keys.
-    async fn key_range(&self, mapping: &Mapping, after: Option<&Key>, limit: usize) -> Result<KeyedRead, ReadError> {
-        let mut window = None;
-        let after = match after {
-            None => None,
-            Some(key) => {
-                let (keys, read) = self.to_local(mapping, std::slice::from_ref(key)).await?;
-                window = read;
-                let reason = "the key to go on from has no translation".to_owned();
-                let none = || ReadError::BadAnswer { system: self.system().clone(), reason };
-                Some(keys.by_local.into_keys().next().ok_or_else(none)?)
-            }
-        };
-        let mut read = self.reader.key_range(mapping, after.as_ref(), limit).await?;
-        cover_option(&mut window, self.to_common(mapping, &mut read.records).await?);
+    /// In the order of this system's keys. Where those are translated, their order has nothing to do with that of the
+    /// common ones: the place has no key that would lead anybody else.
+    async fn landmark(&self, mapping: &Mapping, within: KeyRange<'_>, keys: usize) -> Result<Reach, ReadError> {
+        if self.leads_astray(&within) {
+            return Ok(Reach::Nowhere);
+        }
+        let reach = self.reader.landmark(mapping, within, keys).await?;
+        Ok(match reach {
+            Reach::At(landmark) if self.translates_keys() => Reach::At(Landmark { key: None, ..landmark }),
+            reach => reach,
+        })
+    }
+
+    /// In the order of this system's keys; `None` for bounds in the order of the common ones.
+    async fn key_range(
+        &self,
+        mapping: &Mapping,
+        range: KeyRange<'_>,
+        limit: usize,
+    ) -> Result<Option<RangeRead>, ReadError> {
+        if self.leads_astray(&range) {
+            return Ok(None);
+        }
+        let Some(mut read) = self.reader.key_range(mapping, range, limit).await? else { return Ok(None) };
+        let window = self.to_common(mapping, &mut read.records).await?;
         read.window = covering(read.window, window);
-        Ok(read)
+        Ok(Some(read))
     }
 
     /// In the order of this system's keys; `after` is one of those.

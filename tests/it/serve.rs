@@ -307,7 +307,8 @@ async fn samples_run_on_schedule_and_what_they_say_is_in_ledger_and_metrics() {
     wait_until(|| async { serve.metric("plumbline_sample_every_key_seconds").await.is_finite() }).await;
     sqlx::query("UPDATE stock0 SET qty = -1 WHERE sku = 'K077'").execute(&store).await.unwrap();
     wait_until(|| async { serve.metric("plumbline_discrepancies_open").await >= 1.0 }).await;
-    let bad = "SELECT count() FROM estimates WHERE measure = 'agreement' AND bad = 1 AND estimate < 1 AND low <= estimate";
+    let bad =
+        "SELECT count() FROM estimates WHERE measure = 'agreement' AND bad = 1 AND estimate < 1 AND low <= estimate";
     wait_until(|| async { count(&ledger, bad).await > 0 }).await;
     let whole = "SELECT count() FROM coverage WHERE probe = 'sample_pass' AND expected = 120 AND from < to";
     assert!(count(&ledger, whole).await > 0);

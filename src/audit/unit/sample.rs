@@ -282,7 +282,7 @@ impl Unit {
         let name = &parts.flows[flow].name;
         if flow == 0 {
             let unusable = piece.read.records.iter().filter(|record| record.in_scope && !record.key.is_usable());
-            unusable.for_each(|record| self.unusable_key(run, record));
+            unusable.for_each(|record| self.unusable_key(run, record, "key"));
         }
         let ours = in_scope(&piece.read.records);
         let theirs = match self.sampling.walks_alone(name) {
@@ -389,7 +389,8 @@ impl Unit {
         };
         run.summary.owner_records += read.records.len() as u64;
         let mut held = grouped(read.records);
-        let is_held = |records: &Vec<Record>| records.iter().any(|record| record.in_scope);
+        let is_stand_in = |record: &Record| parts.owner.mapping.is_stand_in(record);
+        let is_held = |records: &Vec<Record>| records.iter().any(|record| record.in_scope && !is_stand_in(record));
         // An owner that cannot be walked is compared where the target's keys lead.
         let owner_walks = self.sampling.walks.contains_key(parts.owner.system.as_str());
         let mut absent = Vec::new();
