@@ -78,6 +78,7 @@ impl Place {
                 run_id: rows.checks[0].run_id,
                 lease: self.lease.clone(),
                 position: None,
+                walk: None,
                 in_flight: Vec::new(),
                 baselines: Vec::new(),
                 discrepancies: Vec::new(),
