@@ -7,7 +7,7 @@ use super::duration::{bounded, show};
 use super::entity::ReadEntity;
 use super::problems::{At, quoted};
 use super::section::{Keys, Node, Reading, Section};
-use super::{Probe, ProbeKind, SampleSize, Schedule, System, schedule, zone};
+use super::{Probe, ProbeKind, SampleSize, Schedule, System, SystemKind, schedule, zone};
 use crate::model::mapping::VersionRule;
 use crate::model::{EntityId, Flow, FlowId, SystemId};
 
@@ -210,6 +210,26 @@ pub(super) fn check_budget(
         if keys > allowed {
             let message = format!("a run of {keys} keys is more than `{system}` allows (`rows_per_run` = {allowed})");
             reading.problem(read.at, message);
+        }
+    }
+}
+
+/// Warns about flows that a sample probe cannot look at: a key must be drawn from one of the sides, and APIs are read by
+/// keys that somebody knows already.
+pub(super) fn warn_undrawable(
+    reading: &Reading<'_>,
+    read: &ReadProbe,
+    flows: &[Flow],
+    systems: &BTreeMap<SystemId, System>,
+) {
+    if read.probe.kind == ProbeKind::Changes {
+        return;
+    }
+    let is_api = |system: &SystemId| systems.get(system).is_some_and(|system| system.kind == SystemKind::Http);
+    for flow in flows.iter().filter(|flow| is_read_by(&flow.id, &read.probe)) {
+        if is_api(&flow.id.owner) && is_api(&flow.id.target) {
+            let message = format!("no sample can look at `{}`: neither side can be entered but by known keys", flow.id);
+            reading.warning(read.at, message);
         }
     }
 }

@@ -131,6 +131,7 @@ fn check_probes(
     for read in probes {
         probe::check_interval(reading, read, flows);
         probe::check_budget(reading, read, flows, systems);
+        probe::warn_undrawable(reading, read, flows, systems);
     }
     for read in entities {
         probe::warn_unread(reading, read, flows, probes);

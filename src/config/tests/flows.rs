@@ -1,9 +1,10 @@
 //! What follows from ownership: flows, projections, deadlines, warnings.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::{BASE, parsed};
-use crate::config::{EXAMPLE, render_check};
+use crate::config::{EXAMPLE, Environment, parse_with, render_check};
 use crate::model::mapping::{Origin, Source, Step, Test};
 use crate::model::{Flow, Value};
 
@@ -224,4 +225,41 @@ fn the_path_of_data_is_made_of_systems() {
     // Data of the ERP starts there: what comes before it in the path is not on its way.
     assert!(via("[\"erp\", \"files\"]").contains("order: erp -> shop [\"files\"]"));
     assert!(via("[\"files\", \"erp\"]").contains("order: erp -> shop []"));
+}
+
+#[test]
+fn samples_that_have_nowhere_to_draw_from_are_warned_about() {
+    let config = |owner: &str, target: &str| {
+        let text = format!(
+            r#"
+            [system.shop]
+            {owner}
+            [system.crm]
+            {target}
+            [entity.item]
+            key = "sku"
+            fields.sku = "text"
+            fields.qty = {{ type = "integer", owner = "shop" }}
+            [entity.item.in.shop]
+            dataset = "products"
+            fields = {{ sku = "sku", qty = "stock_quantity" }}
+            [entity.item.in.crm]
+            dataset = "products"
+            fields = {{ sku = "sku", qty = "stock_quantity" }}
+            [[probe]]
+            entity = "item"
+            kind = "sample"
+            schedule = "every 5m"
+            "#
+        );
+        let environment = Environment::fixed([("KEY", "ck_1234567890"), ("SECRET", "cs_1234567890")]);
+        let parsed = parse_with(&text, Path::new("plumbline.toml"), Path::new("/"), &environment);
+        let warnings = parsed.unwrap_or_else(|problems| panic!("{problems}")).warnings;
+        warnings.into_iter().filter(|warning| warning.contains("no sample can look")).count()
+    };
+    let api = "kind = \"http\"\npack = \"woocommerce\"\nurl = \"https://shop.example\"\n\
+               settings = { key = \"env:KEY\", secret = \"env:SECRET\" }";
+    let database = "kind = \"sqlite\"\nurl = \"sqlite:crm.db\"";
+    assert_eq!(config(api, api), 1);
+    assert_eq!((config(api, database), config(database, api)), (0, 0));
 }
