@@ -180,8 +180,11 @@ impl Unit {
             None => Position::default(),
         };
         let told_to = position.covered_to;
-        let sampling = match shared.journal.position(&walk_name(&parts.name)).await.map_err(store)? {
-            Some(bytes) => Sampling::from_bytes(&bytes).ok_or(format("walk"))?,
+        let sampling = match &parts.sample {
+            Some(_) => match shared.journal.position(&walk_name(&parts.name)).await.map_err(store)? {
+                Some(bytes) => Sampling::from_bytes(&bytes).ok_or(format("walk"))?,
+                None => Sampling::default(),
+            },
             None => Sampling::default(),
         };
         let mut queue = Queue::default();
