@@ -33,7 +33,7 @@ const RECEIVE_TIMEOUT: Duration = Duration::from_secs(60);
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between an exception in a body and the breaking of the connection. A broken connection takes what was not read yet
 /// with it, so clients that know the exception's mark are left the time to find it; they close by themselves.
-const BREAK_PAUSE: Duration = Duration::from_secs(3);
+const BREAK_PAUSE: Duration = Duration::from_secs(10);
 /// How the engine calls itself.
 const DISPLAY_NAME: &str = "plumbline";
 
