@@ -139,6 +139,18 @@ async fn a_limit_that_is_told_in_time_is_not_run_into() {
 }
 
 #[tokio::test]
+async fn a_limit_that_the_body_tells_is_not_run_into() {
+    let service =
+        Served::by(|_| json(&json!({ "data": [{ "id": 1 }], "limit": { "left": 0, "reset": 300 }, "total": 1 }))).await;
+    let settings = "total = \"body:total\", remaining = \"body:limit.left\", reset = \"body:limit.reset\"";
+    let shop = items(settings, &service.url);
+    assert_eq!(read_all(&shop).await.unwrap(), 1);
+    let asked = service.asked().len();
+    check(&read_all(&shop).await, "budget", "it asked us to wait for another");
+    assert_eq!(service.asked().len(), asked);
+}
+
+#[tokio::test]
 async fn a_success_with_an_error_in_it() {
     let service = Served::by(|_| json(&json!({ "error": { "message": "the database is away" }, "data": [] }))).await;
     check(&read_all(&items("", &service.url)).await, "unreachable", "it answered 200");
