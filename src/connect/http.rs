@@ -12,7 +12,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
-use super::{Budget, ChangesPage, ClockReading, Cursor, Finding, KeyedRead, ReadError, Reader, Shape, Usage};
+use super::{
+    Budget, ChangesPage, ClockReading, Cursor, Finding, KeyRange, KeyedRead, RangeRead, Reach, ReadError, Reader,
+    Shape, Usage,
+};
 use crate::clock::Clock;
 use crate::config::System;
 use crate::model::{EntityId, Key, Mapping, Record, SystemId};
@@ -27,6 +30,7 @@ mod decode;
 mod doctor;
 mod keys;
 mod list;
+mod places;
 mod plan;
 mod position;
 mod sample;
@@ -152,6 +156,19 @@ impl Reader for HttpReader {
 
     async fn by_keys(&self, mapping: &Mapping, keys: &[Key]) -> Result<KeyedRead, ReadError> {
         self.read_keys(mapping, keys).await
+    }
+
+    async fn landmark(&self, mapping: &Mapping, within: KeyRange<'_>, keys: usize) -> Result<Reach, ReadError> {
+        self.find_place(mapping, within, keys).await
+    }
+
+    async fn key_range(
+        &self,
+        mapping: &Mapping,
+        range: KeyRange<'_>,
+        limit: usize,
+    ) -> Result<Option<RangeRead>, ReadError> {
+        self.read_range(mapping, range, limit).await
     }
 
     fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>> {

@@ -1,6 +1,6 @@
 //! Reading a store: changes, keys, and what must not be believed.
 
-use plumbline::connect::{ChangesPage, Cursor, ReadError};
+use plumbline::connect::{Bound, ChangesPage, Cursor, KeyRange, Reach, ReadError};
 use plumbline::model::Value;
 use serde_json::json;
 
@@ -201,4 +201,35 @@ async fn bounds_are_sent_in_utc_without_saying_so() {
         assert!(bound.parse::<chrono::NaiveDateTime>().is_ok(), "{bound}");
         assert!(request.contains("dates_are_gmt=true"), "{request}");
     }
+}
+
+#[tokio::test]
+async fn a_list_in_the_order_of_its_ids_is_entered_anywhere() {
+    let store = Woo::start().await;
+    let ids: Vec<i64> =
+        (0..350).map(|number| store.add("products", json!({ "sku": format!("S-{number:03}") }))).collect();
+    let shop = Shop::new(&store.url);
+    let mark = async |within: KeyRange<'_>, keys: usize| match shop.reader.landmark(&shop.mapping, within, keys).await {
+        Ok(Reach::At(landmark)) => landmark.place,
+        other => panic!("{other:?}"),
+    };
+    let first = mark(KeyRange::ALL, 120).await;
+    let rest = KeyRange { after: Bound::Place(&first), until: Bound::Open };
+    let second = mark(rest, 100).await;
+    let piece = KeyRange { after: Bound::Place(&first), until: Bound::Place(&second) };
+    let read = async |limit: usize| {
+        let read = shop.reader.key_range(&shop.mapping, piece, limit).await.unwrap().unwrap();
+        (read.records.iter().map(sku).collect::<Vec<_>>(), read.complete)
+    };
+    let expect: Vec<String> = (120..220).map(|number| format!("S-{number:03}")).collect();
+    assert_eq!(read(1000).await, (expect.clone(), true));
+    assert_eq!(read(30).await, (expect[..30].to_vec(), false));
+    assert_eq!(shop.reader.landmark(&shop.mapping, rest, 1000).await.unwrap(), Reach::End);
+    // What goes in front of a place moves the pages, not the piece.
+    ids[..110].iter().for_each(|id| store.delete("products", *id));
+    assert_eq!(read(1000).await, (expect, true));
+    // The order of ids has nothing to do with the keys of the mapping.
+    let key = plumbline::model::Key::new([Value::from("S-100")]);
+    let by_key = KeyRange { after: Bound::Key(&key), until: Bound::Open };
+    assert!(shop.reader.key_range(&shop.mapping, by_key, 10).await.unwrap().is_none());
 }
