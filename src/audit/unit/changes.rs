@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::audit::position::Position;
 use crate::audit::run::{CheckParts, Run, Summary};
+use crate::audit::timing::interval_of;
 use crate::connect::{ChangesPage, ReadError, ReadWindow};
 use crate::metrics::{RunKind, Skip};
 use crate::model::digest::digest;
@@ -17,9 +18,9 @@ use super::{Unit, UnitError};
 
 /// Rows in one run: large enough to amortise a commit, small enough to bound memory.
 const ROWS_A_RUN: usize = 10_000;
-/// An idle unit tells the ledger this often what it has covered: often enough for a promise of seconds, seldom
-/// enough that looking every second costs no write every second.
-const IDLE_COMMIT: Duration = Duration::from_secs(5);
+/// An idle unit tells the ledger what it has covered at every second look, but not more often than the first and at
+/// least as often as the second: often enough for a promise of seconds, without a write for every look.
+const IDLE_COMMIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
 impl Unit {
     /// One run: one page of the owner's changes, examined in every flow, committed as one.
@@ -78,7 +79,7 @@ impl Unit {
         let now = self.shared.clock.now();
         let quiet = run.summary.total() == 0 && run.summary.failure.is_none() && page.complete;
         // What is stored stays a place to go on from: reading again from there finds nothing new either.
-        if quiet && now.since(self.committed_at) < IDLE_COMMIT {
+        if quiet && now.since(self.committed_at) < self.idle_commit(now) {
             self.position = next;
             return Ok(self.idle(run));
         }
@@ -91,6 +92,11 @@ impl Unit {
         self.told_to = next.covered_to;
         self.position = next;
         Ok(summary)
+    }
+
+    fn idle_commit(&self, now: Moment) -> Duration {
+        let interval = self.parts.changes.as_ref().map_or(IDLE_COMMIT.1, |schedule| interval_of(schedule, now));
+        (interval * 2).clamp(IDLE_COMMIT.0, IDLE_COMMIT.1)
     }
 
     /// Where the coverage of the present run begins: where that of the last one told of ended.
