@@ -1,7 +1,8 @@
 //! One look at everything an owner holds, outside the schedule: nothing is kept but the report.
 //!
-//! Reads the owner's records from the beginning, looks each up in the targets, and waits (as long as allowed) for
-//! what is in flight to arrive or to miss its deadline. Cannot see records that only a target holds.
+//! Reads the owner's records from the beginning, looks each up in the targets, and waits (as long as allowed, and while
+//! both sides can be read) for what is in flight to arrive or to miss its deadline. Cannot see records that only a
+//! target holds.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU64;
@@ -152,6 +153,10 @@ impl Looker {
             tokio::time::sleep(due.since(self.clock.now())).await;
             let summary = unit.recheck_due().await?;
             total.failure = summary.failure;
+            if total.failure.is_some() {
+                // Waiting longer would not decide what cannot be read; whoever asked can ask again.
+                break;
+            }
         }
         Ok(total.failure)
     }
