@@ -156,117 +156,138 @@ async fn an_owner_that_goes_away_hides_nothing() {
     world.look_until_verdict("B", Verdict::Missing).await;
 }
 
-/// Holds the usual table of a PostgreSQL so that any read of it waits.
-async fn hold_postgres(url: &str) -> sqlx::PgConnection {
-    let mut locker = sqlx::PgConnection::connect(url).await.unwrap();
-    locker.execute("BEGIN; LOCK TABLE stock IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    locker
+/// The usual table of a database, held so that any read of it waits until this is dropped or released.
+enum Held {
+    Postgres { holder: sqlx::PgConnection, watcher: sqlx::PgConnection },
+    Mariadb { holder: sqlx::MySqlConnection },
 }
 
-/// Holds the usual table of a MariaDB so that any read of it waits.
-async fn hold_mariadb(url: &str) -> sqlx::MySqlConnection {
-    let mut locker = sqlx::MySqlConnection::connect(url).await.unwrap();
-    locker.execute("LOCK TABLES stock WRITE").await.unwrap();
-    locker
+impl Held {
+    async fn hold(database: &Database) -> Self {
+        match database.product() {
+            Product::Postgres => {
+                let mut holder = sqlx::PgConnection::connect(&database.url()).await.unwrap();
+                holder.execute("BEGIN; LOCK TABLE stock IN ACCESS EXCLUSIVE MODE").await.unwrap();
+                // A transaction sees the other sessions as they were when it first asked: the holder cannot watch.
+                let watcher = sqlx::PgConnection::connect(&database.url()).await.unwrap();
+                Self::Postgres { holder, watcher }
+            }
+            Product::Mariadb => {
+                let mut holder = sqlx::MySqlConnection::connect(&database.url()).await.unwrap();
+                holder.execute("LOCK TABLES stock WRITE").await.unwrap();
+                Self::Mariadb { holder }
+            }
+            Product::Sqlite => panic!("a file has no server"),
+        }
+    }
+
+    /// Whether a read waits for the table.
+    async fn is_waited_for(&mut self) -> bool {
+        const POSTGRES: &str =
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'plumbline' AND wait_event_type = 'Lock'";
+        const MARIADB: &str =
+            "SELECT CAST(count(*) AS SIGNED) FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'";
+        let waiting: i64 = match self {
+            Self::Postgres { watcher, .. } => sqlx::query_scalar(POSTGRES).fetch_one(watcher).await.unwrap(),
+            Self::Mariadb { holder } => sqlx::query_scalar(MARIADB).fetch_one(holder).await.unwrap(),
+        };
+        waiting > 0
+    }
+
+    async fn release(self) {
+        match self {
+            Self::Postgres { mut holder, .. } => drop(holder.execute("COMMIT").await.unwrap()),
+            Self::Mariadb { mut holder } => drop(holder.execute("UNLOCK TABLES").await.unwrap()),
+        }
+    }
 }
 
-async fn postgres_reads_wait(locker: &mut sqlx::PgConnection) -> bool {
-    let waiting =
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'plumbline' AND wait_event_type = 'Lock'";
-    sqlx::query_scalar::<_, i64>(waiting).fetch_one(locker).await.unwrap() > 0
-}
-
-async fn mariadb_reads_wait(locker: &mut sqlx::MySqlConnection) -> bool {
-    let waiting =
-        "SELECT CAST(count(*) AS SIGNED) FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'";
-    sqlx::query_scalar::<_, i64>(waiting).fetch_one(locker).await.unwrap() > 0
+/// Looks at the changes of `world` and kills the server of `held` while the look waits for it.
+async fn look_while_it_dies(world: &mut World, held: &Database, kill: impl AsyncFnOnce()) {
+    let mut held = Held::hold(held).await;
+    let killer = async {
+        wait_until(async || held.is_waited_for().await).await;
+        kill().await;
+    };
+    tokio::join!(world.changes(), killer);
 }
 
 #[tokio::test]
 async fn a_server_that_dies_in_the_middle_of_a_read_of_the_target_is_unknown_and_nothing_is_lost() {
     let mut server = PrivatePostgres::start().await;
-    let pair =
-        Pair { owner: Database::new(Product::Mariadb).await, target: Database::Postgres(server.database().await) };
-    pair.owner.create_stock().await;
-    pair.target.create_stock().await;
-    let mut world = pair.world("2s").await;
-    pair.both("A", 1).await;
-    let mut locker = hold_postgres(&pair.target.url()).await;
-    let killer = async {
-        wait_until(async || postgres_reads_wait(&mut locker).await).await;
-        server.kill().await;
-    };
-    tokio::join!(world.changes(), killer);
-    died_at_the_target(&world);
-    server.restart().await;
-    world.look_until_verdict("A", Verdict::Match).await;
-    assert_eq!(world.discrepancies(), []);
+    let target = Database::Postgres(server.database().await);
+    dies_at_the_target(
+        Product::Mariadb,
+        target,
+        async |down| {
+            if down { server.kill().await } else { server.restart().await }
+        },
+    )
+    .await;
 
     let mut server = PrivateMariadb::start().await;
-    let pair =
-        Pair { owner: Database::new(Product::Postgres).await, target: Database::Mariadb(server.database().await) };
+    let target = Database::Mariadb(server.database().await);
+    dies_at_the_target(
+        Product::Postgres,
+        target,
+        async |down| {
+            if down { server.kill().await } else { server.restart().await }
+        },
+    )
+    .await;
+}
+
+async fn dies_at_the_target(owner: Product, target: Database, mut server: impl AsyncFnMut(bool)) {
+    let pair = Pair { owner: Database::new(owner).await, target };
     pair.owner.create_stock().await;
     pair.target.create_stock().await;
     let mut world = pair.world("2s").await;
     pair.both("A", 1).await;
-    let mut locker = hold_mariadb(&pair.target.url()).await;
-    let killer = async {
-        wait_until(async || mariadb_reads_wait(&mut locker).await).await;
-        server.kill().await;
-    };
-    tokio::join!(world.changes(), killer);
-    died_at_the_target(&world);
-    server.restart().await;
-    world.look_until_verdict("A", Verdict::Match).await;
-    assert_eq!(world.discrepancies(), []);
-}
-
-fn died_at_the_target(world: &World) {
+    look_while_it_dies(&mut world, &pair.target, async || server(true).await).await;
     let row = world.last("A").unwrap();
     assert!(row.is(Verdict::Unknown) && row.reason == "unreachable", "{row:?}");
-    assert!(is_blind(world, "target"), "{:?}", world.coverage().last());
+    assert!(is_blind(&world, "target"), "{:?}", world.coverage().last());
+    server(false).await;
+    world.look_until_verdict("A", Verdict::Match).await;
+    assert_eq!(world.discrepancies(), []);
 }
 
 #[tokio::test]
 async fn a_server_that_dies_in_the_middle_of_a_read_of_the_owner_hides_nothing() {
     let mut server = PrivatePostgres::start().await;
-    let pair =
-        Pair { owner: Database::Postgres(server.database().await), target: Database::new(Product::Mariadb).await };
-    pair.owner.create_stock().await;
-    pair.target.create_stock().await;
-    let mut world = pair.world("2s").await;
-    pair.owner.put("A", 1).await;
-    let mut locker = hold_postgres(&pair.owner.url()).await;
-    let killer = async {
-        wait_until(async || postgres_reads_wait(&mut locker).await).await;
-        server.kill().await;
-    };
-    tokio::join!(world.changes(), killer);
-    died_at_the_owner(&world);
-    server.restart().await;
-    world.look_until_verdict("A", Verdict::Missing).await;
+    let owner = Database::Postgres(server.database().await);
+    dies_at_the_owner(
+        owner,
+        Product::Mariadb,
+        async |down| {
+            if down { server.kill().await } else { server.restart().await }
+        },
+    )
+    .await;
 
     let mut server = PrivateMariadb::start().await;
-    let pair =
-        Pair { owner: Database::Mariadb(server.database().await), target: Database::new(Product::Postgres).await };
+    let owner = Database::Mariadb(server.database().await);
+    dies_at_the_owner(
+        owner,
+        Product::Postgres,
+        async |down| {
+            if down { server.kill().await } else { server.restart().await }
+        },
+    )
+    .await;
+}
+
+async fn dies_at_the_owner(owner: Database, target: Product, mut server: impl AsyncFnMut(bool)) {
+    let pair = Pair { owner, target: Database::new(target).await };
     pair.owner.create_stock().await;
     pair.target.create_stock().await;
     let mut world = pair.world("2s").await;
     pair.owner.put("A", 1).await;
-    let mut locker = hold_mariadb(&pair.owner.url()).await;
-    let killer = async {
-        wait_until(async || mariadb_reads_wait(&mut locker).await).await;
-        server.kill().await;
-    };
-    tokio::join!(world.changes(), killer);
-    died_at_the_owner(&world);
-    server.restart().await;
-    world.look_until_verdict("A", Verdict::Missing).await;
-}
-
-fn died_at_the_owner(world: &World) {
-    assert_eq!(last_run(world), ("failed".to_owned(), "unreachable".to_owned()));
+    look_while_it_dies(&mut world, &pair.owner, async || server(true).await).await;
+    assert_eq!(last_run(&world), ("failed".to_owned(), "unreachable".to_owned()));
     assert_eq!((world.checks(), world.discrepancies()), (vec![], vec![]));
+    server(false).await;
+    world.look_until_verdict("A", Verdict::Missing).await;
 }
 
 #[tokio::test]
@@ -275,19 +296,19 @@ async fn a_read_that_takes_too_long_is_unknown_with_the_reason_timed_out() {
     let quick = "commit_delay = \"2s\"\nstatement_timeout = \"500ms\"";
     let mut world = pair.world_with(Setup { store: quick, ..Setup::default() }).await;
     pair.owner.put("A", 1).await;
-    let mut locker = hold_postgres(&pair.target.url()).await;
+    let held = Held::hold(&pair.target).await;
     let row = world.look_until_verdict("A", Verdict::Unknown).await;
     assert_eq!(row.reason, "timed_out");
     assert_eq!(world.discrepancies(), []);
-    locker.execute("COMMIT").await.unwrap();
+    held.release().await;
     world.look_until_verdict("A", Verdict::Missing).await;
 
     let pair = Pair::new(Product::Postgres, Product::Mariadb).await;
     let mut world = pair.world_with(Setup { store: quick, ..Setup::default() }).await;
     pair.owner.put("A", 1).await;
-    let mut locker = hold_mariadb(&pair.target.url()).await;
+    let held = Held::hold(&pair.target).await;
     let row = world.look_until_verdict("A", Verdict::Unknown).await;
     assert_eq!(row.reason, "timed_out");
-    locker.execute("UNLOCK TABLES").await.unwrap();
+    held.release().await;
     world.look_until_verdict("A", Verdict::Missing).await;
 }
