@@ -35,7 +35,6 @@ impl Unit {
             return self.refuse_for_room(run).await;
         }
         let limit = ROWS_A_RUN.min(parts.rows_per_run).min(usize::try_from(room).unwrap_or(usize::MAX));
-        self.measure_clock(&parts.owner).await;
         match parts.owner.reader.changes(&parts.owner.mapping, &self.position.cursor, limit).await {
             Ok(page) => self.take_page(run, page).await,
             Err(error) => {
@@ -49,6 +48,10 @@ impl Unit {
         let parts = Arc::clone(&self.parts);
         run.summary.owner_records = page.records.len() as u64;
         run.summary.complete = page.complete;
+        // Stamps need the clock that made them; where nothing was read it is not asked.
+        if !page.records.is_empty() {
+            self.measure_clock(&parts.owner).await;
+        }
         if let Some(reading) = page.clock {
             self.hear_clock(&parts.owner.system, reading);
         }
@@ -64,7 +67,9 @@ impl Unit {
         let (sightings, again) = self.new_sightings(&mut run, page.records, page.first_again, not_before);
         let borrowed: Vec<&Sighting> = sightings.iter().collect();
         for (number, flow) in parts.flows.iter().enumerate() {
-            self.measure_clock(&flow.target).await;
+            if !borrowed.is_empty() {
+                self.measure_clock(&flow.target).await;
+            }
             let decided = self.examine(&mut run, number, &borrowed, page.window).await;
             let expected = borrowed.len() as u64;
             let blind = if decided < expected { "target" } else { "" };
