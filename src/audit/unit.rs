@@ -31,6 +31,7 @@ mod changes;
 mod examine;
 mod recheck;
 mod sample;
+mod settle;
 
 /// What all units of an auditor share.
 pub struct Shared {
