@@ -122,14 +122,14 @@ fn datasets(pack: &Pack) -> String {
         .map(|(name, entity)| {
             let by: Vec<&str> = entity.lookups.iter().map(|lookup| lookup.path.as_str()).collect();
             let changes = match (&entity.since, &entity.changed_at) {
-                (Some(since), _) => since.param.clone(),
+                (Some(since), _) => since.bounds.name(),
                 (None, Some(_)) => "all are read".to_owned(),
                 (None, None) => "none".to_owned(),
             };
-            vec![name.clone(), entity.path.clone(), changes, by.join(", "), entity.blind.join(", ")]
+            vec![name.clone(), entity.question.place().to_owned(), changes, by.join(", "), entity.blind.join(", ")]
         })
         .collect();
-    let head = ["dataset", "path", "changes", "by", "blind"];
+    let head = ["dataset", "asked at", "changes", "by", "blind"];
     format!("{}ok: {} ({}), checked {}\n", table(&head, &rows, &[]), pack.id, pack.title, pack.verified)
 }
 
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(new(&args, directory.path()).map_err(|failure| failure.error.to_string()), Ok(Exit::Good));
         let pack = Pack::alone("acme.toml", directory.path()).unwrap();
         assert_eq!(pack.id, "acme");
-        assert!(datasets(&pack).contains("orders   /orders  updated_since  id"), "{}", datasets(&pack));
+        assert!(datasets(&pack).contains("orders   /orders   updated_since  id"), "{}", datasets(&pack));
         assert!(new(&args, directory.path()).is_err());
         assert!(new(&NewArgs { name: "../acme".to_owned() }, directory.path()).is_err());
     }

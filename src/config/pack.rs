@@ -1,8 +1,9 @@
 //! Packs: TOML files that teach the HTTP reader one product.
 //!
-//! A pack is data. It has no expressions, only `${setting}` and (in the path of the entity `*`) `{dataset}`; every
-//! word list is closed and unknown keys are refused with their place. What a pack cannot say, it cannot do: there is
-//! no way to write. Shipped packs are part of the program; others are named by their path.
+//! A pack is data. It has no expressions, only `${setting}`, a closed list of typed places in bodies of requests and
+//! (in the entity `*`) `{dataset}`; every word list is closed and unknown keys are refused with their place. What a
+//! pack cannot say, it cannot do: there is no way to write. A request with a body is one of a few forms that only
+//! read. Shipped packs are part of the program; others are named by their path.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,8 +17,11 @@ use super::section::Reading;
 use crate::model::mapping::Literal;
 
 mod auth;
+mod body;
+mod by;
 mod entity;
 mod fill;
+mod graphql;
 mod limit;
 mod mapping;
 mod page;
@@ -29,6 +33,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 
+pub use body::{Body, Filling, Placeholder, merge};
 pub use fill::Values;
 pub(super) use mapping::complete;
 pub use path::{JsonPath, Step};
@@ -56,6 +61,8 @@ pub struct Pack {
     pub access: String,
     /// Everything begins here; no `/` at its end.
     pub base: url::Url,
+    /// The form of its requests and answers.
+    pub dialect: Dialect,
     /// Sent with every request.
     pub headers: Vec<(String, SecretString)>,
     /// A path that is cheap to ask, for the clock.
@@ -72,6 +79,19 @@ pub struct Pack {
     pub errors: Vec<ErrorRule>,
     /// The datasets by name; `*` stands for any.
     pub entities: BTreeMap<String, PackEntity>,
+}
+
+/// The form of requests and answers. All of them only read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// GET with parameters in the address.
+    Rest,
+    /// POST of a GraphQL document that holds one `query`, and its variables.
+    GraphQl,
+    /// POST to `/json/2/MODEL/search_read` of Odoo (19.0 and newer), with named arguments.
+    Json2,
+    /// POST of a JSON-RPC call to `/jsonrpc` of Odoo: `execute_kw` of `search_read`, with named arguments.
+    JsonRpc,
 }
 
 /// How requests prove who sends them.
@@ -94,6 +114,15 @@ pub enum Auth {
         name: String,
         /// Its value.
         value: SecretString,
+    },
+    /// Odoo's: an API key as bearer for [`Dialect::Json2`], within each call for [`Dialect::JsonRpc`].
+    Odoo {
+        /// Name of the database.
+        database: String,
+        /// Login of the user.
+        user: String,
+        /// API key (or password) of the user.
+        key: SecretString,
     },
 }
 
@@ -154,8 +183,10 @@ pub enum Meaning {
 /// One dataset of a product.
 #[derive(Clone, Debug)]
 pub struct PackEntity {
-    /// Below the base; may hold `{dataset}`.
-    pub path: String,
+    /// What a request asks for, and where.
+    pub question: Question,
+    /// Members of the body of every request.
+    pub body: Body,
     /// Where the records are in the answer.
     pub items: JsonPath,
     /// The record's own address.
@@ -182,6 +213,31 @@ pub struct PackEntity {
     pub blind: Vec<String>,
 }
 
+/// What a request for records asks for, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// What is at this path below the base; it may hold `{dataset}`.
+    Path(String),
+    /// What this GraphQL document says.
+    Document {
+        /// Where it is sent, below the base.
+        path: String,
+        /// One `query`.
+        text: String,
+    },
+    /// The records of this model of Odoo; may be `{dataset}`.
+    Model(String),
+}
+
+impl Question {
+    /// For people: where it is asked.
+    pub fn place(&self) -> &str {
+        match self {
+            Self::Path(path) | Self::Document { path, .. } | Self::Model(path) => path,
+        }
+    }
+}
+
 /// How pages follow each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Paging {
@@ -189,6 +245,8 @@ pub struct Paging {
     pub kind: PageKind,
     /// Query parameter for the page size, if the product takes one.
     pub size_param: Option<String>,
+    /// Members of the body, with places for the page and its size.
+    pub body: Body,
     /// Records in a page.
     pub size: usize,
     /// Where the answer says how many records the list has.
@@ -202,23 +260,27 @@ pub struct Paging {
 pub enum PageKind {
     /// By a number that counts pages.
     Page {
-        /// Query parameter.
+        /// Query parameter; empty where the body has a place for it.
         param: String,
         /// Number of the first page.
         first: u64,
     },
     /// By the number of records before it.
     Offset {
-        /// Query parameter.
+        /// Query parameter; empty where the body has a place for it.
         param: String,
     },
     /// By a word from the page before.
     Cursor {
-        /// Query parameter.
+        /// Query parameter; empty where the body has a place for it.
         param: String,
         /// Where the page before says it.
         from: Place,
+        /// Where the page before says whether there is a next one.
+        more: Option<Place>,
     },
+    /// By the last id of the page before: the list comes in ascending order of ids.
+    Keyset,
     /// By an address from the page before.
     Link {
         /// Where the page before says it; a header is read as `Link: <…>; rel="next"`.
@@ -229,20 +291,50 @@ pub enum PageKind {
 /// How to ask for changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Since {
-    /// Query parameter for the lower bound.
-    pub param: String,
-    /// Query parameter for the upper bound, to split lists that are too long.
-    pub until: Option<String>,
+    /// What carries the bounds.
+    pub bounds: Bounds,
     /// Whether records with exactly the bound's stamp are left out.
     pub exclusive: bool,
     /// How the bound is written.
     pub format: SinceFormat,
-    /// Further query parameters.
-    pub query: Vec<(String, String)>,
     /// How long a change may take to show in the list.
     pub settle: Duration,
     /// How far before the settled bound each read begins.
     pub lookback: Duration,
+}
+
+/// What carries the bounds of changes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bounds {
+    /// Parameters of the address.
+    Params {
+        /// Query parameter for the lower bound.
+        low: String,
+        /// Query parameter for the upper bound, to split lists that are too long.
+        high: Option<String>,
+        /// Further query parameters.
+        query: Vec<(String, String)>,
+    },
+    /// Members of the body, with places for the bounds.
+    Body(Body),
+}
+
+impl Bounds {
+    /// For people: what filters.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Params { low, .. } => low.clone(),
+            Self::Body(body) => body.names().collect::<Vec<_>>().join("`, `"),
+        }
+    }
+
+    /// Whether there can be an upper bound.
+    pub fn has_upper(&self) -> bool {
+        match self {
+            Self::Params { high, .. } => high.is_some(),
+            Self::Body(body) => body.mentions(Placeholder::High),
+        }
+    }
 }
 
 /// How a bound is written.
@@ -253,6 +345,8 @@ pub enum SinceFormat {
     Naive,
     /// `2026-11-05T12:00:00Z`.
     Rfc3339,
+    /// `2026-11-05 12:00:00`, UTC, and the product knows no other zone.
+    Spaced,
     /// Seconds since 1970.
     Seconds,
     /// Milliseconds since 1970.
@@ -284,6 +378,19 @@ pub enum Ask {
         /// A value that no record has, to prove that the filter filters.
         none: String,
     },
+    /// A list with a filter in its body, or the answer of a document of its own.
+    Body {
+        /// Members of the body, with a place for the values.
+        body: Body,
+        /// The values are written as terms of a search text on this field: `sku:"A" OR sku:"B"`.
+        search: Option<String>,
+        /// Values in one request.
+        max: usize,
+        /// A value that no record has, to prove that the filter filters.
+        none: String,
+        /// A document that answers exactly what it is asked for, in one page, with `null` for what there is not.
+        document: Option<Answered>,
+    },
     /// One record at an address of its own; 404 when there is none.
     At {
         /// Below the dataset's path; holds `{value}`.
@@ -291,6 +398,15 @@ pub enum Ask {
         /// Where the record is in the answer.
         item: JsonPath,
     },
+}
+
+/// A GraphQL document and where the records are in its answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// One `query`.
+    pub text: String,
+    /// Where the records are.
+    pub items: JsonPath,
 }
 
 /// How several values are asked for.

@@ -111,6 +111,15 @@ impl<'a> Section<'a> {
         self.optional(key).unwrap_or(default)
     }
 
+    /// Reports those of `keys` that are there: they have no meaning beside what else the section says.
+    pub fn refuse(&self, keys: &[&'static str], why: &str) {
+        for key in keys {
+            if let Some(node) = self.get(key) {
+                node.refuse::<()>(why);
+            }
+        }
+    }
+
     /// The one key of `choices` that is there; reports when there is none or more than one.
     pub fn exactly_one(&self, choices: &[&'static str]) -> Option<(&'static str, Node<'a>)> {
         let found: Vec<_> = choices.iter().filter_map(|key| Some((*key, self.get(key)?))).collect();

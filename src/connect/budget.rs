@@ -14,6 +14,10 @@ use super::ReadError;
 use crate::config::BudgetConfig;
 use crate::model::SystemId;
 
+mod points;
+
+pub use points::Told;
+
 /// The longest time that a read waits for its turn.
 pub const MAX_WAIT: Duration = Duration::from_secs(60);
 
@@ -27,6 +31,7 @@ pub struct Budget {
     /// one second: that is the burst.
     next_turn: Mutex<Option<Instant>>,
     pace: Mutex<Pace>,
+    points: Mutex<Option<points::Bucket>>,
     requests: AtomicU64,
     rows: AtomicU64,
     throttled: AtomicU64,
@@ -103,6 +108,7 @@ impl Budget {
             slots: Semaphore::new(limits.concurrency.max(1)),
             next_turn: Mutex::new(None),
             pace: Mutex::new(Pace::default()),
+            points: Mutex::new(None),
             requests: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
@@ -186,6 +192,18 @@ impl Budget {
         let until = Instant::now() + wait.min(LONGEST_HOLD);
         let mut pace = self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         pace.held_until = Some(pace.held_until.map_or(until, |known| known.max(until)));
+    }
+
+    /// The system told what an answer cost in points. We use `share` of them, from 0 to 1; everything that reads the
+    /// system waits until that allows another request.
+    pub fn spend(&self, told: Told, share: f64) {
+        let now = Instant::now();
+        let mut points = self.points.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let wait = points.get_or_insert(points::Bucket::new(now)).spend(now, told, share);
+        drop(points);
+        if !wait.is_zero() {
+            self.hold_for(wait);
+        }
     }
 
     /// The system found us too fast: half the rate from now on.

@@ -1,7 +1,7 @@
 //! Reader for services that speak HTTP, taught by a pack.
 //!
-//! One reader for all products: the pack says what to ask, this says how. Only GET is sent, only to the system's own
-//! host. A read is complete when the list's total, or its last page, says so; anything that does not add up is an
+//! One reader for all products: the pack says what to ask, this says how. Only reads are sent (GET, or one of the POSTs
+//! of [`request`]), only to the system's own host. A read is complete when the list's total, or its last page, says so; anything that does not add up is an
 //! error and never a verdict. A filter is proven once, by a question whose answer must be empty, before anything is
 //! concluded from what it leaves out.
 
@@ -30,9 +30,11 @@ mod decode;
 mod doctor;
 mod keys;
 mod list;
+mod login;
 mod places;
 mod plan;
 mod position;
+mod request;
 mod sample;
 mod schema;
 mod walk;
@@ -41,6 +43,7 @@ pub use sample::{Recorded, Sampled, sample, sample_recorded, try_datasets};
 
 use client::Client;
 use plan::Plan;
+use request::{Query, Request};
 use walk::Walk;
 
 /// A measurement of their clock is used this long.
@@ -104,7 +107,7 @@ impl HttpReader {
         let url = url::Url::parse(&format!("{base}{path}"));
         let url = url.map_err(|error| self.shape(format!("`clock` is not an address: {error}")))?;
         // "Not found" tells the time as well; after "too fast" there is no point in going on.
-        let answered = self.client.get(&url).await;
+        let answered = self.client.ask(&Request::get(url), &mut |_: &_| Ok(())).await;
         if let Err(error @ ReadError::Budget { .. }) = answered {
             return Err(error);
         }
@@ -124,7 +127,7 @@ impl HttpReader {
         let walk = Walk::new(&plan.entity.page, plan.entity.ordered);
         stream::try_unfold((plan, walk), move |(plan, mut walk)| async move {
             let Some(token) = walk.token().cloned() else { return Ok(None) };
-            let page = self.page(mapping, &plan, &[], &token).await?;
+            let page = self.page(mapping, &plan, &Query::default(), &token).await?;
             let fresh = walk.take(&page.ids, &page.facts).map_err(|astray| self.astray(astray))?;
             Ok(Some((list::only(page.records, &fresh).collect(), (plan, walk))))
         })

@@ -3,8 +3,11 @@
 use super::{Auth, Values, fill};
 use crate::config::section::{Keys, Node, Section};
 
-pub(super) const KEYS: Keys =
-    Keys { section: "[auth]", names: &["kind", "user", "password", "token", "name", "value"], not_yet: &[] };
+pub(super) const KEYS: Keys = Keys {
+    section: "[auth]",
+    names: &["kind", "user", "password", "token", "name", "value", "database"],
+    not_yet: &[],
+};
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -12,10 +15,16 @@ enum Kind {
     Basic,
     Bearer,
     Header,
+    Odoo,
 }
 
-const KINDS: [(&str, Kind); 4] =
-    [("none", Kind::None), ("basic", Kind::Basic), ("bearer", Kind::Bearer), ("header", Kind::Header)];
+const KINDS: [(&str, Kind); 5] = [
+    ("none", Kind::None),
+    ("basic", Kind::Basic),
+    ("bearer", Kind::Bearer),
+    ("header", Kind::Header),
+    ("odoo", Kind::Odoo),
+];
 
 pub(super) fn read(section: &Section<'_>, values: &Values) -> Option<Auth> {
     let kind = section.need("kind").and_then(|node| fill::choice(node, values, &KINDS))?;
@@ -27,6 +36,11 @@ pub(super) fn read(section: &Section<'_>, values: &Values) -> Option<Auth> {
         Kind::Header => {
             let name = section.need("name").and_then(|node| header_name(node, values));
             Auth::Header { name: name?, value: secret("value")? }
+        }
+        Kind::Odoo => {
+            let text = |key| section.need(key).and_then(|node| fill::text(node, values));
+            let (database, user, key) = (text("database"), text("user"), secret("token"));
+            Auth::Odoo { database: database?, user: user?, key: key? }
         }
     })
 }

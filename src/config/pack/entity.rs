@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::read::parsed_path;
-use super::{Ask, JsonPath, Lookup, LookupStyle, PackEntity, Paging, Since, SinceFormat, Values, fill};
+use super::{
+    Body, Bounds, Dialect, JsonPath, PackEntity, Paging, Placeholder, Question, Since, SinceFormat, Values, body, by,
+    fill, graphql,
+};
 use crate::config::condition;
 use crate::config::duration;
 use crate::config::problems::quoted;
@@ -14,6 +17,9 @@ pub(super) const KEYS: Keys = Keys {
     section: "[entity.NAME]",
     names: &[
         "path",
+        "document",
+        "model",
+        "body",
         "items",
         "id",
         "ordered",
@@ -31,41 +37,51 @@ pub(super) const KEYS: Keys = Keys {
 };
 pub(super) const SINCE_KEYS: Keys = Keys {
     section: "[entity.NAME] since",
-    names: &["param", "until", "exclusive", "format", "query", "settle", "lookback"],
-    not_yet: &[],
-};
-pub(super) const BY_KEYS: Keys = Keys {
-    section: "[entity.NAME] by.PATH",
-    names: &["path", "param", "style", "max", "query", "none", "at", "item"],
+    names: &["param", "until", "query", "body", "exclusive", "format", "settle", "lookback"],
     not_yet: &[],
 };
 pub(super) const GONE_KEYS: Keys = Keys { section: "[entity.NAME] gone", names: &["path", "in"], not_yet: &[] };
 
-const FORMATS: [(&str, SinceFormat); 4] = [
+const FORMATS: [(&str, SinceFormat); 5] = [
     ("naive", SinceFormat::Naive),
     ("rfc3339", SinceFormat::Rfc3339),
+    ("spaced", SinceFormat::Spaced),
     ("seconds", SinceFormat::Seconds),
     ("milliseconds", SinceFormat::Milliseconds),
 ];
-const STYLES: [(&str, LookupStyle); 2] = [("csv", LookupStyle::Csv), ("repeat", LookupStyle::Repeat)];
 const TYPES: [&str; 6] = ["text", "integer", "number", "boolean", "list", "object"];
 
-/// `any`: the entity stands for every dataset, whose name is part of the path.
-pub(super) fn read(
-    section: &Section<'_>,
-    any: bool,
-    values: &Values,
-    pages: &BTreeMap<String, Paging>,
-) -> Option<PackEntity> {
-    let path = section.need("path").and_then(|node| entity_path(node, any, values));
+/// Why a key of addresses may not stand in a pack that sends bodies.
+pub(super) const FOR_ADDRESSES: &str = "is for addresses; packs of this `[http] dialect` send a `body`";
+/// Why a key of bodies may not stand in a pack that sends none.
+pub(super) const FOR_BODIES: &str = "belongs to packs that send bodies: `[http] dialect`";
+
+/// What the pack says outside of its datasets.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'p> {
+    pub dialect: Dialect,
+    pub values: &'p Values,
+    pub pages: &'p BTreeMap<String, Paging>,
+}
+
+/// `any`: the entity stands for every dataset, whose name is part of the path or model.
+pub(super) fn read(section: &Section<'_>, any: bool, around: &Around<'_>) -> Option<PackEntity> {
+    let Around { dialect, values, pages } = *around;
+    let question = question(section, any, dialect, values);
     let items = section.get("items").map_or(Some(JsonPath::default()), |node| items(node, values));
     let id = section.need("id").and_then(|node| json_path(node, values));
     let page = section.need("page").and_then(|node| page(node, values, pages));
-    let since = section.get("since").and_then(|node| node.section(&SINCE_KEYS)).and_then(|node| since(&node, values));
+    let since = section.get("since").and_then(|node| node.section(&SINCE_KEYS));
+    let since = since.and_then(|section| self::since(&section, dialect, values));
     let also = section.get("also").and_then(Node::list).unwrap_or_default();
     let query = section.get("query").map(|node| fill::query(node, values)).unwrap_or_default();
-    Some(PackEntity {
-        path: path?,
+    let columns = section.get("columns").and_then(Node::entries).map(|list| columns(&list)).unwrap_or_default();
+    let by_keys = section.get("by").and_then(Node::entries).unwrap_or_default();
+    let entity = PackEntity {
+        question: question?,
+        body: section
+            .get("body")
+            .map_or(Some(Body::default()), |node| body::read(node, values, &[Placeholder::Fields]))?,
         items: items?,
         id: id?,
         ordered: section.or("ordered", false),
@@ -75,10 +91,89 @@ pub(super) fn read(
         since,
         also: also.into_iter().map(|node| fill::query(node, values)).collect(),
         gone: section.get("gone").and_then(gone),
-        lookups: section.get("by").and_then(Node::entries).map(|by| lookups(&by, values)).unwrap_or_default(),
-        columns: section.get("columns").and_then(Node::entries).map(|list| columns(&list)).unwrap_or_default(),
+        lookups: by::read(&by_keys, dialect, values),
+        columns,
         blind: section.get("blind").map(Node::one_or_many).unwrap_or_default().into_iter().filter_map(column).collect(),
-    })
+    };
+    if !entity.ordered && entity.page.kind == super::PageKind::Keyset {
+        return section.get("page")?.refuse("pages by `keyset` need `ordered = true`");
+    }
+    refuse_unknown_variables(section, &entity)?;
+    Some(entity)
+}
+
+/// What is asked, and where.
+fn question(section: &Section<'_>, any: bool, dialect: Dialect, values: &Values) -> Option<Question> {
+    let path = || section.need("path").and_then(|node| entity_path(node, any, values));
+    match dialect {
+        Dialect::Rest => {
+            section.refuse(&["document", "model", "body"], FOR_BODIES);
+            path().map(Question::Path)
+        }
+        Dialect::GraphQl => {
+            section.refuse(&["model", "query", "also"], FOR_ADDRESSES);
+            let text = section.need("document").and_then(|node| document(node, values));
+            Some(Question::Document { path: path()?, text: text? })
+        }
+        Dialect::Json2 | Dialect::JsonRpc => {
+            section.refuse(&["path", "document", "query", "also"], FOR_ADDRESSES);
+            let model = section.need("model").and_then(|node| model(node, any, values));
+            model.map(Question::Model)
+        }
+    }
+}
+
+/// A GraphQL document that only reads.
+pub(super) fn document(node: Node<'_>, values: &Values) -> Option<String> {
+    let text = fill::text(node, values)?;
+    match graphql::variables(&text) {
+        Ok(_) => Some(text),
+        Err(error) => node.refuse(error),
+    }
+}
+
+fn model(node: Node<'_>, any: bool, values: &Values) -> Option<String> {
+    let model = fill::text(node, values)?;
+    if any != (model == "{dataset}") {
+        return node.refuse("`{dataset}` is the model of the entity `*`, and only there");
+    }
+    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._".contains(&byte);
+    if any || (!model.is_empty() && model.bytes().all(is_name)) {
+        return Some(model);
+    }
+    node.refuse(format!("`{model}` is not the name of a model, such as `res.partner`"))
+}
+
+/// A GraphQL server ignores values of variables that its document does not have: a filter would filter nothing.
+fn refuse_unknown_variables(section: &Section<'_>, entity: &PackEntity) -> Option<()> {
+    let Question::Document { text, .. } = &entity.question else { return Some(()) };
+    let known = graphql::variables(text).unwrap_or_default();
+    let mut missing = None;
+    let mut look_at = |known: &[String], body: &Body| {
+        let unknown = body.names().find(|name| !known.iter().any(|known| known == name));
+        missing = missing.take().or_else(|| unknown.map(str::to_owned));
+    };
+    look_at(&known, &entity.body);
+    look_at(&known, &entity.page.body);
+    if let Some(Since { bounds: Bounds::Body(body), .. }) = &entity.since {
+        look_at(&known, body);
+    }
+    for lookup in &entity.lookups {
+        match &lookup.ask {
+            super::Ask::Body { body, document: None, .. } => look_at(&known, body),
+            super::Ask::Body { body, document: Some(own), .. } => {
+                look_at(&graphql::variables(&own.text).unwrap_or_default(), body);
+            }
+            super::Ask::Filter { .. } | super::Ask::At { .. } => {}
+        }
+    }
+    match missing {
+        None => Some(()),
+        Some(name) => {
+            section.reading.problem(section.at, format!("the document has no variable `${name}`, which a `body` sets"));
+            None
+        }
+    }
 }
 
 fn column(node: Node<'_>) -> Option<String> {
@@ -102,7 +197,7 @@ fn json_path(node: Node<'_>, values: &Values) -> Option<JsonPath> {
     parsed_path(node, &text)
 }
 
-fn items(node: Node<'_>, values: &Values) -> Option<JsonPath> {
+pub(super) fn items(node: Node<'_>, values: &Values) -> Option<JsonPath> {
     let path = json_path(node, values)?;
     if path.0.iter().all(|step| matches!(step, super::Step::Member(_))) {
         return Some(path);
@@ -117,18 +212,35 @@ fn page(node: Node<'_>, values: &Values, pages: &BTreeMap<String, Paging>) -> Op
 }
 
 /// `None` where a setting left the parameter's name empty: the product has no such filter.
-fn since(section: &Section<'_>, values: &Values) -> Option<Since> {
-    let param = section.need("param").and_then(|node| fill::some_text(node, values))?;
+fn since(section: &Section<'_>, dialect: Dialect, values: &Values) -> Option<Since> {
     let within_a_day = |node| duration::bounded(node, Duration::ZERO, Duration::from_secs(86_400));
+    let bounds = if dialect == Dialect::Rest { params(section, values)? } else { bounds_in_body(section, values)? };
     Some(Since {
-        param,
-        until: section.get("until").and_then(|node| fill::some_text(node, values)),
+        bounds,
         exclusive: section.or("exclusive", false),
         format: section.need("format").and_then(|node| fill::choice(node, values, &FORMATS))?,
-        query: section.get("query").map(|node| fill::query(node, values)).unwrap_or_default(),
         settle: section.get("settle").and_then(within_a_day).unwrap_or(Duration::from_secs(10)),
         lookback: section.get("lookback").and_then(within_a_day).unwrap_or(Duration::ZERO),
     })
+}
+
+fn params(section: &Section<'_>, values: &Values) -> Option<Bounds> {
+    section.refuse(&["body"], FOR_BODIES);
+    Some(Bounds::Params {
+        low: section.need("param").and_then(|node| fill::some_text(node, values))?,
+        high: section.get("until").and_then(|node| fill::some_text(node, values)),
+        query: section.get("query").map(|node| fill::query(node, values)).unwrap_or_default(),
+    })
+}
+
+fn bounds_in_body(section: &Section<'_>, values: &Values) -> Option<Bounds> {
+    section.refuse(&["param", "until", "query"], FOR_ADDRESSES);
+    let node = section.need("body")?;
+    let body = body::read(node, values, &[Placeholder::Low, Placeholder::High])?;
+    if body.mentions(Placeholder::Low) {
+        return Some(Bounds::Body(body));
+    }
+    node.refuse("it has no place for `{low}`")
 }
 
 fn gone(node: Node<'_>) -> Option<(JsonPath, Vec<crate::model::mapping::Literal>)> {
@@ -136,42 +248,6 @@ fn gone(node: Node<'_>) -> Option<(JsonPath, Vec<crate::model::mapping::Literal>
     let path = section.need("path").and_then(|node| parsed_path(node, node.name()?));
     let values = section.need("in").and_then(condition::literals);
     Some((path?, values?))
-}
-
-fn lookups(by: &[Entry<'_>], values: &Values) -> Vec<Lookup> {
-    by.iter().filter_map(|entry| lookup(entry, values)).collect()
-}
-
-/// `None` where a setting left the parameter's name or the address empty: the product has no such question.
-fn lookup(entry: &Entry<'_>, values: &Values) -> Option<Lookup> {
-    let section = entry.node.section(&BY_KEYS)?;
-    let path = section.get("path").map_or_else(|| Some(entry.name.to_owned()), |node| fill::text(node, values))?;
-    parsed_path(entry.node, &path)?;
-    let (key, _) = section.exactly_one(&["param", "at"])?;
-    let ask = if key == "at" { address(&section, values)? } else { filter(&section, values)? };
-    Some(Lookup { path, ask })
-}
-
-fn address(section: &Section<'_>, values: &Values) -> Option<Ask> {
-    let node = section.need("at")?;
-    let path = fill::some_text(node, values)?;
-    if !path.starts_with('/') || !path.contains("{value}") {
-        return node.refuse("must begin with `/` and hold `{value}`; it stands below the dataset's `path`");
-    }
-    let item = section.get("item").map_or(Some(JsonPath::default()), |node| items(node, values));
-    Some(Ask::At { path, item: item? })
-}
-
-fn filter(section: &Section<'_>, values: &Values) -> Option<Ask> {
-    let param = section.need("param").and_then(|node| fill::some_text(node, values))?;
-    let max = section.need("max").and_then(|node| fill::number(node, values)).unwrap_or(1);
-    Some(Ask::Filter {
-        param,
-        style: section.get("style").and_then(|node| fill::choice(node, values, &STYLES)).unwrap_or(LookupStyle::Csv),
-        max: usize::try_from(max).unwrap_or(1).clamp(1, 1000),
-        query: section.get("query").map(|node| fill::query(node, values)).unwrap_or_default(),
-        none: section.need("none").and_then(|node| fill::text(node, values))?,
-    })
 }
 
 fn columns(entries: &[Entry<'_>]) -> BTreeMap<String, String> {

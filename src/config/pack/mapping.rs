@@ -1,6 +1,6 @@
 //! What a pack adds to a mapping, and what of a mapping its product cannot do.
 
-use super::{JsonPath, Pack, PackEntity, Step};
+use super::{JsonPath, Pack, PackEntity, Question, Step};
 use crate::config::problems::suggestion;
 use crate::config::section::Section;
 use crate::model::mapping::{Mapping, Origin, Source, Stamp};
@@ -39,10 +39,14 @@ fn index(mapping: &mut Mapping, path: &str) -> usize {
 }
 
 fn refuse_paths(section: &Section<'_>, mapping: &Mapping, entity: &PackEntity) {
-    let inner = mapping.children.iter().flat_map(|children| &children.sources);
-    for path in inner.filter_map(|source| if let Source::Path(path) = source { Some(path) } else { None }) {
-        if let Err(error) = path.parse::<JsonPath>() {
-            section.reading.problem(section.at, format!("`{path}`: {error}"));
+    for children in &mapping.children {
+        let list = children.dataset.name();
+        let paths = children.sources.iter();
+        for path in paths.filter_map(|source| if let Source::Path(path) = source { Some(path) } else { None }) {
+            match path.parse::<JsonPath>() {
+                Ok(_) => refuse_unasked(section, &format!("{list}[].{path}"), entity),
+                Err(error) => section.reading.problem(section.at, format!("`{path}`: {error}")),
+            }
         }
     }
     for source in &mapping.sources {
@@ -51,10 +55,30 @@ fn refuse_paths(section: &Section<'_>, mapping: &Mapping, entity: &PackEntity) {
             continue;
         };
         match path.parse::<JsonPath>() {
+            Ok(_) if is_document(entity) => refuse_unasked(section, path, entity),
             Ok(parsed) => warn_unknown(section, path, &parsed, entity),
             Err(error) => section.reading.problem(section.at, format!("`{path}`: {error}")),
         }
     }
+}
+
+const fn is_document(entity: &PackEntity) -> bool {
+    matches!(entity.question, Question::Document { .. })
+}
+
+/// A document names what it wants: what is not in it would be null for ever. Elements of a list are picked by what the
+/// list's column stands for; members of children have columns of their own, `lines[].quantity`.
+fn refuse_unasked(section: &Section<'_>, path: &str, entity: &PackEntity) {
+    let picks = |(column, kind): (&String, &String)| {
+        let below = path.strip_prefix(column.as_str()).unwrap_or_default();
+        kind == "list" && below.starts_with('[') && !below.starts_with("[]")
+    };
+    let is_asked = entity.columns.contains_key(path) || entity.columns.iter().any(picks);
+    if !is_document(entity) || is_asked {
+        return;
+    }
+    let hint = suggestion(path, entity.columns.keys().map(String::as_str));
+    section.reading.problem(section.at, format!("the pack does not ask for `{path}`; {hint}"));
 }
 
 /// A pack need not know every path of its product: plugins add their own.

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use toml::de::DeTable;
 
 use super::{
-    Auth, ErrorRule, JsonPath, Limits, Meaning, Pack, Place, Values, auth, entity, fill, limit, page, settings,
+    Auth, Dialect, ErrorRule, JsonPath, Limits, Meaning, Pack, Place, Values, auth, entity, fill, limit, page, settings,
 };
 use crate::config::duration;
 use crate::config::problems::{At, Problems};
@@ -19,8 +19,11 @@ pub(super) const KEYS: Keys = Keys {
 };
 pub(super) const PACK_KEYS: Keys =
     Keys { section: "[pack]", names: &["id", "title", "schema", "verified", "access"], not_yet: &[] };
-pub(super) const HTTP_KEYS: Keys =
-    Keys { section: "[http]", names: &["base", "headers", "clock", "fields_param", "body_limit"], not_yet: &[] };
+pub(super) const HTTP_KEYS: Keys = Keys {
+    section: "[http]",
+    names: &["base", "dialect", "headers", "clock", "fields_param", "body_limit"],
+    not_yet: &[],
+};
 pub(super) const ERROR_KEYS: Keys =
     Keys { section: "[[error]]", names: &["status", "body", "eq", "do", "say"], not_yet: &[] };
 
@@ -30,6 +33,9 @@ const MEANINGS: [(&str, Meaning); 4] = [
     ("throttle", Meaning::Throttle),
     ("retry", Meaning::Retry),
 ];
+
+const DIALECTS: [(&str, Dialect); 4] =
+    [("rest", Dialect::Rest), ("graphql", Dialect::GraphQl), ("json2", Dialect::Json2), ("jsonrpc", Dialect::JsonRpc)];
 
 /// The only form of packs so far.
 const SCHEMA: u64 = 1;
@@ -81,17 +87,24 @@ fn read_sections(root: &Section<'_>, values: &Values) -> Option<Pack> {
         None => Some(Limits::default()),
     };
     let errors = read_errors(root, values);
-    let pages = read_pages(root, values);
-    let entities = read_entities(root, values, &pages);
-    let (about, http) = (about?, http?);
-    let [id, title, verified, access] = about?;
-    let (base, headers, clock, fields_param, body_limit) = http?;
+    let http = http.flatten();
+    let dialect = http.as_ref().map_or(Dialect::Rest, |http| http.dialect);
+    if let Some(Auth::Odoo { .. }) = &auth
+        && !matches!(dialect, Dialect::Json2 | Dialect::JsonRpc)
+    {
+        root.get("auth")?.refuse::<()>("`kind = \"odoo\"` belongs to the dialects `json2` and `jsonrpc`");
+    }
+    let pages = read_pages(root, dialect, values);
+    let entities = read_entities(root, dialect, values, &pages);
+    let Http { base, dialect, headers, clock, fields_param, body_limit } = http?;
+    let [id, title, verified, access] = about??;
     Some(Pack {
         id,
         title,
         verified,
         access,
         base,
+        dialect,
         headers,
         clock,
         fields_param,
@@ -115,17 +128,29 @@ fn about(section: &Section<'_>) -> Option<[String; 4]> {
     Some([id?, title?, verified?, access?])
 }
 
-type Http = (url::Url, Vec<(String, SecretString)>, Option<String>, Option<String>, usize);
+struct Http {
+    base: url::Url,
+    dialect: Dialect,
+    headers: Vec<(String, SecretString)>,
+    clock: Option<String>,
+    fields_param: Option<String>,
+    body_limit: usize,
+}
 
 fn http(section: &Section<'_>, values: &Values) -> Option<Http> {
     let base = section.need("base").and_then(|node| base(node, values));
+    let dialect = section.get("dialect").map_or(Some(Dialect::Rest), |node| fill::choice(node, values, &DIALECTS));
     let headers = section.get("headers").and_then(Node::entries).unwrap_or_default();
     let header = |entry: &Entry<'_>| Some((entry.name.to_owned(), fill::secret(entry.node, values)?));
-    let headers = headers.iter().filter_map(header).collect();
-    let clock = section.get("clock").and_then(|node| fill::some_text(node, values));
-    let fields_param = section.get("fields_param").and_then(|node| fill::some_text(node, values));
     let body_limit = section.get("body_limit").and_then(body_limit).unwrap_or(BODY_LIMIT);
-    Some((base?, headers, clock, fields_param, usize::try_from(body_limit).unwrap_or(usize::MAX)))
+    Some(Http {
+        headers: headers.iter().filter_map(header).collect(),
+        clock: section.get("clock").and_then(|node| fill::some_text(node, values)),
+        fields_param: section.get("fields_param").and_then(|node| fill::some_text(node, values)),
+        body_limit: usize::try_from(body_limit).unwrap_or(usize::MAX),
+        base: base?,
+        dialect: dialect?,
+    })
 }
 
 fn body_limit(node: Node<'_>) -> Option<u64> {
@@ -169,24 +194,28 @@ fn error_rule(section: &Section<'_>, values: &Values) -> Option<ErrorRule> {
     (!switched_off).then_some(rule)
 }
 
-fn read_pages(root: &Section<'_>, values: &Values) -> BTreeMap<String, super::Paging> {
+fn read_pages(root: &Section<'_>, dialect: Dialect, values: &Values) -> BTreeMap<String, super::Paging> {
     let entries = root.need("page").and_then(Node::entries).unwrap_or_default();
     let read = |entry: &Entry<'_>| {
         let section = entry.node.section(&page::KEYS)?;
-        Some((entry.name.to_owned(), page::read(&section, values)?))
+        Some((entry.name.to_owned(), page::read(&section, dialect, values)?))
     };
     entries.iter().filter_map(read).collect()
 }
 
 fn read_entities(
     root: &Section<'_>,
+    dialect: Dialect,
     values: &Values,
     pages: &BTreeMap<String, super::Paging>,
 ) -> BTreeMap<String, super::PackEntity> {
     let entries = root.need("entity").and_then(Node::entries).unwrap_or_default();
     let read = |entry: &Entry<'_>| {
         let section = entry.node.section(&entity::KEYS)?;
-        Some((entry.name.to_owned(), entity::read(&section, entry.name == "*", values, pages)?))
+        Some((
+            entry.name.to_owned(),
+            entity::read(&section, entry.name == "*", &entity::Around { dialect, values, pages })?,
+        ))
     };
     entries.iter().filter_map(read).collect()
 }

@@ -90,6 +90,83 @@ fn problems_have_their_place() {
     refused("base = \"${url}/api\"", "base = \"ftp://x\"", "must be an address");
 }
 
+/// Asked with bodies; cases change one thing.
+const GRAPH: &str = r#"
+[pack]
+id = "graph"
+title = "Graph"
+schema = 1
+verified = "2026-11-23"
+access = "a token"
+
+[http]
+base = "${url}/api"
+dialect = "graphql"
+
+[page.cursor]
+kind = "cursor"
+body = { first = "{size}", after = "{cursor}" }
+from = "body:data.list.next"
+size = 50
+
+[entity.orders]
+path = "/graphql"
+document = "query ($first: Int, $after: ID, $ids: [ID!]) { list: orders(first: $first) { nodes { id } next } }"
+items = "data.list.nodes"
+id = "id"
+page = "cursor"
+by.id = { body = { ids = "{values}" }, max = 50, none = "0" }
+"#;
+
+#[test]
+fn requests_with_a_body_only_read() {
+    let refused = |from: &str, to: &str, expect: &str| {
+        assert!(GRAPH.contains(from), "{from}");
+        let problems = check(&GRAPH.replace(from, to)).expect_err("a problem").to_string();
+        assert!(problems.contains(expect), "{problems}");
+    };
+    check(GRAPH).unwrap();
+    refused("\"query (", "\"mutation (", "`document`: it holds a `mutation`; a pack only reads");
+    refused("next } }\"", "next } } subscription { x }\"", "it holds a `subscription`");
+    refused("document = \"query", "model = \"res.partner\"\nx = \"", "key `document` is missing");
+    refused("{ ids = ", "{ id = ", "the document has no variable `$id`, which a `body` sets");
+    refused("first = \"{size}\", ", "", "it must have places for the page and its size");
+    refused("{values}", "{cursor}", "there is no `{cursor}` here, only `values`");
+    refused("kind = \"cursor\"", "kind = \"link\"", "`link` is for addresses");
+    refused("size = 50", "size = 50\nsize_param = \"n\"", "is for addresses");
+    refused("body = { ids", "param = \"ids\", body = { ids", "packs of this `[http] dialect` send a `body`");
+    refused("dialect = \"graphql\"", "dialect = \"soap\"", "`soap` is not allowed");
+    refused("dialect = \"graphql\"", "", "belongs to packs that send bodies");
+}
+
+#[test]
+fn models_are_asked_for_records_and_nothing_else() {
+    let document = GRAPH.lines().find(|line| line.starts_with("document")).unwrap();
+    let odoo = GRAPH
+        .replace("graphql\"", "jsonrpc\"")
+        .replace(document, "model = \"res.partner\"")
+        .replace("path = \"/jsonrpc\"\n", "");
+    check(&odoo).unwrap();
+    let refused = |from: &str, to: &str, expect: &str| {
+        assert!(odoo.contains(from), "{from}");
+        let problems = check(&odoo.replace(from, to)).expect_err("a problem").to_string();
+        assert!(problems.contains(expect), "{problems}");
+    };
+    refused("\"res.partner\"", "\"res.partner\"\nmethod = \"unlink\"", "unknown key `method`");
+    refused("\"res.partner\"", "\"res.partner/unlink\"", "is not the name of a model");
+    refused("\"res.partner\"", "\"{dataset}\"", "`{dataset}` is the model of the entity `*`");
+    refused("\"cursor\"\nbody", "\"keyset\"\nbody", "there is no `{cursor}` here, only `size`, `last`");
+    refused(
+        "kind = \"cursor\"\nbody = { first = \"{size}\", after = \"{cursor}\"",
+        "kind = \"keyset\"\nbody = { first = \"{size}\", after = \"{last}\"",
+        "need `ordered = true`",
+    );
+    let auth = "[auth]\nkind = \"odoo\"\ndatabase = \"d\"\nuser = \"u\"\ntoken = \"t\"\n";
+    check(&format!("{odoo}{auth}")).unwrap();
+    let problems = check(&format!("{GRAPH}{auth}")).unwrap_err().to_string();
+    assert!(problems.contains("belongs to the dialects `json2` and `jsonrpc`"), "{problems}");
+}
+
 #[test]
 fn secrets_are_not_shown() {
     let mut values = Values::default();
@@ -113,7 +190,7 @@ fn every_key_is_described() {
         &entity::KEYS,
         &entity::SINCE_KEYS,
         &entity::GONE_KEYS,
-        &entity::BY_KEYS,
+        &by::KEYS,
     ];
     for keys in sections {
         let heading = format!("### `{}`\n", keys.section);

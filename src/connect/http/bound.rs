@@ -26,6 +26,7 @@ pub(super) fn bound(since: &Since, micros: i64) -> Bound {
     let text = match since.format {
         SinceFormat::Naive => time.format("%Y-%m-%dT%H:%M:%S").to_string(),
         SinceFormat::Rfc3339 => time.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        SinceFormat::Spaced => time.format("%Y-%m-%d %H:%M:%S").to_string(),
         SinceFormat::Seconds => second.to_string(),
         SinceFormat::Milliseconds => second.saturating_mul(1000).to_string(),
     };
@@ -64,11 +65,9 @@ mod tests {
     fn since(format: SinceFormat, exclusive: bool) -> Since {
         let zero = std::time::Duration::ZERO;
         Since {
-            param: "since".to_owned(),
-            until: None,
+            bounds: crate::config::pack::Bounds::Body(crate::config::pack::Body::default()),
             exclusive,
             format,
-            query: Vec::new(),
             settle: zero,
             lookback: zero,
         }
@@ -85,6 +84,7 @@ mod tests {
         check(SinceFormat::Naive, true, "2026-11-05T12:00:00.9Z", "2026-11-05T11:59:59");
         check(SinceFormat::Naive, false, "2026-11-05T12:00:00.9Z", "2026-11-05T12:00:00");
         check(SinceFormat::Rfc3339, false, "2026-11-05T12:00:00Z", "2026-11-05T12:00:00Z");
+        check(SinceFormat::Spaced, false, "2026-03-08T02:30:00Z", "2026-03-08 02:30:00");
         check(SinceFormat::Seconds, true, "1970-01-01T00:01:00Z", "59");
         check(SinceFormat::Milliseconds, false, "1970-01-01T00:01:00.5Z", "60000");
     }

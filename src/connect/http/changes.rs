@@ -2,9 +2,10 @@
 
 use super::HttpReader;
 use super::bound::{Bound, bound, upper};
-use super::list::{MOST_RESTARTS, Query, only};
+use super::list::{MOST_RESTARTS, only};
 use super::plan::Plan;
 use super::position::{Pass, Position};
+use super::request::Query;
 use super::walk::{Astray, Walk};
 use crate::connect::{ChangesPage, ClockReading, Cursor, ReadError};
 use crate::model::mapping::Source;
@@ -89,7 +90,7 @@ impl HttpReader {
 
     /// The first half of the part that is too long.
     fn halved(&self, plan: &Plan, pass: &Pass, total: u64) -> Result<(i64, Option<i64>), ReadError> {
-        let can_split = plan.entity.since.as_ref().is_some_and(|since| since.until.is_some());
+        let can_split = plan.entity.since.as_ref().is_some_and(|since| since.bounds.has_upper());
         let (from, until) = pass.slice.unwrap_or((pass.bound.unwrap_or(0), None));
         let end = until.unwrap_or_else(|| self.client.clock.now().micros().max(pass.covers));
         let middle = (from + (end - from) / 2).div_euclid(SECOND) * SECOND;
@@ -105,7 +106,7 @@ impl HttpReader {
         mapping: &Mapping,
         plan: &Plan,
         read: &mut Read,
-        query: &[(String, String)],
+        query: &Query,
         bound: Option<&Bound>,
         limit: usize,
     ) -> Result<End, ReadError> {
@@ -152,8 +153,8 @@ impl HttpReader {
         match records.iter().find(|record| is_old(record)) {
             None => Ok(()),
             Some(_) => {
-                Err(self
-                    .shape(format!("it ignores `{}`: a record from before `{}` came back", since.param, bound.text)))
+                let name = since.bounds.name();
+                Err(self.shape(format!("it ignores `{name}`: a record from before `{}` came back", bound.text)))
             }
         }
     }
@@ -161,17 +162,18 @@ impl HttpReader {
     /// Asks for changes from years ahead: there must be none, or the filter filters nothing.
     pub(super) async fn prove_since(&self, mapping: &Mapping, plan: &Plan) -> Result<(), ReadError> {
         let Some(since) = &plan.entity.since else { return Ok(()) };
-        let what = format!("{} {}", plan.url, since.param);
+        let what = format!("{} changes of {}", plan.url, plan.dataset);
         if self.is_proven(&what) {
             return Ok(());
         }
         let ahead = bound(since, self.client.clock.now().micros().saturating_add(FAR_AHEAD_MICROS));
-        let query = since_query(plan, &ahead);
+        let query = Query::between(since, &ahead.text, None);
         let page = self.page(mapping, plan, &query, &super::walk::Token::First).await?;
         if page.facts.rows > 0 || page.facts.total.is_some_and(|total| total > 0) {
             return Err(self.shape(format!(
                 "it ignores `{}`: asked for changes after `{}`, it gives records all the same",
-                since.param, ahead.text
+                since.bounds.name(),
+                ahead.text
             )));
         }
         self.set_proven(what);
@@ -231,24 +233,16 @@ fn first_again(plan: &Plan, read: &Read, lookback: i64) -> usize {
 /// The parameters of the list of this number; `None` behind the last. Records that left the main list only matter to
 /// those who have read it before.
 fn part_query(plan: &Plan, bound: Option<&Bound>, pass: &Pass) -> Option<Query> {
-    let mut query = bound.map(|bound| since_query(plan, bound)).unwrap_or_default();
-    if let (Some((_, Some(until))), Some(since)) = (pass.slice, &plan.entity.since)
-        && let Some(param) = &since.until
-    {
-        query.push((param.clone(), upper(since, until)));
+    let mut query = Query::default();
+    if let (Some(bound), Some(since)) = (bound, &plan.entity.since) {
+        let until = pass.slice.and_then(|(_, until)| until).map(|until| upper(since, until));
+        query = Query::between(since, &bound.text, until.as_deref());
     }
     if pass.part > 0 {
         pass.bound?;
-        query.extend_from_slice(plan.entity.also.get(pass.part - 1)?);
+        query.params.extend_from_slice(plan.entity.also.get(pass.part - 1)?);
     }
     Some(query)
-}
-
-fn since_query(plan: &Plan, bound: &Bound) -> Query {
-    let Some(since) = &plan.entity.since else { return Query::new() };
-    let mut query = vec![(since.param.clone(), bound.text.clone())];
-    query.extend_from_slice(&since.query);
-    query
 }
 
 fn stamp_is_the_packs(mapping: &Mapping, plan: &Plan) -> bool {

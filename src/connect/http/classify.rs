@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::pack::{ErrorRule, Meaning, Pack};
+use crate::config::pack::{ErrorRule, JsonPath, Meaning, Pack, Step};
 use crate::model::{Moment, Raw};
 
 use super::decode::{self, Shape, text_of};
@@ -57,13 +57,14 @@ pub(super) fn without_records(pack: &Pack, status: u16, content_type: &str, text
 }
 
 /// The fault that an answer with records names beside them, if it does.
-pub(super) fn beside_records(rules: &[&ErrorRule], values: &[Raw], status: u16) -> Option<Fault> {
+pub(super) fn beside_records(rules: &[&ErrorRule], values: &[Raw], status: u16, text: &str) -> Option<Fault> {
     let hit = rules
         .iter()
         .zip(values)
-        .find(|(rule, value)| rule.status.is_none_or(|wanted| wanted == status) && value_fits(rule, Some(value)));
+        .find(|(rule, value)| rule.status.is_none_or(|wanted| wanted == status) && fits(rule, Some(value)));
     hit.map(|(rule, value)| {
-        fault(rule.meaning, words(status, text_of(value).map(short).as_deref(), rule.say.as_deref()))
+        let said = said(text, "").or_else(|| text_of(value).map(short));
+        fault(rule.meaning, words(status, said.as_deref(), rule.say.as_deref()))
     })
 }
 
@@ -82,7 +83,27 @@ fn applies(rule: &ErrorRule, status: u16, text: &str) -> bool {
     }
     let Some(path) = &rule.body else { return true };
     let read = decode::read(text, &Shape::new([path]), &Shape::default(), &mut |_, _| {});
-    read.is_ok_and(|around| value_fits(rule, around.row.first()))
+    read.is_ok_and(|around| fits(rule, around.row.first()))
+}
+
+/// Whether what stands at the rule's path, up to its first `[]`, has the rule's value: itself, or in any element.
+fn fits(rule: &ErrorRule, value: Option<&Raw>) -> bool {
+    let steps = rule.body.as_ref().map(|path| &path.0[..]).unwrap_or_default();
+    let Some(each) = steps.iter().position(|step| *step == Step::Each) else { return value_fits(rule, value) };
+    let Some(Raw::Text(list)) = value else { return false };
+    let below = JsonPath(steps[each + 1..].to_vec());
+    elements(list, &below).iter().any(|value| value_fits(rule, Some(value)))
+}
+
+/// What the elements of a list have at this path.
+fn elements(list: &str, below: &JsonPath) -> Vec<Raw> {
+    let elements: Vec<&serde_json::value::RawValue> = serde_json::from_str(list).unwrap_or_default();
+    let shape = Shape::new([below]);
+    let value = |element: &serde_json::value::RawValue| {
+        let around = decode::read(element.get(), &shape, &Shape::default(), &mut |_, _| {}).ok()?;
+        around.row.into_iter().next()
+    };
+    elements.into_iter().filter_map(value).collect()
 }
 
 fn value_fits(rule: &ErrorRule, value: Option<&Raw>) -> bool {
@@ -105,7 +126,8 @@ fn words(status: u16, said: Option<&str>, pack_says: Option<&str>) -> String {
 
 const LONGEST_SAID: usize = 200;
 
-/// What a body says about its failure: `message` or `error` of a JSON object, or what kind of thing it is instead.
+/// What a body says about its failure: `message` or `error` of a JSON object (or of the first of its `errors`), or
+/// what kind of thing it is instead.
 fn said(text: &str, content_type: &str) -> Option<String> {
     let start = text.trim_start();
     if content_type.contains("html") || start.starts_with("<!") || start.starts_with("<html") {
@@ -114,10 +136,19 @@ fn said(text: &str, content_type: &str) -> Option<String> {
     if text.is_empty() {
         return None;
     }
-    let paths = ["message", "error.message", "error"];
+    let paths = ["message", "error.data.message", "error.message", "error"];
     let paths: Vec<_> = paths.iter().filter_map(|path| path.parse().ok()).collect();
     let around = decode::read(text, &Shape::new(&paths), &Shape::default(), &mut |_, _| {}).ok()?;
-    around.row.iter().find_map(text_of).map(short)
+    around.row.iter().find_map(text_of).or_else(|| first_of_errors(text)).map(short)
+}
+
+/// The first message of a GraphQL answer's `errors`, or the text that stands there instead.
+fn first_of_errors(text: &str) -> Option<String> {
+    let errors = JsonPath(vec![Step::Member("errors".into())]);
+    let around = decode::read(text, &Shape::new([&errors]), &Shape::default(), &mut |_, _| {}).ok()?;
+    let found = around.row.first().and_then(text_of)?;
+    let message = JsonPath(vec![Step::Member("message".into())]);
+    elements(&found, &message).iter().find_map(text_of).or(Some(found))
 }
 
 /// On one line and not too long.
@@ -162,6 +193,27 @@ mod tests {
     fn woocommerce() -> Pack {
         let (_, text) = SHIPPED.iter().find(|(name, _)| *name == "woocommerce").unwrap();
         Pack::parse(text, std::path::Path::new("woocommerce.toml"), &Values::default()).unwrap()
+    }
+
+    #[test]
+    fn errors_in_lists_are_found() {
+        let rule = |eq: Option<&str>| ErrorRule {
+            status: None,
+            body: Some("errors[].extensions.code".parse().unwrap()),
+            eq: eq.map(str::to_owned),
+            meaning: Meaning::Throttle,
+            say: None,
+        };
+        let text = r#"{"errors":[{"message":"odd"},{"message":"Throttled","extensions":{"code":"THROTTLED"}}]}"#;
+        assert!(applies(&rule(Some("THROTTLED")), 200, text));
+        assert!(!applies(&rule(Some("ACCESS_DENIED")), 200, text));
+        assert!(applies(&rule(None), 200, text));
+        assert!(!applies(&rule(None), 200, r#"{"errors":[{"message":"odd"}]}"#));
+        assert!(!applies(&rule(None), 200, r#"{"data":{}}"#));
+        assert_eq!(said(text, "").as_deref(), Some("odd"));
+        assert_eq!(said(r#"{"errors":"Invalid token"}"#, "").as_deref(), Some("Invalid token"));
+        let odoo = r#"{"error":{"message":"Odoo Server Error","data":{"name":"x","message":"no field"}}}"#;
+        assert_eq!(said(odoo, "").as_deref(), Some("no field"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Sending requests: only GET, only to the system, within its budget, each with one time limit from the first byte
+//! Sending requests: only reads, only to the system, within its budget, each with one time limit from the first byte
 //! sent to the last byte read.
 
 use std::path::Path;
@@ -12,9 +12,10 @@ use url::Url;
 use super::address::{Checked, same_origin};
 use super::body::{self, Unread};
 use super::classify::{self, Fault};
+use super::request::{Content, Request};
 use crate::clock::Clock;
 use crate::config::System;
-use crate::config::pack::{Auth, Pack, Place};
+use crate::config::pack::{Auth, Dialect, Pack, Place};
 use crate::connect::{Budget, ClockReading, ReadError};
 use crate::model::{Moment, SystemId};
 
@@ -39,6 +40,8 @@ pub(super) struct Client {
     http: reqwest::Client,
     limit: Duration,
     reading: Mutex<Option<ClockReading>>,
+    /// The user's id, once it was told (JSON-RPC).
+    pub(super) user_id: tokio::sync::OnceCell<i64>,
 }
 
 /// An answer whose status is a success.
@@ -65,11 +68,15 @@ impl Answer {
 }
 
 /// What to do after one request.
-enum After {
-    Answered(Answer),
+enum After<T> {
+    /// `None`: there is no such thing.
+    Answered(Option<T>),
     Again(Duration, ReadError),
     Failed(ReadError),
 }
+
+/// Makes something of an answer; a fault may be a reason to ask again.
+pub(super) type Take<'t, T> = dyn FnMut(&Answer) -> Result<T, Fault> + Send + 't;
 
 impl Client {
     pub fn new(
@@ -94,25 +101,26 @@ impl Client {
             .build()
             .map_err(|error| refused(format!("no HTTP client: {}", chain(&error))))?;
         let limit = system.statement_timeout;
-        Ok(Self { system: system.id.clone(), pack, budget, clock, http, limit, reading: Mutex::new(None) })
+        let (reading, user_id) = Default::default();
+        Ok(Self { system: system.id.clone(), pack, budget, clock, http, limit, reading, user_id })
     }
 
-    /// As [`Self::get`]; `None` when the answer is 404.
-    pub async fn find(&self, url: &Url) -> Result<Option<Answer>, ReadError> {
-        let answer = self.send(url, true).await?;
-        Ok(Some(answer).filter(|answer| answer.status != NOT_FOUND))
+    /// As [`Self::ask`]; `None` when the answer is 404.
+    pub async fn find<T>(&self, request: &Request, take: &mut Take<'_, T>) -> Result<Option<T>, ReadError> {
+        self.send(request, true, take).await
     }
 
-    /// Sends one request, again after failures that may pass.
-    pub async fn get(&self, url: &Url) -> Result<Answer, ReadError> {
-        self.send(url, false).await
+    /// Sends one request, again after failures that may pass, and hands on what `take` makes of the answer.
+    pub async fn ask<T>(&self, request: &Request, take: &mut Take<'_, T>) -> Result<T, ReadError> {
+        let taken = self.send(request, false, take).await?;
+        taken.ok_or_else(|| self.bad("it answered nothing".to_owned()))
     }
 
-    async fn send(&self, url: &Url, may_lack: bool) -> Result<Answer, ReadError> {
+    async fn send<T>(&self, request: &Request, may_lack: bool, take: &mut Take<'_, T>) -> Result<Option<T>, ReadError> {
         let mut tries = 0;
         loop {
-            match self.once(url, may_lack).await? {
-                After::Answered(answer) => return Ok(answer),
+            match self.once(request, may_lack, take).await? {
+                After::Answered(taken) => return Ok(taken),
                 After::Failed(error) => return Err(error),
                 After::Again(pause, error) => {
                     if tries >= MOST_RETRIES {
@@ -126,28 +134,51 @@ impl Client {
         }
     }
 
-    async fn once(&self, url: &Url, may_lack: bool) -> Result<After, ReadError> {
+    async fn once<T>(&self, request: &Request, may_lack: bool, take: &mut Take<'_, T>) -> Result<After<T>, ReadError> {
+        let body = self.body(request).await?;
         let permit = self.budget.admit().await?;
         let sent = self.clock.now();
-        let fetched = tokio::time::timeout(self.limit, self.fetch(url)).await;
+        let fetched = tokio::time::timeout(self.limit, self.fetch(&request.url, body.as_deref())).await;
         drop(permit);
         let Ok(fetched) = fetched else {
             return Ok(After::Failed(ReadError::TimedOut { system: self.system.clone(), limit: self.limit }));
         };
         let answered = self.clock.now();
         Ok(match fetched {
-            Ok(fetched) => self.judge(fetched, may_lack, sent, answered),
+            Ok(fetched) => self.judge(fetched, may_lack, (sent, answered), take),
             Err(Failure::Connection(reason)) => After::Again(Duration::ZERO, self.unreachable(reason)),
             Err(Failure::Answer(reason)) => After::Failed(self.bad(reason)),
         })
     }
 
-    async fn fetch(&self, url: &Url) -> Result<Fetched, Failure> {
+    /// The bytes of a request's body.
+    async fn body(&self, request: &Request) -> Result<Option<Vec<u8>>, ReadError> {
+        let body = match &request.content {
+            Content::Nothing => return Ok(None),
+            Content::Json(body) => serde_json::to_vec(body),
+            Content::Call { model, method, arguments } => {
+                serde_json::to_vec(&self.within_login(&request.url, model, method, arguments).await?)
+            }
+        };
+        body.map(Some).map_err(|error| self.bad(format!("the request cannot be written: {error}")))
+    }
+
+    async fn fetch(&self, url: &Url, body: Option<&[u8]>) -> Result<Fetched, Failure> {
         let mut url = url.clone();
         for _ in 0..=MOST_REDIRECTS {
-            let response = self.http.get(url.clone()).send().await.map_err(|error| Failure::of(&error))?;
+            let request = match body {
+                None => self.http.get(url.clone()),
+                Some(body) => {
+                    self.http.post(url.clone()).header(header::CONTENT_TYPE, "application/json").body(body.to_vec())
+                }
+            };
+            let response = request.send().await.map_err(|error| Failure::of(&error))?;
             let status = response.status();
             let headers = response.headers().clone();
+            if status.is_redirection() && body.is_some() {
+                // Most redirects would turn a POST into a GET, which asks for something else.
+                return Err(Failure::Answer(format!("it redirects a POST ({status}), which is never followed")));
+            }
             if status.is_redirection()
                 && let Some(location) = headers.get(header::LOCATION)
             {
@@ -183,7 +214,13 @@ impl Client {
         })
     }
 
-    fn judge(&self, fetched: Fetched, may_lack: bool, sent: Moment, answered: Moment) -> After {
+    fn judge<T>(
+        &self,
+        fetched: Fetched,
+        may_lack: bool,
+        (sent, answered): (Moment, Moment),
+        take: &mut Take<'_, T>,
+    ) -> After<T> {
         let Fetched { status, headers, body } = fetched;
         let date = headers.get(header::DATE).and_then(|date| classify::http_date(date.to_str().ok()?));
         if let Some(date) = date {
@@ -192,24 +229,27 @@ impl Client {
         let mut answer =
             Answer { status, headers, text: String::new(), sent, answered, their_now: date.unwrap_or(answered) };
         if may_lack && status == NOT_FOUND {
-            return After::Answered(answer);
+            return After::Answered(None);
         }
         if let Some(fault) = classify::by_status(&self.pack, status, answer.content_type(), &body) {
             return self.after(fault, &answer);
         }
         match String::from_utf8(body) {
-            Ok(text) => {
-                answer.text = text;
-                self.note_limit(&answer);
+            Ok(text) => answer.text = text,
+            Err(_) => return After::Failed(self.bad("it is not UTF-8".to_owned())),
+        }
+        self.note_limit(&answer);
+        match take(&answer) {
+            Ok(taken) => {
                 self.budget.speed_up();
-                After::Answered(answer)
+                After::Answered(Some(taken))
             }
-            Err(_) => After::Failed(self.bad("it is not UTF-8".to_owned())),
+            Err(fault) => self.after(fault, &answer),
         }
     }
 
     /// What to do about a fault: an error, or another try after a pause.
-    fn after(&self, fault: Fault, answer: &Answer) -> After {
+    fn after<T>(&self, fault: Fault, answer: &Answer) -> After<T> {
         let retry_after = answer.header("retry-after").and_then(|value| classify::retry_after(value, answer.their_now));
         match fault {
             Fault::Throttle(words) => {
@@ -223,7 +263,7 @@ impl Client {
         }
     }
 
-    fn throttled(&self, words: String, retry_after: Option<Duration>) -> After {
+    fn throttled<T>(&self, words: String, retry_after: Option<Duration>) -> After<T> {
         let limit = match retry_after {
             Some(wait) => {
                 self.budget.hold_for(wait);
@@ -343,6 +383,12 @@ fn headers(pack: &Pack) -> Result<HeaderMap, String> {
             insert(&mut headers, "authorization", &format!("Bearer {}", token.expose_secret()))?;
         }
         Auth::Header { name, value } => insert(&mut headers, name, value.expose_secret())?,
+        // Within each call.
+        Auth::Odoo { .. } if pack.dialect == Dialect::JsonRpc => {}
+        Auth::Odoo { database, key, .. } => {
+            insert(&mut headers, "authorization", &format!("bearer {}", key.expose_secret()))?;
+            insert(&mut headers, "x-odoo-database", database)?;
+        }
     }
     Ok(headers)
 }

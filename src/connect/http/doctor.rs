@@ -3,8 +3,9 @@
 use super::HttpReader;
 use super::keys::lookup_of;
 use super::plan::Plan;
+use super::request::Query;
 use super::walk::Token;
-use crate::config::pack::{Ask, JsonPath, Step};
+use crate::config::pack::{Ask, Dialect, JsonPath, Pack, Step};
 use crate::connect::{Finding, ReadError, Severity, Shape};
 use crate::model::Mapping;
 use crate::model::mapping::Source;
@@ -15,8 +16,11 @@ const FAR_OFF: std::time::Duration = std::time::Duration::from_secs(30);
 impl HttpReader {
     pub(super) async fn findings(&self, mappings: &[&Mapping]) -> Vec<Finding> {
         let pack = &self.client.pack;
-        let mut findings =
-            vec![finding(Severity::Ok, "read-only", format!("not provable: GET only; ask for {}", pack.access))];
+        let mut findings = vec![finding(
+            Severity::Ok,
+            "read-only",
+            format!("not provable: {} only; ask for {}", sent(pack), pack.access),
+        )];
         findings.push(self.clock_finding().await);
         for mapping in mappings {
             self.dataset_findings(mapping, &mut findings).await;
@@ -46,7 +50,7 @@ impl HttpReader {
             Ok(plan) => plan,
             Err(error) => return findings.push(failed(&subject("dataset"), &error)),
         };
-        match self.page(mapping, &plan, &[], &Token::First).await {
+        match self.page(mapping, &plan, &Query::default(), &Token::First).await {
             Ok(page) => findings.push(list_finding(&subject("list"), &plan, &page.facts)),
             Err(error) => return findings.push(failed(&subject("list"), &error)),
         }
@@ -82,15 +86,28 @@ impl HttpReader {
             return finding(Severity::Warning, subject, message);
         };
         match self.prove_since(mapping, plan).await {
-            Ok(()) => finding(Severity::Ok, subject, format!("`{}` filters", since.param)),
+            Ok(()) => finding(Severity::Ok, subject, format!("`{}` filters", since.bounds.name())),
             Err(error) => failed(subject, &error),
         }
+    }
+}
+
+/// What kind of requests a pack sends.
+const fn sent(pack: &Pack) -> &'static str {
+    match pack.dialect {
+        Dialect::Rest => "GET",
+        Dialect::GraphQl => "GraphQL `query`",
+        Dialect::Json2 | Dialect::JsonRpc => "`search_read`",
     }
 }
 
 pub(super) fn proven(ask: &Ask) -> String {
     match ask {
         Ask::Filter { param, max, .. } => format!("`{param}` filters; {max} keys a request"),
+        Ask::Body { max, document: Some(_), .. } => format!("gives what it is asked for; {max} keys a request"),
+        Ask::Body { body, max, .. } => {
+            format!("`{}` filters; {max} keys a request", body.names().collect::<Vec<_>>().join("`, `"))
+        }
         Ask::At { path, .. } => format!("`{path}` finds what the list shows; one key a request"),
     }
 }

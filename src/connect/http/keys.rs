@@ -2,12 +2,15 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value as Json;
+
 use super::HttpReader;
 use super::decode::text_of;
-use super::list::{Query, Whole};
+use super::list::Whole;
 use super::plan::Plan;
+use super::request::Query;
 use super::walk::Token;
-use crate::config::pack::{Ask, Lookup, LookupStyle};
+use crate::config::pack::{Ask, Lookup, LookupStyle, Placeholder};
 use crate::connect::{KeyedRead, ReadError};
 use crate::model::mapping::Source;
 use crate::model::{Interval, Key, Mapping, Raw};
@@ -33,7 +36,7 @@ impl HttpReader {
         self.prove_lookup(mapping, &plan, lookup).await?;
         let mut batches = batches(&lookup.ask, &values);
         while let Some(batch) = batches.pop() {
-            let whole = self.read_batch(mapping, &plan, &lookup.ask, &batch).await?;
+            let whole = self.read_batch(mapping, &plan, lookup, &batch).await?;
             if whole.repeats && batch.len() > 1 {
                 // What a list that is not paged leaves out may be there all the same: it is asked for alone.
                 let found: Vec<String> =
@@ -51,11 +54,17 @@ impl HttpReader {
         &self,
         mapping: &Mapping,
         plan: &Plan,
-        ask: &Ask,
+        lookup: &Lookup,
         values: &[String],
     ) -> Result<Whole, ReadError> {
-        match ask {
-            Ask::Filter { .. } => self.whole(mapping, plan, &filter_query(ask, values)).await,
+        match &lookup.ask {
+            Ask::Filter { .. } | Ask::Body { document: None, .. } => {
+                self.whole(mapping, plan, &filter_query(plan, lookup, values)).await
+            }
+            Ask::Body { document: Some(document), .. } => {
+                let page = self.own(mapping, plan, document, &filter_query(plan, lookup, values)).await?;
+                Ok(Whole { records: page.records, window: page.window, repeats: false })
+            }
             Ask::At { path, item } => {
                 let mut records = Vec::new();
                 let now = self.client.clock.now();
@@ -75,22 +84,26 @@ impl HttpReader {
     /// Shows that a question can be trusted: a filter must give nothing for a value that no record has, and an address
     /// must give the record that the list shows, or "not found" would mean nothing.
     pub(super) async fn prove_lookup(&self, mapping: &Mapping, plan: &Plan, lookup: &Lookup) -> Result<(), ReadError> {
-        let what = format!("{} by {}", plan.url, lookup.path);
+        let what = format!("{} of {} by {}", plan.url, plan.dataset, lookup.path);
         if self.is_proven(&what) {
             return Ok(());
         }
         match &lookup.ask {
-            Ask::Filter { param, none, .. } => {
-                let query = filter_query(&lookup.ask, std::slice::from_ref(none));
-                let page = self.page(mapping, plan, &query, &Token::First).await?;
-                if page.facts.rows > 0 || page.facts.total.is_some_and(|total| total > 0) {
+            Ask::Filter { none, .. } | Ask::Body { none, .. } => {
+                let query = filter_query(plan, lookup, std::slice::from_ref(none));
+                let page = match &lookup.ask {
+                    Ask::Body { document: Some(document), .. } => self.own(mapping, plan, document, &query).await?,
+                    _ => self.page(mapping, plan, &query, &Token::First).await?,
+                };
+                if !page.ids.is_empty() || page.facts.total.is_some_and(|total| total > 0) {
+                    let name = asked_by(&lookup.ask);
                     return Err(self.shape(format!(
-                        "it ignores `{param}`: asked for `{none}`, which no record has, it gives records all the same"
+                        "it ignores `{name}`: asked for `{none}`, which no record has, it gives records all the same"
                     )));
                 }
             }
             Ask::At { path, item } => {
-                let page = self.page(mapping, plan, &[], &Token::First).await?;
+                let page = self.page(mapping, plan, &Query::default(), &Token::First).await?;
                 let Some(id) = page.ids.first().and_then(text_of) else { return Ok(()) };
                 if self.at(mapping, plan, path, item, &id).await?.is_none() {
                     return Err(self.shape(format!("`{path}` finds none of the records that the list shows")));
@@ -118,25 +131,33 @@ pub(super) fn lookup_of<'p>(mapping: &Mapping, plan: &'p Plan) -> Option<(&'p Lo
 fn value_of(mapping: &Mapping, plan: &Plan, key: &Key, source: usize) -> Option<String> {
     let raw = mapping.raw_key(key)?.into_iter().find(|(index, _)| *index == source)?.1;
     let Some(Source::Path(path)) = mapping.sources.get(source) else { return None };
-    let is_integer = plan.entity.columns.get(path).is_some_and(|kind| kind == "integer");
+    let is_integer = is_integer(plan, path);
     let text = text_of(&raw).filter(|text| !text.is_empty())?;
     // Asked for a word where a number belongs, products refuse the whole batch.
     let fits = !is_integer || matches!(raw, Raw::Int(_)) || text.parse::<i64>().is_ok();
     fits.then_some(text)
 }
 
+fn is_integer(plan: &Plan, path: &str) -> bool {
+    plan.entity.columns.get(path).is_some_and(|kind| kind == "integer")
+}
+
 /// Values for one request each. A value with a comma would be taken for two, so it goes alone.
 fn batches(ask: &Ask, values: &[String]) -> Vec<Vec<String>> {
-    let Ask::Filter { style, max, .. } = ask else { return vec![values.to_vec()] };
+    let (style, max) = match ask {
+        Ask::Filter { style, max, .. } => (Some(*style), *max),
+        Ask::Body { max, .. } => (None, *max),
+        Ask::At { .. } => return vec![values.to_vec()],
+    };
     let mut batches: Vec<Vec<String>> = Vec::new();
     let mut batch: Vec<String> = Vec::new();
     let mut length = 0;
     for value in values {
-        if *style == LookupStyle::Csv && value.contains(',') {
+        if style == Some(LookupStyle::Csv) && value.contains(',') {
             batches.push(vec![value.clone()]);
             continue;
         }
-        if batch.len() >= *max || (length + value.len() > LONGEST_VALUES && !batch.is_empty()) {
+        if batch.len() >= max || (length + value.len() > LONGEST_VALUES && !batch.is_empty()) {
             batches.push(std::mem::take(&mut batch));
             length = 0;
         }
@@ -149,19 +170,58 @@ fn batches(ask: &Ask, values: &[String]) -> Vec<Vec<String>> {
     batches
 }
 
-fn filter_query(ask: &Ask, values: &[String]) -> Query {
-    let Ask::Filter { param, style, query: more, .. } = ask else { return Query::new() };
-    let mut query: Query = match style {
-        LookupStyle::Csv => vec![(param.clone(), values.join(","))],
-        LookupStyle::Repeat => values.iter().map(|value| (param.clone(), value.clone())).collect(),
-    };
-    query.extend_from_slice(more);
+fn filter_query(plan: &Plan, lookup: &Lookup, values: &[String]) -> Query {
+    let mut query = Query::default();
+    match &lookup.ask {
+        Ask::Filter { param, style, query: more, .. } => {
+            query.params = match style {
+                LookupStyle::Csv => vec![(param.clone(), values.join(","))],
+                LookupStyle::Repeat => values.iter().map(|value| (param.clone(), value.clone())).collect(),
+            };
+            query.params.extend_from_slice(more);
+        }
+        Ask::Body { body, search, .. } => {
+            let values = match search {
+                Some(field) => Json::from(search_text(field, values)),
+                None => values.iter().map(|value| typed(value, is_integer(plan, &lookup.path))).collect(),
+            };
+            body.fill(&[(Placeholder::Values, values)], &mut query.body);
+        }
+        Ask::At { .. } => {}
+    }
     query
+}
+
+fn typed(value: &str, is_integer: bool) -> Json {
+    let number = is_integer.then(|| value.parse::<i64>().ok()).flatten();
+    number.map_or_else(|| Json::from(value), Json::from)
+}
+
+/// Terms of a search for any of these values (Shopify, API search syntax: phrases stand in quotes, `\` escapes).
+fn search_text(field: &str, values: &[String]) -> String {
+    let term = |value: &String| format!("{field}:\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
+    values.iter().map(term).collect::<Vec<_>>().join(" OR ")
+}
+
+fn asked_by(ask: &Ask) -> String {
+    match ask {
+        Ask::Filter { param, .. } => param.clone(),
+        Ask::Body { body, .. } => body.names().collect::<Vec<_>>().join("`, `"),
+        Ask::At { path, .. } => path.clone(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_cannot_leave_their_term() {
+        let values = ["A 1", "x\" OR id:*", "back\\"].map(str::to_owned);
+        let expect = r#"sku:"A 1" OR sku:"x\" OR id:*" OR sku:"back\\""#;
+        assert_eq!(search_text("sku", &values), expect);
+        assert_eq!([typed("7", true), typed("7", false), typed("x", true)], [Json::from(7), "7".into(), "x".into()]);
+    }
 
     #[test]
     fn batches_are_bounded_and_commas_stay_whole() {

@@ -1,22 +1,18 @@
 //! Reading lists: one page, or a whole list that adds up.
 
-use url::Url;
-
 use super::HttpReader;
-use super::classify;
+use super::classify::{self, Fault};
 use super::client::Answer;
 use super::decode::{self, Shape, text_of};
 use super::plan::Plan;
+use super::request::{Query, Request};
 use super::walk::{Astray, Facts, Token, Walk};
-use crate::config::pack::{JsonPath, PageKind, Place};
+use crate::config::pack::{Answered, JsonPath, PageKind, Place};
 use crate::connect::ReadError;
-use crate::model::{Interval, Mapping, Raw, Record};
+use crate::model::{Interval, Mapping, Raw, RawRow, Record};
 
 /// How often a list is begun anew because it changed while it was read.
 pub(super) const MOST_RESTARTS: u8 = 3;
-
-/// Query parameters, in order; a name may stand twice.
-pub(super) type Query = Vec<(String, String)>;
 
 /// One page of a list.
 pub(super) struct Page {
@@ -36,17 +32,44 @@ pub(super) struct Whole {
 }
 
 impl HttpReader {
-    /// Reads one page. `query` stands beside the dataset's own parameters and wins over them.
+    /// Reads one page. `query` stands beside what the dataset asks for anyway and wins over it.
     pub(super) async fn page(
         &self,
         mapping: &Mapping,
         plan: &Plan,
-        query: &[(String, String)],
+        query: &Query,
         token: &Token,
     ) -> Result<Page, ReadError> {
-        let url = self.address(plan, query, token)?;
-        let answer = self.client.get(&url).await?;
-        self.read_answer(mapping, plan, &plan.outer.shape, &answer)
+        let request = self.request(plan, query, token)?;
+        let read = &mut |answer: &Answer| {
+            let (mut page, row) = self.read_answer(mapping, plan, &plan.outer.shape, answer)?;
+            page.facts = facts(plan, answer, &row, page.records.len())?;
+            Ok(page)
+        };
+        self.client.ask(&request, read).await
+    }
+
+    pub(super) fn request(&self, plan: &Plan, query: &Query, token: &Token) -> Result<Request, ReadError> {
+        let request = plan.request(&self.client.pack, query, token, plan.entity.page.size);
+        request.map_err(|reason| self.client.bad(reason))
+    }
+
+    /// Reads the records that a document of its own answers.
+    pub(super) async fn own(
+        &self,
+        mapping: &Mapping,
+        plan: &Plan,
+        document: &Answered,
+        query: &Query,
+    ) -> Result<Page, ReadError> {
+        let shape = plan.outer.values.clone().with_records(&document.items);
+        let read = &mut |answer: &Answer| Ok(self.read_answer(mapping, plan, &shape, answer)?.0);
+        let mut page = self.client.ask(&plan.own(document, query), read).await?;
+        // `null` stands for what there is not.
+        let is_there: Vec<bool> = page.ids.iter().map(|id| *id != Raw::Null).collect();
+        page.records = only(page.records, &is_there).collect();
+        page.ids.retain(|id| *id != Raw::Null);
+        Ok(page)
     }
 
     /// Reads the one record at an address of its own; `None` when there is none.
@@ -62,16 +85,19 @@ impl HttpReader {
         let wrong = || self.client.bad("the address of a record is no address".to_owned());
         let steps = path.split('/').filter(|step| !step.is_empty()).map(|step| step.replace("{value}", value));
         url.path_segments_mut().map_err(|()| wrong())?.extend(steps);
-        match self.client.find(&url).await? {
-            Some(answer) => {
-                let shape = plan.outer.values.clone().with_record(item);
-                self.read_answer(mapping, plan, &shape, &answer).map(Some)
-            }
-            None => Ok(None),
-        }
+        let shape = plan.outer.values.clone().with_record(item);
+        let read = &mut |answer: &Answer| Ok(self.read_answer(mapping, plan, &shape, answer)?.0);
+        self.client.find(&Request::get(url), read).await
     }
 
-    fn read_answer(&self, mapping: &Mapping, plan: &Plan, outer: &Shape, answer: &Answer) -> Result<Page, ReadError> {
+    /// The records of an answer, and the values beside them.
+    fn read_answer(
+        &self,
+        mapping: &Mapping,
+        plan: &Plan,
+        outer: &Shape,
+        answer: &Answer,
+    ) -> Result<(Page, RawRow), Fault> {
         let mut page = Page {
             records: Vec::new(),
             ids: Vec::new(),
@@ -83,80 +109,25 @@ impl HttpReader {
             page.records.push(plan.record_of(mapping, row, inner));
         };
         let around = decode::read(&answer.text, outer, &plan.record, &mut on_row)
-            .map_err(|error| self.not_readable(answer, &error.0))?;
+            .map_err(|error| not_readable(answer, &error.0))?;
         self.refuse_faults(plan, answer, &around)?;
         self.obey_body(plan, answer, &around.row);
-        page.facts = facts(plan, answer, &around.row, page.records.len());
         self.client.budget.add_rows(page.records.len());
-        Ok(page)
+        Ok((page, around.row))
     }
 
-    pub(super) fn address(&self, plan: &Plan, query: &[(String, String)], token: &Token) -> Result<Url, ReadError> {
-        if let (PageKind::Link { .. }, Token::Named(link)) = (&plan.entity.page.kind, token) {
-            return self.linked(plan, link);
-        }
-        let page = &plan.entity.page;
-        let mut all: Query = plan.entity.query.clone();
-        all.retain(|(name, _)| !query.iter().any(|(other, _)| other == name));
-        all.extend_from_slice(query);
-        if let Some(param) = &page.size_param {
-            all.push((param.clone(), page.size.to_string()));
-        }
-        if let (Some(param), Some(fields)) = (&self.client.pack.fields_param, &plan.fields) {
-            all.push((param.clone(), fields.clone()));
-        }
-        match (&page.kind, token) {
-            (PageKind::Page { param, first }, Token::First) => all.push((param.clone(), first.to_string())),
-            (PageKind::Page { param, .. } | PageKind::Offset { param }, Token::Number(number)) => {
-                all.push((param.clone(), number.to_string()));
-            }
-            (PageKind::Cursor { param, .. }, Token::Named(word)) => all.push((param.clone(), word.clone())),
-            _ => {}
-        }
-        let mut url = plan.url.clone();
-        if !all.is_empty() {
-            url.query_pairs_mut().extend_pairs(&all);
-        }
-        Ok(url)
-    }
-
-    /// The address of a next page; it never leaves the system.
-    fn linked(&self, plan: &Plan, link: &str) -> Result<Url, ReadError> {
-        let url =
-            plan.url.join(link).map_err(|_| self.client.bad("the link to the next page is no address".to_owned()))?;
-        if super::address::same_origin(&self.client.pack.base, &url) {
-            return Ok(url);
-        }
-        let host = url.host_str().unwrap_or("nowhere");
-        Err(self
-            .client
-            .bad(format!("the link to the next page leads to another host (`{host}`), which is never followed")))
-    }
-
-    fn not_readable(&self, answer: &Answer, why: &str) -> ReadError {
-        let start = answer.text.trim_start();
-        if start.starts_with('<') {
-            return self.client.bad(format!("there is HTML (a PHP warning?) where JSON should begin: {why}"));
-        }
-        let kind = answer.content_type();
-        let kind =
-            if kind.contains("json") || kind.is_empty() { String::new() } else { format!("; it says it is `{kind}`") };
-        self.client.bad(format!("{why}{kind}"))
-    }
-
-    fn refuse_faults(&self, plan: &Plan, answer: &Answer, around: &decode::Around) -> Result<(), ReadError> {
+    fn refuse_faults(&self, plan: &Plan, answer: &Answer, around: &decode::Around) -> Result<(), Fault> {
         let pack = &self.client.pack;
         let rules: Vec<_> = plan.outer.errors.iter().filter_map(|(rule, _)| pack.errors.get(*rule)).collect();
         let values: Vec<Raw> =
             plan.outer.errors.iter().map(|(_, slot)| around.row.get(*slot).cloned().unwrap_or(Raw::Null)).collect();
-        if let Some(fault) = classify::beside_records(&rules, &values, answer.status) {
-            return Err(self.client.error(fault));
+        if let Some(fault) = classify::beside_records(&rules, &values, answer.status, &answer.text) {
+            return Err(fault);
         }
         if around.has_records {
             return Ok(());
         }
-        let fault = classify::without_records(pack, answer.status, answer.content_type(), &answer.text);
-        Err(self.client.error(fault))
+        Err(classify::without_records(pack, answer.status, answer.content_type(), &answer.text))
     }
 
     fn obey_body(&self, plan: &Plan, answer: &Answer, row: &[Raw]) {
@@ -167,12 +138,7 @@ impl HttpReader {
     }
 
     /// Reads a whole list. A list that changes while it is read is read again.
-    pub(super) async fn whole(
-        &self,
-        mapping: &Mapping,
-        plan: &Plan,
-        query: &[(String, String)],
-    ) -> Result<Whole, ReadError> {
+    pub(super) async fn whole(&self, mapping: &Mapping, plan: &Plan, query: &Query) -> Result<Whole, ReadError> {
         let mut restarts = 0;
         loop {
             match self.try_whole(mapping, plan, query).await? {
@@ -187,7 +153,7 @@ impl HttpReader {
         &self,
         mapping: &Mapping,
         plan: &Plan,
-        query: &[(String, String)],
+        query: &Query,
     ) -> Result<Result<Whole, Astray>, ReadError> {
         let mut walk = Walk::new(&plan.entity.page, plan.entity.ordered);
         let now = self.client.clock.now();
@@ -240,7 +206,18 @@ pub(super) fn only(records: Vec<Record>, fresh: &[bool]) -> impl Iterator<Item =
     records.into_iter().zip(fresh).filter(|(_, fresh)| **fresh).map(|(record, _)| record)
 }
 
-fn facts(plan: &Plan, answer: &Answer, row: &[Raw], rows: usize) -> Facts {
+fn not_readable(answer: &Answer, why: &str) -> Fault {
+    let start = answer.text.trim_start();
+    if start.starts_with('<') {
+        return Fault::Bad(format!("there is HTML (a PHP warning?) where JSON should begin: {why}"));
+    }
+    let kind = answer.content_type();
+    let kind =
+        if kind.contains("json") || kind.is_empty() { String::new() } else { format!("; it says it is `{kind}`") };
+    Fault::Bad(format!("{why}{kind}"))
+}
+
+fn facts(plan: &Plan, answer: &Answer, row: &[Raw], rows: usize) -> Result<Facts, Fault> {
     let found = |place: &Place, slot: Option<usize>| match place {
         Place::Header(name) => answer.header(name).map(str::to_owned),
         Place::Body(_) => slot.and_then(|slot| text_of(row.get(slot)?)),
@@ -248,12 +225,26 @@ fn facts(plan: &Plan, answer: &Answer, row: &[Raw], rows: usize) -> Facts {
     let page = &plan.entity.page;
     let total = page.total.as_ref().and_then(|place| found(place, plan.outer.total)?.trim().parse().ok());
     let next = match &page.kind {
-        PageKind::Cursor { from, .. } => found(from, plan.outer.next),
+        PageKind::Cursor { from, more: None, .. } => found(from, plan.outer.next),
+        PageKind::Cursor { from, more: Some(more), .. } => {
+            next_if(found(more, plan.outer.more).as_deref(), found(from, plan.outer.next))?
+        }
         PageKind::Link { from: Place::Header(name) } => answer.header(name).and_then(next_link),
         PageKind::Link { from } => found(from, plan.outer.next),
-        PageKind::Page { .. } | PageKind::Offset { .. } => None,
+        PageKind::Page { .. } | PageKind::Offset { .. } | PageKind::Keyset => None,
     };
-    Facts { rows: rows as u64, total, next: next.filter(|next| !next.is_empty()) }
+    Ok(Facts { rows: rows as u64, total, next: next.filter(|next| !next.is_empty()) })
+}
+
+/// The cursor of the next page, where a page says whether there is one. A page that says nothing, or says yes and does
+/// not name it, must not be taken for the last.
+fn next_if(more: Option<&str>, cursor: Option<String>) -> Result<Option<String>, Fault> {
+    match (more, cursor.filter(|cursor| !cursor.is_empty())) {
+        (Some("false"), _) => Ok(None),
+        (Some("true"), Some(cursor)) => Ok(Some(cursor)),
+        (Some("true"), None) => Err(Fault::Bad("it says that there is a next page and does not name it".to_owned())),
+        _ => Err(Fault::Bad("it does not say whether there is a next page".to_owned())),
+    }
 }
 
 /// The address with `rel="next"` of a `Link` header (RFC 8288).
@@ -271,6 +262,16 @@ fn next_link(header: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_the_last_only_when_it_says_so() {
+        let cursor = || Some("c".to_owned());
+        assert_eq!(next_if(Some("true"), cursor()), Ok(cursor()));
+        assert_eq!(next_if(Some("false"), cursor()), Ok(None), "the last page has a cursor too");
+        assert!(next_if(Some("true"), None).is_err());
+        assert!(next_if(None, cursor()).is_err());
+        assert!(next_if(None, None).is_err());
+    }
 
     #[test]
     fn the_next_page_is_found_among_links() {

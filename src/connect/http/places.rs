@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::HttpReader;
 use super::list::Page;
 use super::plan::Plan;
+use super::request::Query;
 use super::walk::Token;
 use crate::config::pack::PageKind;
 use crate::connect::{Bound, KeyRange, Landmark, Place, RangeRead, Reach, ReadError};
@@ -43,7 +44,7 @@ impl HttpReader {
         }
         let number = after.map_or(0, |after| after.number).saturating_add(count as u64);
         let index = number.saturating_sub(1);
-        let page = self.page(mapping, &plan, &[], &token(&plan, index)).await?;
+        let page = self.page(mapping, &plan, &Query::default(), &token(&plan, index)).await?;
         let (Some(ids), Some(total)) = (numbers(&page), page.facts.total) else { return Ok(Reach::Nowhere) };
         if number > total {
             return Ok(Reach::End);
@@ -81,7 +82,7 @@ impl HttpReader {
         let mut read = RangeRead { records: Vec::new(), window: Interval::new(now, now), complete: true };
         let mut last = after.map_or(i64::MIN, |after| after.id);
         loop {
-            let page = self.page(mapping, &plan, &[], &token(&plan, index)).await?;
+            let page = self.page(mapping, &plan, &Query::default(), &token(&plan, index)).await?;
             let (Some(ids), Some(total)) = (numbers(&page), page.facts.total) else { return Ok(None) };
             self.refuse_hidden(index, size, total, &ids)?;
             read.window.high = page.window.high;
@@ -115,7 +116,7 @@ impl HttpReader {
             if index == 0 {
                 return Ok(0);
             }
-            let page = self.page(mapping, plan, &[], &token(plan, index)).await?;
+            let page = self.page(mapping, plan, &Query::default(), &token(plan, index)).await?;
             let first = numbers(&page).and_then(|ids| ids.first().copied());
             if first.is_some_and(|first| first <= after.id) {
                 return Ok(index);

@@ -3,15 +3,19 @@
 use url::Url;
 
 use super::decode::{Inner, Shape};
-use crate::config::pack::{JsonPath, Pack, PackEntity, PageKind, Place, Step};
+use super::request::address;
+use crate::config::pack::{Dialect, JsonPath, Pack, PackEntity, PageKind, Place, Step};
 use crate::model::mapping::{Children, Condition, Folded, Mapping, Source, Test};
 use crate::model::{Raw, Record};
+
+/// Where a JSON-RPC answer holds what was asked for.
+const RESULT: &str = "result";
 
 /// How one mapping is read.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub entity: PackEntity,
-    /// The address of the list, without a query.
+    /// Where its requests go, without a query.
     pub url: Url,
     /// The sources of the mapping, then the id, then what tells that a record is gone.
     pub record: Shape,
@@ -21,9 +25,10 @@ pub(super) struct Plan {
     pub gone: Option<Condition>,
     /// What stands beside the records.
     pub outer: Outer,
-    /// The value of the pack's `fields_param`.
-    pub fields: Option<String>,
-    dataset: String,
+    /// The members of a record that are read.
+    pub fields: Vec<String>,
+    /// Its name in the mapping.
+    pub dataset: String,
     sources: Vec<Source>,
     children: Vec<Children>,
 }
@@ -37,6 +42,7 @@ pub(super) struct Outer {
     pub shape: Shape,
     pub total: Option<usize>,
     pub next: Option<usize>,
+    pub more: Option<usize>,
     pub remaining: Option<usize>,
     pub reset: Option<usize>,
     /// Indices into the pack's rules, and their slots.
@@ -48,6 +54,10 @@ impl Plan {
     pub fn new(pack: &Pack, mapping: &Mapping) -> Result<Self, String> {
         let dataset = mapping.dataset.name();
         let entity = pack.entity(dataset).ok_or_else(|| format!("pack `{}` has no dataset `{dataset}`", pack.id))?;
+        let mut entity = entity.clone();
+        if pack.dialect == Dialect::JsonRpc {
+            entity.items.0.insert(0, Step::Member(RESULT.into()));
+        }
         let mut paths = paths_of(&mapping.sources)?;
         let id = paths.len();
         paths.push(entity.id.clone());
@@ -65,13 +75,13 @@ impl Plan {
         }
         paths.append(&mut lists);
         Ok(Self {
-            entity: entity.clone(),
-            url: address(pack, entity, dataset)?,
+            url: address(pack, &entity.question, dataset)?,
             record,
             id,
             gone,
-            outer: Outer::new(pack, entity),
-            fields: pack.fields_param.as_ref().map(|_| top_level(&paths)),
+            outer: Outer::new(pack, &entity),
+            fields: top_level(&paths),
+            entity,
             dataset: dataset.to_owned(),
             sources: mapping.sources.clone(),
             children: mapping.children.clone(),
@@ -94,7 +104,8 @@ impl Plan {
     /// Digest of what is read and how changes are asked for.
     pub fn fingerprint(&self) -> u64 {
         let entity = &self.entity;
-        let text = format!("{}|{:?}|{:?}|{:?}|{:?}", self.url, entity.page, entity.since, entity.query, entity.id);
+        let asked = (&entity.question, &entity.body, &entity.query);
+        let text = format!("{}|{:?}|{:?}|{asked:?}|{:?}", self.url, entity.page, entity.since, entity.id);
         xxhash_rust::xxh3::xxh3_64(text.as_bytes())
     }
 }
@@ -117,24 +128,17 @@ fn paths_of(sources: &[Source]) -> Result<Vec<JsonPath>, String> {
     sources.iter().map(path).collect()
 }
 
-fn address(pack: &Pack, entity: &PackEntity, dataset: &str) -> Result<Url, String> {
-    let path = entity.path.replace("{dataset}", dataset);
-    let base = pack.base.as_str().trim_end_matches('/');
-    let text = format!("{base}/{}", path.trim_start_matches('/'));
-    Url::parse(&text).map_err(|error| format!("`{text}` is not an address: {error}"))
-}
-
 /// The first names of all paths, each once.
-fn top_level(paths: &[JsonPath]) -> String {
-    let mut names: Vec<&str> = Vec::new();
+fn top_level(paths: &[JsonPath]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
     for path in paths {
         if let Some(Step::Member(name)) = path.0.first()
-            && !names.contains(&&**name)
+            && !names.iter().any(|known| **known == **name)
         {
-            names.push(name);
+            names.push(name.to_string());
         }
     }
-    names.join(",")
+    names
 }
 
 impl Outer {
@@ -151,7 +155,11 @@ impl Outer {
         let total = body(entity.page.total.as_ref());
         let next = body(match &entity.page.kind {
             PageKind::Cursor { from, .. } | PageKind::Link { from } => Some(from),
-            PageKind::Page { .. } | PageKind::Offset { .. } => None,
+            PageKind::Page { .. } | PageKind::Offset { .. } | PageKind::Keyset => None,
+        });
+        let more = body(match &entity.page.kind {
+            PageKind::Cursor { more, .. } => more.as_ref(),
+            _ => None,
         });
         let remaining = body(pack.limit.remaining.as_ref());
         let reset = body(pack.limit.reset.as_ref());
@@ -159,6 +167,6 @@ impl Outer {
         let rules = pack.errors.iter().enumerate().filter(|(_, rule)| successes(rule.status));
         let errors = rules.filter_map(|(index, rule)| Some((index, slot(rule.body.as_ref()?)))).collect();
         let values = Shape::new(&paths);
-        Self { shape: values.clone().with_records(&entity.items), values, total, next, remaining, reset, errors }
+        Self { shape: values.clone().with_records(&entity.items), values, total, next, more, remaining, reset, errors }
     }
 }

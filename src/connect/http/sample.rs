@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::client::Answer;
 use super::decode::{self, Shape, text_of};
 use super::plan::Plan;
+use super::request::Query;
 use super::walk::Token;
 use super::{HttpReader, open};
 use crate::clock::Clock;
@@ -102,7 +104,7 @@ fn sampled(plan: &Plan, mapping: &Mapping, text: &str, limit: usize) -> Result<V
     // The answer of a single record.
     let item = plan.entity.lookups.iter().find_map(|lookup| match &lookup.ask {
         Ask::At { item, .. } => Some(item.clone()),
-        Ask::Filter { .. } => None,
+        Ask::Filter { .. } | Ask::Body { .. } => None,
     });
     let shape = Shape::default().with_record(&item.unwrap_or_default());
     let mut on_row = |row: &mut Vec<Raw>, inner: &mut decode::Inner| samples.push(one(plan, mapping, row, inner));
@@ -181,8 +183,8 @@ fn bare(system: &SystemId, dataset: &str, changed_at: Option<&str>) -> Result<Ma
 impl HttpReader {
     /// The text of the first page.
     async fn text_of_page(&self, plan: &Plan) -> Result<String, ReadError> {
-        let url = self.address(plan, &[], &Token::First)?;
-        Ok(self.client.get(&url).await?.text)
+        let request = self.request(plan, &Query::default(), &Token::First)?;
+        self.client.ask(&request, &mut |answer: &Answer| Ok(answer.text.clone())).await
     }
 
     async fn try_dataset(&self, dataset: &str, mapping: &Mapping, findings: &mut Vec<Finding>) {
@@ -193,7 +195,7 @@ impl HttpReader {
             Ok(plan) => plan,
             Err(error) => return add(Severity::Error, error.to_string()),
         };
-        match self.page(mapping, &plan, &[], &Token::First).await {
+        match self.page(mapping, &plan, &Query::default(), &Token::First).await {
             Ok(page) => {
                 let total = page.facts.total.map_or_else(|| "no total".to_owned(), |total| format!("total {total}"));
                 add(Severity::Ok, format!("list: {} records, {total}", page.facts.rows));
@@ -208,7 +210,7 @@ impl HttpReader {
         }
         if let Some(since) = &plan.entity.since {
             match self.prove_since(mapping, &plan).await {
-                Ok(()) => add(Severity::Ok, format!("changes: `{}` filters", since.param)),
+                Ok(()) => add(Severity::Ok, format!("changes: `{}` filters", since.bounds.name())),
                 Err(error) => add(Severity::Error, format!("changes: {error}")),
             }
         }

@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::HttpReader;
+use super::classify::Fault;
+use super::client::Answer;
 use super::plan::Plan;
 use crate::config::pack::{JsonPath, Step};
 use crate::connect::{Column, ReadError, Shape};
 use crate::model::Mapping;
+
+/// Records that are looked at.
+const RECORDS: usize = 20;
 
 /// What is known of one path.
 #[derive(Default)]
@@ -22,20 +27,20 @@ impl HttpReader {
     /// The members of the records of the first page, and of objects in them.
     pub(super) async fn describe_dataset(&self, mapping: &Mapping) -> Result<Shape, ReadError> {
         let plan = self.plan(mapping)?;
-        let mut url = plan.url.clone();
-        url.query_pairs_mut().extend_pairs(&plan.entity.query);
-        if let Some(param) = &plan.entity.page.size_param {
-            url.query_pairs_mut().append_pair(param, &plan.entity.page.size.min(20).to_string());
-        }
-        let answer = self.client.get(&url).await?;
-        let document: Value = serde_json::from_str(&answer.text)
-            .map_err(|error| self.client.bad(format!("it is not JSON (line {})", error.line())))?;
+        let size = plan.entity.page.size.min(RECORDS);
+        // What the mapping reads is no limit here: everything is of interest.
+        let request = plan.first_records(&self.client.pack, size);
+        let document: Value = self.client.ask(&request, &mut whole_document).await?;
         let records = records(&document, &plan);
         let Some(records) = records else {
             return Err(self.client.bad("no list of records where the pack says it is".to_owned()));
         };
         Ok(Shape { columns: columns(records) })
     }
+}
+
+fn whole_document(answer: &Answer) -> Result<Value, Fault> {
+    serde_json::from_str(&answer.text).map_err(|error| Fault::Bad(format!("it is not JSON (line {})", error.line())))
 }
 
 fn records<'d>(document: &'d Value, plan: &Plan) -> Option<&'d Vec<Value>> {

@@ -19,6 +19,8 @@ pub(super) enum Token {
     Number(u64),
     /// The page that the one before named, by a word or an address.
     Named(String),
+    /// The page behind this id.
+    After(i64),
 }
 
 /// What one page said beside its records.
@@ -115,7 +117,7 @@ impl Walk {
         match &self.paging.kind {
             PageKind::Page { first, .. } => Some(Token::Number(first + 1)),
             PageKind::Offset { .. } => Some(Token::Number(self.seen)),
-            PageKind::Cursor { .. } | PageKind::Link { .. } => None,
+            PageKind::Cursor { .. } | PageKind::Link { .. } | PageKind::Keyset => None,
         }
     }
 
@@ -207,6 +209,9 @@ impl Walk {
                 (!ends(read)).then_some(Token::Number(read))
             }
             PageKind::Cursor { .. } | PageKind::Link { .. } => facts.next.clone().map(Token::Named),
+            PageKind::Keyset if facts.rows == 0 || self.total.is_some_and(|total| self.seen >= total) => None,
+            // Without numbers in order there is nothing to go on from.
+            PageKind::Keyset => Some(Token::After(self.last_id.ok_or(Astray::Unordered)?)),
         })
     }
 }
@@ -222,7 +227,7 @@ mod tests {
     use super::*;
 
     fn paging(kind: PageKind) -> Paging {
-        Paging { kind, size_param: None, size: 2, total: None, cap: None }
+        Paging { kind, size_param: None, body: crate::config::pack::Body::default(), size: 2, total: None, cap: None }
     }
 
     fn numbered() -> Paging {
@@ -231,7 +236,7 @@ mod tests {
 
     fn cursor() -> Paging {
         let from = crate::config::pack::Place::Header("next".to_owned());
-        paging(PageKind::Cursor { param: "cursor".to_owned(), from })
+        paging(PageKind::Cursor { param: "cursor".to_owned(), from, more: None })
     }
 
     fn ids(ids: &[i64]) -> Vec<Raw> {
@@ -299,6 +304,23 @@ mod tests {
         walk.take(&[], &facts(0, None, Some("b"))).unwrap();
         assert_eq!(walk.token(), Some(&Token::Named("b".to_owned())), "an empty page is not the last");
         assert!(matches!(walk.take(&ids(&[3]), &facts(1, None, Some("a"))), Err(Astray::Loop(_))));
+    }
+
+    #[test]
+    fn a_keyset_goes_on_behind_the_last_id_and_ends_with_an_empty_page() {
+        let paging = paging(PageKind::Keyset);
+        let mut walk = Walk::new(&paging, true);
+        walk.take(&ids(&[3]), &facts(1, None, None)).unwrap();
+        assert_eq!(walk.token(), Some(&Token::After(3)), "a short page is not the last");
+        walk.take(&ids(&[5, 8]), &facts(2, None, None)).unwrap();
+        walk.take(&[], &facts(0, None, None)).unwrap();
+        assert_eq!((walk.token(), walk.seen), (None, 3));
+        // The product takes no notice of where to go on.
+        let mut walk = Walk::new(&paging, true);
+        walk.take(&ids(&[3, 5]), &facts(2, None, None)).unwrap();
+        assert!(matches!(walk.take(&ids(&[3, 5]), &facts(2, None, None)), Err(Astray::Loop(_))));
+        let text = [Raw::Text("gid".into())];
+        assert_eq!(Walk::new(&paging, true).take(&text, &facts(1, None, None)), Err(Astray::Unordered));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Response, Uri};
+use axum::http::{HeaderMap, Method, Request, Response, Uri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -16,6 +16,13 @@ pub struct Served {
     asked: Arc<Mutex<Vec<String>>>,
 }
 
+/// A POST with JSON in it.
+pub struct Posted {
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: serde_json::Value,
+}
+
 impl Served {
     /// Answers each request as `answer` says.
     pub async fn by(answer: impl Fn(&Uri) -> Response<Body> + Clone + Send + Sync + 'static) -> Self {
@@ -25,6 +32,29 @@ impl Served {
             noted.lock().unwrap().push(uri.to_string());
             let response = answer(&uri);
             async move { response }
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        Self { url, server, asked }
+    }
+
+    /// Answers each POST as `answer` says; anything else is 405.
+    pub async fn posts(answer: impl Fn(&Posted) -> Response<Body> + Clone + Send + Sync + 'static) -> Self {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&asked);
+        let routes = Router::new().fallback(move |request: Request<Body>| {
+            let (answer, noted) = (answer.clone(), Arc::clone(&noted));
+            async move {
+                let (head, body) = request.into_parts();
+                let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+                noted.lock().unwrap().push(format!("{} {}", head.uri, String::from_utf8_lossy(&body)));
+                if head.method != Method::POST {
+                    return Response::builder().status(405).body(Body::empty()).unwrap();
+                }
+                let body = serde_json::from_slice(&body).unwrap();
+                answer(&Posted { uri: head.uri, headers: head.headers, body })
+            }
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

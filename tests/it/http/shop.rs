@@ -60,8 +60,12 @@ pub const WOOCOMMERCE: &str = r#"
 /// Reads a config with the store's address and login.
 pub fn parsed(text: &str, url: &str) -> Config {
     let variables = [("STORE", url), ("KEY", KEY), ("SECRET", SECRET), ("TOKEN", "t0ken")];
-    let environment = Environment::fixed(variables);
-    parse_with(text, Path::new("plumbline.toml"), Path::new("/nowhere"), &environment)
+    parsed_in(Path::new("/nowhere"), text, &variables)
+}
+
+fn parsed_in(directory: &Path, text: &str, variables: &[(&str, &str)]) -> Config {
+    let environment = Environment::fixed(variables.iter().copied());
+    parse_with(text, Path::new("plumbline.toml"), directory, &environment)
         .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
@@ -69,6 +73,13 @@ impl Shop {
     /// A reader of products.
     pub fn new(url: &str) -> Self {
         Self::with(&config(WOOCOMMERCE, PRODUCTS), url)
+    }
+
+    /// A reader of `stock` in `store`, whose pack is this text: `acme.toml`.
+    pub fn taught(pack: &str, text: &str, url: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("acme.toml"), pack).unwrap();
+        Self::of(&parsed_in(directory.path(), text, &[("STORE", url), ("TOKEN", "t0ken")]))
     }
 
     /// A reader of `stock` in `store`.
