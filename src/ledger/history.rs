@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use clickhouse::Row;
+use clickhouse::{Row, RowOwned, RowRead};
 use serde::Deserialize;
 
 use super::LedgerError;
@@ -52,16 +52,9 @@ impl Ledger {
     /// # Errors
     /// When ClickHouse refuses or does not answer.
     pub async fn discrepancy_events(&self, since: Moment, limit: u64) -> Result<Vec<DiscrepancyRow>, LedgerError> {
-        let query = self
-            .client
-            .query(
-                "SELECT ?fields FROM discrepancy_events \
-                 WHERE tenant = ? AND at >= fromUnixTimestamp64Micro(?, 'UTC') ORDER BY at LIMIT ?",
-            )
-            .bind(self.tenant.as_str())
-            .bind(since.micros().max(0))
-            .bind(limit);
-        timed("read discrepancies", LIMIT, query.fetch_all()).await
+        let question = "SELECT ?fields FROM discrepancy_events \
+                        WHERE tenant = ? AND at >= fromUnixTimestamp64Micro(?, 'UTC') ORDER BY at LIMIT ?";
+        self.rows_since("read discrepancies", question, since, limit).await
     }
 
     /// Every freshness event decided since then, oldest first, at most `limit`.
@@ -69,16 +62,26 @@ impl Ledger {
     /// # Errors
     /// When ClickHouse refuses or does not answer.
     pub async fn freshness_events(&self, since: Moment, limit: u64) -> Result<Vec<FreshnessRow>, LedgerError> {
-        let query = self
-            .client
-            .query(
-                "SELECT ?fields FROM freshness \
-                 WHERE tenant = ? AND decided_at >= fromUnixTimestamp64Micro(?, 'UTC') ORDER BY decided_at LIMIT ?",
-            )
-            .bind(self.tenant.as_str())
-            .bind(since.micros().max(0))
-            .bind(limit);
-        timed("read freshness", LIMIT, query.fetch_all()).await
+        let question = "SELECT ?fields FROM freshness \
+                        WHERE tenant = ? AND decided_at >= fromUnixTimestamp64Micro(?, 'UTC') \
+                        ORDER BY decided_at LIMIT ?";
+        self.rows_since("read freshness", question, since, limit).await
+    }
+
+    /// What a question finds that asks for the tenant, a time and a limit, in this order.
+    async fn rows_since<R>(
+        &self,
+        task: &'static str,
+        question: &str,
+        since: Moment,
+        limit: u64,
+    ) -> Result<Vec<R>, LedgerError>
+    where
+        R: RowOwned + RowRead,
+    {
+        let tenant = self.tenant.as_str();
+        let query = self.client.query(question).bind(tenant).bind(since.micros().max(0)).bind(limit);
+        timed(task, LIMIT, query.fetch_all()).await
     }
 
     /// Discrepancies that have moved since then and are open now, those that moved last first, at most `limit`.
