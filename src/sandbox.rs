@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub mod company;
+pub mod faults;
 pub mod plan;
 pub mod score;
 pub mod sync;
@@ -16,6 +17,7 @@ pub mod systems;
 pub mod truth;
 
 pub use company::{Company, Records};
+pub use faults::{FaultKind, FaultKinds};
 
 use serde::{Deserialize, Serialize};
 
@@ -51,40 +53,8 @@ impl fmt::Display for Entity {
     }
 }
 
-/// How the sync job spoils a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FaultKind {
-    /// It arrives long after the deadline.
-    Delay,
-    /// It is lost.
-    Drop,
-    /// It is written twice.
-    Duplicate,
-    /// It is written wrongly.
-    Corrupt,
-}
-
-impl FaultKind {
-    /// All of them, in the order in which they take turns.
-    pub const ALL: [Self; 4] = [Self::Delay, Self::Corrupt, Self::Drop, Self::Duplicate];
-
-    /// The word in lists and pages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Delay => "delay",
-            Self::Drop => "drop",
-            Self::Duplicate => "duplicate",
-            Self::Corrupt => "corrupt",
-        }
-    }
-}
-
-impl fmt::Display for FaultKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
+/// More keys than a demo has: every sample looks at all of them.
+const KEYS_A_SAMPLE: usize = 20_000;
 
 /// How big the company is and how it behaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,6 +73,8 @@ pub struct Options {
     pub sync_delay: (Duration, Duration),
     /// When the company closes; never without it.
     pub run_for: Option<Duration>,
+    /// Which kinds of faults are planted.
+    pub faults: FaultKinds,
     /// When the first fault is planted.
     pub first_fault: Duration,
     /// How far apart faults are, on average.
@@ -124,6 +96,7 @@ impl Options {
             probe_every: Duration::from_secs(1),
             sync_delay: (Duration::from_millis(200), Duration::from_millis(800)),
             run_for,
+            faults: FaultKinds::BASIC,
             first_fault: Duration::from_secs(3),
             fault_every: Duration::from_millis(2200),
             last_fault: None,
@@ -136,8 +109,23 @@ impl Options {
     /// The config with which an auditor audits the company, for a file beside its databases.
     pub fn plumbline_toml(&self) -> String {
         include_str!("sandbox/plumbline.toml")
+            .replace("{{samples}}", &self.samples())
             .replace("{{probe_every}}", &format!("{}ms", self.probe_every.as_millis()))
             .replace("{{deadline}}", &format!("{}ms", self.deadline.as_millis()))
+    }
+
+    /// Probes that look at all keys, where there are faults that no stamp shows.
+    fn samples(&self) -> String {
+        if !self.faults.iter().any(FaultKind::is_unstamped) {
+            return String::new();
+        }
+        let probe = |entity: &Entity| {
+            format!(
+                "[[probe]]\nentity = \"{entity}\"\nkind = \"sample\"\nschedule = \"every {{{{probe_every}}}}\"\n\
+                 keys_per_run = {KEYS_A_SAMPLE}\n\n"
+            )
+        };
+        Entity::ALL.iter().map(probe).collect()
     }
 
     /// A fault that lives shorter cannot be told from slowness: the deadline and then four looks.

@@ -12,7 +12,7 @@ use super::{Exit, Failure, LogTo, on_runtime, start_log};
 use crate::audit::auditor::{Auditor, Options as AuditorOptions, Stop};
 use crate::config;
 use crate::sandbox::score::{Summary, score};
-use crate::sandbox::{Company, Options};
+use crate::sandbox::{Company, FaultKinds, Options};
 
 mod reports;
 mod show;
@@ -29,6 +29,10 @@ pub struct DemoArgs {
     /// Decides which changes are made and which are spoiled.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
+
+    /// Which faults are planted: `basic`, `all`, or names with commas between, for instance `drop,hot-key`.
+    #[arg(long, value_name = "KINDS", default_value = "basic", value_parser = str::parse::<FaultKinds>)]
+    faults: FaultKinds,
 
     /// Write what was planted, found and missed to this file, as JSON.
     #[arg(long, value_name = "FILE")]
@@ -102,7 +106,7 @@ pub fn start(args: &DemoArgs, log: &str) -> Result<Exit, Failure> {
 /// Company and auditor side by side until the time is over or a person quits, then the judgement.
 async fn run(args: &DemoArgs, place: &Place) -> Result<Exit, Failure> {
     let directory = std::path::absolute(place.path()).context("the directory")?;
-    let options = Options::for_run(args.seed, args.run_for);
+    let options = Options { faults: args.faults, ..Options::for_run(args.seed, args.run_for) };
     let file = directory.join("plumbline.toml");
     std::fs::write(&file, options.plumbline_toml()).with_context(|| format!("cannot write `{}`", file.display()))?;
     let mut company = Company::create(&directory, options).await.context("the company cannot be founded")?;

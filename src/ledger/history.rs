@@ -34,10 +34,17 @@ struct LastCheck {
     target_values: Vec<String>,
 }
 
-#[derive(Row, Deserialize)]
-struct HashedKey {
-    key_hash: String,
-    key: String,
+/// When a key was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct Looks {
+    /// The entity.
+    pub entity: String,
+    /// The key's keyed hash.
+    pub key_hash: String,
+    /// The key as its store rule allows.
+    pub key: String,
+    /// Microseconds since 1970, in any order.
+    pub looks: Vec<i64>,
 }
 
 #[derive(Row, Deserialize)]
@@ -142,25 +149,18 @@ impl Ledger {
             .collect())
     }
 
-    /// Keys that were checked since then, as their store rules allow, by their hash; at most `limit`.
+    /// Which keys were checked since then, and when; at most `limit` keys.
     ///
     /// # Errors
     /// When ClickHouse refuses or does not answer.
-    pub async fn keys(&self, since: Moment, limit: u64) -> Result<HashMap<String, String>, LedgerError> {
-        let query = self
-            .client
-            .query(
-                "SELECT DISTINCT key_hash, key FROM checks \
-                 WHERE tenant = ? AND at >= fromUnixTimestamp64Micro(?, 'UTC') LIMIT ?",
-            )
-            .bind(self.tenant.as_str())
-            .bind(since.micros().max(0))
-            .bind(limit);
-        let rows: Vec<HashedKey> = timed("read keys", LIMIT, query.fetch_all()).await?;
-        Ok(rows.into_iter().map(|row| (row.key_hash, row.key)).collect())
+    pub async fn looks(&self, since: Moment, limit: u64) -> Result<Vec<Looks>, LedgerError> {
+        let question = "SELECT ?fields FROM (SELECT entity, key_hash, any(key) AS key, \
+                        groupArray(toUnixTimestamp64Micro(at)) AS looks FROM checks \
+                        WHERE tenant = ? AND at >= fromUnixTimestamp64Micro(?, 'UTC') GROUP BY entity, key_hash) LIMIT ?";
+        self.rows_since("read keys", question, since, limit).await
     }
 
-    /// The moment up to which `probes` probes have told what they saw: the oldest start among their last changes
+    /// The moment up to which `probes` probes have told what they saw: the oldest start among their last
     /// runs; `None` while fewer have run.
     ///
     /// # Errors
@@ -170,8 +170,9 @@ impl Ledger {
             .client
             .query(
                 "SELECT count() AS probes, toInt64(min(last)) AS until FROM (\
-                 SELECT toUnixTimestamp64Micro(max(started_at)) AS last FROM runs WHERE tenant = ? AND probe = 'changes' \
-                 AND started_at >= fromUnixTimestamp64Micro(?, 'UTC') GROUP BY entity, owner)",
+                 SELECT toUnixTimestamp64Micro(max(started_at)) AS last FROM runs WHERE tenant = ? \
+                 AND probe IN ('changes', 'sample') AND started_at >= fromUnixTimestamp64Micro(?, 'UTC') \
+                 GROUP BY entity, owner, probe)",
             )
             .bind(self.tenant.as_str())
             .bind(since.micros().max(0));

@@ -2,17 +2,18 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{Action, Change, OrderState, Plan};
+use super::plan::{Action, Change, Deed, Meddling, OrderState, Plan, first_price};
 use super::score::{Effect, Plant};
-use super::sync::{Faults, Notice, SyncJob};
+use super::sync::{Faults, Notice, SyncJob, spoiled};
 use super::systems::{self, Systems};
-use super::truth::{Side, Write, WriteLog};
-use super::{Entity, Options};
+use super::truth::{Content, Side, Write, WriteLog};
+use super::{Entity, FaultKind, Options};
 use crate::clock::{AnchoredClock, Clock};
 use crate::model::{Interval, Moment};
 
@@ -152,38 +153,69 @@ impl Clerk {
     }
 
     async fn act(&self, action: Action) -> anyhow::Result<()> {
-        let address = (action.change.entity(), action.change.key().to_owned());
+        let entity = action.deed.entity();
         let planted_at = self.clock.now();
         let repair_at = action.fault.and_then(|fault| fault.life).map(|life| planted_at + life);
-        if let Some(fault) = action.fault {
-            self.faults.begin(address.clone(), fault).await;
-            self.note_plant(&action, planted_at, repair_at);
+        for key in action.deed.keys() {
+            if let Some(fault) = action.fault {
+                self.faults.begin((entity, key.to_owned()), fault).await;
+                self.note_plant(&action.deed, key, fault.kind, (planted_at, repair_at));
+            }
         }
-        let at = self.write(&action.change).await?;
-        // The job only goes away when everybody is sent home.
-        let _gone = self.notices.send(Notice { address, at, repair_at }).await;
+        let at = match &action.deed {
+            Deed::Change(change) => self.write(change, action.held_open).await?,
+            Deed::Meddle(meddling) => self.meddle(meddling).await?,
+        };
+        for key in action.deed.keys() {
+            let address = (entity, key.to_owned());
+            // The job only goes away when everybody is sent home.
+            let _gone = self.notices.send(Notice { address, at, repair_at }).await;
+        }
         Ok(())
     }
 
-    fn note_plant(&self, action: &Action, at: Moment, until: Option<Moment>) {
-        let Some(fault) = action.fault else { return };
-        let plant = Plant {
-            entity: action.change.entity(),
-            key: action.change.key().to_owned(),
-            kind: fault.kind,
-            effect: effect(&action.change),
-            at,
-            until,
-        };
+    fn note_plant(&self, deed: &Deed, key: &str, kind: FaultKind, (at, until): (Moment, Option<Moment>)) {
+        let plant = Plant { entity: deed.entity(), key: key.to_owned(), kind, effect: effect(deed), at, until };
         self.records.plants.lock().unwrap_or_else(PoisonError::into_inner).push(plant);
     }
 
-    /// Commits the change; says when.
-    async fn write(&self, change: &Change) -> sqlx::Result<Moment> {
+    /// Writes into the target by hand; says when.
+    async fn meddle(&self, meddling: &Meddling) -> sqlx::Result<Moment> {
+        let deed = Deed::Meddle(meddling.clone());
+        let (entity, keys) = (deed.entity(), deed.keys());
+        let mut tx = self.systems.write_target(entity).await?;
+        let now = self.clock.now();
+        match meddling {
+            Meddling::Edit { key, .. } => {
+                for content in systems::target_contents(&mut tx, entity, key).await? {
+                    systems::update(&mut tx, key, &spoiled(&content), now).await?;
+                }
+            }
+            Meddling::Remove { key, .. } => systems::delete(&mut tx, entity, key).await?,
+            Meddling::Invent { key, .. } => systems::insert(&mut tx, key, &invented(entity), now).await?,
+            Meddling::Swap { sku, other } => {
+                let (one, two) = (
+                    systems::target_contents(&mut tx, entity, sku).await?,
+                    systems::target_contents(&mut tx, entity, other).await?,
+                );
+                for (key, contents) in [(other, one), (sku, two)] {
+                    for content in contents {
+                        systems::update(&mut tx, key, &content, now).await?;
+                    }
+                }
+            }
+        }
+        systems::commit_target(tx, entity, &keys, &self.records.log, &*self.clock).await?;
+        Ok(self.clock.now())
+    }
+
+    /// Stamps the change, holds it open for so long, and commits it; says when.
+    async fn write(&self, change: &Change, held_open: Duration) -> sqlx::Result<Moment> {
         let (entity, key) = (change.entity(), change.key());
         let mut tx = self.systems.write_owner(entity).await?;
         systems::change(&mut tx, change, self.clock.now()).await?;
         let contents = Vec::from_iter(systems::owner_content(&mut tx, entity, key).await?);
+        tokio::time::sleep(held_open).await;
         let before = self.clock.now();
         tx.commit().await?;
         let committed = Interval::new(before, self.clock.now());
@@ -192,11 +224,23 @@ impl Clerk {
     }
 }
 
-/// What a change means for the target.
-const fn effect(change: &Change) -> Effect {
-    match change {
-        Change::Advance { state: OrderState::Sale, .. } => Effect::Appears,
-        Change::Advance { state: OrderState::Cancel, .. } => Effect::Vanishes,
+/// A record that the owner never had.
+fn invented(entity: Entity) -> Content {
+    match entity {
+        Entity::Product => Content::Product { title: "Made up".to_owned(), cents: first_price(0) },
+        Entity::Order => Content::Order { status: "open".to_owned(), cents: first_price(0) },
+        Entity::Stock => Content::Stock { pieces: 1 },
+    }
+}
+
+/// What a deed means for what the target should do.
+const fn effect(deed: &Deed) -> Effect {
+    match deed {
+        Deed::Change(Change::Advance { state: OrderState::Sale, .. }) | Deed::Meddle(Meddling::Remove { .. }) => {
+            Effect::Appears
+        }
+        Deed::Change(Change::Advance { state: OrderState::Cancel, .. } | Change::Erase { .. })
+        | Deed::Meddle(Meddling::Invent { .. }) => Effect::Vanishes,
         _ => Effect::Changes,
     }
 }
@@ -204,10 +248,8 @@ const fn effect(change: &Change) -> Effect {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::time::Duration;
 
     use super::super::score::{Reports, score};
-    use super::super::truth::Content;
     use super::*;
 
     /// A company in a hurry: every kind of fault within a second or two.

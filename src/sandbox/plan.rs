@@ -2,23 +2,91 @@
 //!
 //! A [`Plan`] is an endless iterator: the same seed and options give the same actions, keys and faults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::{Entity, FaultKind, Options};
+use super::{Entity, FaultKind, FaultKinds, Options};
 
-/// One thing that a clerk does.
+/// One thing that somebody does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Action {
     /// When, since the start.
     pub at: Duration,
     /// What.
-    pub change: Change,
-    /// How the sync job spoils it, if it does.
+    pub deed: Deed,
+    /// How the key is spoiled from now on, if it is.
     pub fault: Option<Fault>,
+    /// How long the transaction stays open after its stamp.
+    pub held_open: Duration,
+}
+
+/// What somebody does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// A clerk changes what the owner holds.
+    Change(Change),
+    /// Somebody writes into the target, past the sync job.
+    Meddle(Meddling),
+}
+
+impl Deed {
+    /// The entity that it is about.
+    pub const fn entity(&self) -> Entity {
+        match self {
+            Self::Change(change) => change.entity(),
+            Self::Meddle(Meddling::Swap { .. }) => Entity::Product,
+            Self::Meddle(
+                Meddling::Edit { entity, .. } | Meddling::Remove { entity, .. } | Meddling::Invent { entity, .. },
+            ) => *entity,
+        }
+    }
+
+    /// The keys that it is about.
+    pub fn keys(&self) -> Vec<&str> {
+        match self {
+            Self::Change(change) => vec![change.key()],
+            Self::Meddle(Meddling::Swap { sku, other }) => vec![sku, other],
+            Self::Meddle(Meddling::Edit { key, .. } | Meddling::Remove { key, .. } | Meddling::Invent { key, .. }) => {
+                vec![key]
+            }
+        }
+    }
+}
+
+/// A write into the target that the sync job knows nothing of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Meddling {
+    /// A wrong value.
+    Edit {
+        /// Of what.
+        entity: Entity,
+        /// Of which.
+        key: String,
+    },
+    /// The record is deleted.
+    Remove {
+        /// Of what.
+        entity: Entity,
+        /// Which.
+        key: String,
+    },
+    /// A record that the owner never had.
+    Invent {
+        /// Of what.
+        entity: Entity,
+        /// Which.
+        key: String,
+    },
+    /// Two products get each other's values.
+    Swap {
+        /// The one.
+        sku: String,
+        /// The other.
+        other: String,
+    },
 }
 
 /// A change in the system that owns the entity.
@@ -51,6 +119,16 @@ pub enum Change {
         number: String,
         /// Its new state.
         state: OrderState,
+    },
+    /// An order is deleted without a trace.
+    Erase {
+        /// Its number.
+        number: String,
+    },
+    /// A product is saved with nothing changed but its stamp.
+    Touch {
+        /// Which.
+        sku: String,
     },
     /// The warehouse counts pieces anew.
     Count {
@@ -86,7 +164,7 @@ impl OrderState {
     }
 }
 
-/// How the sync job spoils a key.
+/// How a key is spoiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// In which way.
@@ -99,8 +177,8 @@ impl Change {
     /// The entity that is changed.
     pub const fn entity(&self) -> Entity {
         match self {
-            Self::Reprice { .. } | Self::Rename { .. } => Entity::Product,
-            Self::Draft { .. } | Self::Advance { .. } => Entity::Order,
+            Self::Reprice { .. } | Self::Rename { .. } | Self::Touch { .. } => Entity::Product,
+            Self::Draft { .. } | Self::Advance { .. } | Self::Erase { .. } => Entity::Order,
             Self::Count { .. } => Entity::Stock,
         }
     }
@@ -108,8 +186,8 @@ impl Change {
     /// The key that is changed, in the common language.
     pub fn key(&self) -> &str {
         match self {
-            Self::Reprice { sku, .. } | Self::Rename { sku, .. } | Self::Count { sku, .. } => sku,
-            Self::Draft { number, .. } | Self::Advance { number, .. } => number,
+            Self::Reprice { sku, .. } | Self::Rename { sku, .. } | Self::Touch { sku } | Self::Count { sku, .. } => sku,
+            Self::Draft { number, .. } | Self::Advance { number, .. } | Self::Erase { number } => number,
         }
     }
 }
@@ -140,6 +218,14 @@ pub fn sku(product: usize) -> String {
 
 /// Number of the first order.
 const FIRST_ORDER: usize = 1001;
+/// No product or order of the owner has a number from here on.
+const FIRST_STRAY: usize = 900_000;
+/// What the price of a hot key grows by, in cents: more than any other price, and ending like them.
+const HOT_STEP: i64 = 10_000;
+/// A hot key changes this often.
+const HOT_EVERY: Duration = Duration::from_millis(120);
+/// The longest time that a clerk's transaction stays open; well below what the config declares as `commit_delay`.
+const LONGEST_OPEN: Duration = Duration::from_millis(150);
 
 /// The endless list of actions.
 #[derive(Debug)]
@@ -153,7 +239,12 @@ pub struct Plan {
     popularity: Vec<f64>,
     prices: Vec<i64>,
     pieces: Vec<i64>,
-    orders: Vec<OrderState>,
+    /// `None` where an order was deleted.
+    orders: Vec<Option<OrderState>>,
+    /// The clerks' next action of no special kind.
+    next_action: Duration,
+    /// Further changes of hot keys, in order of time.
+    queued: VecDeque<(Duration, Change)>,
     /// Spoiled keys and until when; no key is spoiled twice at a time.
     spoiled: BTreeMap<(Entity, String), Duration>,
     /// Keys changed so lately that the sync job may still be carrying them: a fault begins with a settled key.
@@ -179,6 +270,8 @@ impl Plan {
             prices: (0..options.products).map(first_price).collect(),
             pieces: (0..options.products).map(first_pieces).collect(),
             orders: Vec::new(),
+            next_action: Duration::ZERO,
+            queued: VecDeque::new(),
             spoiled: BTreeMap::new(),
             moving: BTreeMap::new(),
             options,
@@ -190,31 +283,97 @@ impl Plan {
         self.now >= self.next_fault && !over
     }
 
-    /// A change and its fault; no fault when the change shows nowhere or its key is already spoiled.
-    fn spoiled_change(&mut self) -> (Change, Option<Fault>) {
-        let kind = FaultKind::ALL[self.faults % FaultKind::ALL.len()];
-        let change = match self.random.random_range(0..3) {
-            0 => self.product_change(),
-            1 => self.stock_change(),
-            _ => self.order_change(kind),
+    /// A deed and its fault; no fault when the deed shows nowhere or its key is already spoiled or on its way.
+    fn spoiled_deed(&mut self) -> (Deed, Option<Fault>) {
+        let Some(kind) = self.options.faults.turn(self.faults) else {
+            return (Deed::Change(self.plain_change()), None);
         };
-        let address = (change.entity(), change.key().to_owned());
-        if self.spoiled.contains_key(&address) || self.moving.contains_key(&address) || !shows(&change) {
-            return (change, None);
-        }
+        let Some(deed) = self.deed_for(kind).filter(|deed| self.is_free(deed)) else {
+            return (Deed::Change(self.plain_change()), None);
+        };
         let fault = Fault { kind, life: self.life(kind) };
         let until = fault.life.map_or(Duration::MAX, |life| self.now + life + self.options.rest);
-        self.spoiled.insert(address, until);
+        for key in deed.keys() {
+            self.spoiled.insert((deed.entity(), key.to_owned()), until);
+        }
+        if kind == FaultKind::HotKey {
+            self.keep_hot(&deed, fault.life.unwrap_or_default());
+        }
         self.faults += 1;
         let gap = self.options.fault_every.mul_f64(self.random.random_range(0.6..1.4));
         self.next_fault = self.now + gap;
-        (change, Some(fault))
+        (deed, Some(fault))
     }
 
-    /// How long a fault lasts: always long enough to be seen; delays end, one in three others never does.
+    /// A deed that a fault of this kind can spoil, or that is the fault; `None` when there is none just now.
+    fn deed_for(&mut self, kind: FaultKind) -> Option<Deed> {
+        let change = match kind {
+            FaultKind::Delay | FaultKind::Corrupt | FaultKind::Drop | FaultKind::Duplicate | FaultKind::Reorder => {
+                match self.random.random_range(0..3) {
+                    0 => self.product_change(),
+                    1 => self.stock_change(),
+                    _ => self.order_change(kind),
+                }
+            }
+            FaultKind::HotKey => self.product_change(),
+            FaultKind::Truncate => self.visible_rename(),
+            FaultKind::Delete => Change::Erase { number: self.settled_order()? },
+            FaultKind::Swap | FaultKind::Drift | FaultKind::Lose | FaultKind::Stray => {
+                return Some(Deed::Meddle(self.meddling(kind)?));
+            }
+        };
+        shows(&change).then_some(Deed::Change(change))
+    }
+
+    fn meddling(&mut self, kind: FaultKind) -> Option<Meddling> {
+        let entity = Entity::ALL[self.random.random_range(0..3)];
+        let key = match entity {
+            Entity::Order => self.settled_order()?,
+            Entity::Product | Entity::Stock => sku(self.product()),
+        };
+        Some(match kind {
+            FaultKind::Swap => {
+                let (one, other) = (self.product(), self.product());
+                if self.prices[one] == self.prices[other] {
+                    return None;
+                }
+                Meddling::Swap { sku: sku(one), other: sku(other) }
+            }
+            FaultKind::Lose => Meddling::Remove { entity, key },
+            FaultKind::Stray if entity == Entity::Order => {
+                Meddling::Invent { entity, key: (FIRST_STRAY + self.faults).to_string() }
+            }
+            FaultKind::Stray => Meddling::Invent { entity, key: sku(FIRST_STRAY + self.faults) },
+            _ => Meddling::Edit { entity, key },
+        })
+    }
+
+    /// Whether nothing else happens to the keys: not spoiled, and not on their way.
+    fn is_free(&self, deed: &Deed) -> bool {
+        deed.keys().into_iter().all(|key| {
+            let address = (deed.entity(), key.to_owned());
+            !self.spoiled.contains_key(&address) && !self.moving.contains_key(&address)
+        })
+    }
+
+    /// Goes on changing the key as long as nothing of it is carried.
+    fn keep_hot(&mut self, deed: &Deed, life: Duration) {
+        let Deed::Change(Change::Reprice { sku, cents }) = deed else { return };
+        let (mut at, mut cents) = (self.now + HOT_EVERY, *cents);
+        while at < self.now + life {
+            // Never a price that the target may hold.
+            cents += HOT_STEP;
+            self.queued.push_back((at, Change::Reprice { sku: sku.clone(), cents }));
+            at += HOT_EVERY;
+        }
+        self.queued.make_contiguous().sort_by_key(|(at, _)| *at);
+    }
+
+    /// How long a fault lasts: always long enough to be seen; delays and hot keys end, one in three others never does.
     fn life(&mut self, kind: FaultKind) -> Option<Duration> {
         let shortest = self.options.decidable_after();
-        if kind != FaultKind::Delay && self.random.random_range(0..3) == 0 {
+        let ends = matches!(kind, FaultKind::Delay | FaultKind::HotKey);
+        if !ends && self.random.random_range(0..3) == 0 {
             return None;
         }
         Some(shortest + Duration::from_millis(self.random.random_range(0..6000)))
@@ -228,6 +387,7 @@ impl Plan {
 
     fn plain_change(&mut self) -> Change {
         match self.random.random_range(0..10) {
+            0 if self.options.faults != FaultKinds::BASIC => Change::Touch { sku: sku(self.product()) },
             0..3 => self.product_change(),
             3 => self.rename(),
             4..7 => self.stock_change(),
@@ -255,6 +415,22 @@ impl Plan {
         Change::Rename { sku: sku(product), name }
     }
 
+    /// A rename that the warehouse must follow, whatever the name was.
+    fn visible_rename(&mut self) -> Change {
+        let product = self.product();
+        let edition = 100 + self.faults;
+        Change::Rename { sku: sku(product), name: format!("{edition}x {}", first_name(product)) }
+    }
+
+    /// A recent order that the warehouse holds.
+    fn settled_order(&mut self) -> Option<String> {
+        let recent = self.orders.len().saturating_sub(40);
+        let held = |state: &Option<OrderState>| matches!(state, Some(OrderState::Sale | OrderState::Done));
+        let held: Vec<usize> = (recent..self.orders.len()).filter(|index| held(&self.orders[*index])).collect();
+        let index = *held.get(self.random.random_range(0..held.len().max(1)))?;
+        Some((FIRST_ORDER + index).to_string())
+    }
+
     fn stock_change(&mut self) -> Change {
         let product = self.product();
         let mut pieces = self.pieces[product];
@@ -272,10 +448,10 @@ impl Plan {
             let index = self.random.random_range(recent..self.orders.len());
             let loses = matches!(kind, FaultKind::Delay | FaultKind::Drop);
             let next = match self.orders[index] {
-                OrderState::Draft => Some(OrderState::Sale),
-                OrderState::Sale if loses && self.random.random_bool(0.25) => Some(OrderState::Cancel),
-                OrderState::Sale => Some(OrderState::Done),
-                OrderState::Done | OrderState::Cancel => None,
+                Some(OrderState::Draft) => Some(OrderState::Sale),
+                Some(OrderState::Sale) if loses && self.random.random_bool(0.25) => Some(OrderState::Cancel),
+                Some(OrderState::Sale) => Some(OrderState::Done),
+                Some(OrderState::Done | OrderState::Cancel) | None => None,
             };
             if let Some(state) = next {
                 return Change::Advance { number: (FIRST_ORDER + index).to_string(), state };
@@ -285,26 +461,29 @@ impl Plan {
         Change::Draft { number, cents: 1000 + self.random.random_range(0..40_000) }
     }
 
+    fn set_order(&mut self, number: &str, state: Option<OrderState>) {
+        let index = number.parse::<usize>().unwrap_or(0).saturating_sub(FIRST_ORDER);
+        if let Some(order) = self.orders.get_mut(index) {
+            *order = state;
+        }
+    }
+
     /// Keeps the plan's own picture of the company.
     fn apply(&mut self, change: &Change) {
         match change {
             Change::Reprice { sku, cents } => set(&mut self.prices, sku, *cents),
             Change::Count { sku, pieces } => set(&mut self.pieces, sku, *pieces),
-            Change::Rename { .. } => {}
-            Change::Draft { .. } => self.orders.push(OrderState::Draft),
-            Change::Advance { number, state } => {
-                let index = number.parse::<usize>().unwrap_or(0).saturating_sub(FIRST_ORDER);
-                if let Some(order) = self.orders.get_mut(index) {
-                    *order = *state;
-                }
-            }
+            Change::Rename { .. } | Change::Touch { .. } => {}
+            Change::Draft { .. } => self.orders.push(Some(OrderState::Draft)),
+            Change::Advance { number, state } => self.set_order(number, Some(*state)),
+            Change::Erase { number } => self.set_order(number, None),
         }
     }
 }
 
-/// Whether the target must follow the change. A draft is out of scope; a rename may be cut off.
+/// Whether the target must follow the change. A draft is out of scope, and a touch changes nothing.
 const fn shows(change: &Change) -> bool {
-    !matches!(change, Change::Draft { .. } | Change::Rename { .. })
+    !matches!(change, Change::Draft { .. } | Change::Touch { .. })
 }
 
 fn set(values: &mut [i64], sku: &str, value: i64) {
@@ -319,15 +498,30 @@ impl Iterator for Plan {
 
     fn next(&mut self) -> Option<Action> {
         let gap = self.random.random_range(0.4..1.6) / self.options.changes_per_second;
-        self.now += Duration::from_secs_f64(gap);
+        if self.next_action == Duration::ZERO {
+            self.next_action = Duration::from_secs_f64(gap);
+        }
+        if let Some((at, change)) = self.queued.pop_front_if(|(at, _)| *at < self.next_action) {
+            self.now = at;
+            self.apply(&change);
+            return Some(Action { at, deed: Deed::Change(change), fault: None, held_open: Duration::ZERO });
+        }
+        self.now = self.next_action;
+        self.next_action += Duration::from_secs_f64(gap);
         let now = self.now;
         self.spoiled.retain(|_, until| *until > now);
         self.moving.retain(|_, until| *until > now);
-        let (change, fault) = if self.spoil_now() { self.spoiled_change() } else { (self.plain_change(), None) };
-        self.apply(&change);
-        let address = (change.entity(), change.key().to_owned());
-        self.moving.insert(address, now + self.options.sync_delay.1 * 2);
-        Some(Action { at: now, change, fault })
+        let (deed, fault) =
+            if self.spoil_now() { self.spoiled_deed() } else { (Deed::Change(self.plain_change()), None) };
+        let mut held_open = Duration::ZERO;
+        if let Deed::Change(change) = &deed {
+            self.apply(change);
+            self.moving.insert((change.entity(), change.key().to_owned()), now + self.options.sync_delay.1 * 2);
+            if self.options.faults != FaultKinds::BASIC && self.random.random_bool(0.05) {
+                held_open = LONGEST_OPEN.mul_f64(self.random.random_range(0.2..1.0));
+            }
+        }
+        Some(Action { at: now, deed, fault, held_open })
     }
 }
 
@@ -339,7 +533,15 @@ mod tests {
 
     fn minute(seed: u64) -> Vec<Action> {
         let options = Options::for_run(seed, Some(Duration::from_secs(60)));
+        minute_of(options)
+    }
+
+    fn minute_of(options: Options) -> Vec<Action> {
         Plan::new(options).take_while(|action| action.at < Duration::from_secs(60)).collect()
+    }
+
+    fn every_kind(seed: u64) -> Options {
+        Options { faults: FaultKinds::ALL, ..Options::for_run(seed, Some(Duration::from_secs(60))) }
     }
 
     #[test]
@@ -354,7 +556,7 @@ mod tests {
             let planted: Vec<Action> = minute(seed).into_iter().filter(|action| action.fault.is_some()).collect();
             let kinds: BTreeSet<&str> =
                 planted.iter().filter_map(|action| action.fault).map(|fault| fault.kind.as_str()).collect();
-            assert_eq!(kinds.len(), FaultKind::ALL.len(), "seed {seed}");
+            assert_eq!(kinds.len(), FaultKinds::BASIC.iter().count(), "seed {seed}");
             assert!(planted.iter().all(|action| action.at <= Duration::from_secs(48)), "seed {seed}");
             assert!(planted.len() >= 12, "seed {seed}: {}", planted.len());
         }
@@ -364,20 +566,47 @@ mod tests {
     fn no_key_is_spoiled_twice_at_a_time() {
         for seed in 0..20 {
             let mut until: BTreeMap<(Entity, String), Duration> = BTreeMap::new();
-            for action in minute(seed) {
+            for action in minute_of(every_kind(seed)) {
                 let Some(fault) = action.fault else { continue };
-                let address = (action.change.entity(), action.change.key().to_owned());
-                assert!(until.get(&address).is_none_or(|end| *end <= action.at), "seed {seed}: {address:?}");
-                until.insert(address, fault.life.map_or(Duration::MAX, |life| action.at + life));
+                for key in action.deed.keys() {
+                    let address = (action.deed.entity(), key.to_owned());
+                    assert!(until.get(&address).is_none_or(|end| *end <= action.at), "seed {seed}: {address:?}");
+                    until.insert(address, fault.life.map_or(Duration::MAX, |life| action.at + life));
+                }
             }
         }
+    }
+
+    #[test]
+    fn time_goes_forward_and_hot_keys_stay_hot() {
+        for seed in 0..20 {
+            let actions = minute_of(every_kind(seed));
+            assert!(actions.is_sorted_by_key(|action| action.at), "seed {seed}");
+            let hot = |action: &&Action| action.fault.is_some_and(|fault| fault.kind == FaultKind::HotKey);
+            for planted in actions.iter().filter(hot) {
+                let life = planted.fault.and_then(|fault| fault.life).expect("a hot key cools down");
+                let during = planted.at..planted.at + life;
+                let same = |action: &&Action| during.contains(&action.at) && action.deed.keys() == planted.deed.keys();
+                assert!(actions.iter().filter(same).count() > 30, "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_kinds_are_planted_when_asked_for() {
+        let mut kinds = BTreeSet::new();
+        for seed in 0..3 {
+            kinds.extend(minute_of(every_kind(seed)).into_iter().filter_map(|action| Some(action.fault?.kind)));
+        }
+        assert_eq!(kinds.len(), FaultKind::ALL.len(), "{kinds:?}");
     }
 
     #[test]
     fn orders_follow_their_life() {
         let mut orders: BTreeMap<String, OrderState> = BTreeMap::new();
         for action in minute(3) {
-            match action.change {
+            let Deed::Change(change) = action.deed else { continue };
+            match change {
                 Change::Draft { number, .. } => assert_eq!(orders.insert(number, OrderState::Draft), None),
                 Change::Advance { number, state } => {
                     let before = orders.insert(number, state);

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::truth::{Episode, Write, episodes};
 use super::{Entity, FaultKind, Options};
 use crate::model::{Interval, Lag, Moment, Verdict};
+
+mod summary;
+
+pub use summary::{Case, CaseOutcome, Delay, LagCase, Said, Summary, UnknownLag, WhyUnknown};
 
 /// One planted fault.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,134 +79,8 @@ pub struct Reports {
     pub discrepancies: Vec<Report>,
     /// In any order.
     pub freshness: Vec<Freshness>,
-}
-
-/// How right the auditor was. The stored format of `plumbline demo --summary`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// The seed of the run.
-    pub seed: u64,
-    /// Faults that were planted.
-    pub planted: usize,
-    /// Of these, reported with a fitting verdict while they lasted.
-    pub found: usize,
-    /// Of these, long enough to be seen and not reported so.
-    pub missed: usize,
-    /// Of these, over before they could be told from slowness.
-    pub undecided: usize,
-    /// Discrepancies opened without a difference longer than the deadline.
-    pub false_reports: usize,
-    /// Measured lags whose truth is known.
-    pub lag_checked: usize,
-    /// Of these, measured so that the truth lies outside.
-    pub lag_outside: usize,
-    /// Measured lags of which the truth is not known: no difference began when the report says, or it has not ended.
-    pub lag_unknown: usize,
-    /// Every planted fault.
-    pub cases: Vec<Case>,
-    /// Every false report.
-    pub false_cases: Vec<Said>,
-    /// Every lag that was measured wrongly.
-    pub lag_cases: Vec<LagCase>,
-    /// Every measured lag of which the truth is not known.
-    pub lag_unknown_cases: Vec<UnknownLag>,
-}
-
-impl Summary {
-    /// Nothing missed, nothing made up, no lag outside its bounds.
-    pub fn is_right(&self) -> bool {
-        self.missed == 0 && self.false_reports == 0 && self.lag_outside == 0
-    }
-}
-
-/// What became of one planted fault.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Case {
-    /// Of what.
-    pub entity: Entity,
-    /// Of which.
-    pub key: String,
-    /// In which way it was spoiled.
-    pub fault: FaultKind,
-    /// When, RFC 3339 with milliseconds.
-    pub planted_at: String,
-    /// When the two systems began to differ; empty if they never did.
-    pub differed_from: String,
-    /// When they agreed again; empty if they had not when the company closed.
-    pub differed_to: String,
-    /// `found`, `missed` or `undecided`.
-    pub outcome: CaseOutcome,
-    /// The verdict of the fitting report.
-    pub found_as: Option<String>,
-    /// Seconds from the beginning of the difference to the fitting report.
-    pub found_after_secs: Option<f64>,
-    /// Everything that the auditor said about the key while it lasted.
-    pub said: Vec<Said>,
-}
-
-/// What became of a planted fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CaseOutcome {
-    /// Reported with a fitting verdict while it lasted.
-    Found,
-    /// Long enough to be seen, and not reported so.
-    Missed,
-    /// Over before it could be told from slowness.
-    Undecided,
-}
-
-/// One report.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Said {
-    /// Of what.
-    pub entity: Entity,
-    /// Of which.
-    pub key: String,
-    /// When, RFC 3339 with milliseconds.
-    pub at: String,
-    /// The verdict's word.
-    pub verdict: String,
-    /// Whether stale against mismatch was only likely.
-    pub likely: bool,
-}
-
-/// A lag that was measured wrongly.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LagCase {
-    /// Of what.
-    pub entity: Entity,
-    /// Of which.
-    pub key: String,
-    /// Reported bounds, seconds.
-    pub reported_secs: (f64, f64),
-    /// True bounds, seconds, of every difference that began when the report says.
-    pub true_secs: Vec<(f64, f64)>,
-}
-
-/// A measured lag of which the truth is not known.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct UnknownLag {
-    /// Of what.
-    pub entity: Entity,
-    /// Of which.
-    pub key: String,
-    /// When the owner changed according to the report, RFC 3339 with milliseconds.
-    pub changed: (String, String),
-    /// Reported bounds, seconds.
-    pub reported_secs: (f64, f64),
-    /// Why it is not known.
-    pub why: WhyUnknown,
-}
-
-/// Why the truth of a measured lag is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WhyUnknown {
-    /// The two systems did not begin to differ when the report says that the owner changed.
-    NoDifferenceBegan,
-    /// The difference had not ended when the company closed.
-    NotEnded,
+    /// When it looked at which key, in any order.
+    pub looks: BTreeMap<(Entity, String), Vec<Moment>>,
 }
 
 /// A report may come this much after the look that it speaks of.
@@ -213,17 +89,17 @@ const REPORT_DELAY: Duration = Duration::from_secs(2);
 /// Holds `reports` against what was planted and what was written until `closing`. Later reports do not count: nobody
 /// carries changes any more, so everything is late then.
 pub fn score(plants: &[Plant], writes: &[Write], reports: &Reports, closing: Moment, options: &Options) -> Summary {
-    let truth = Truth { episodes: episodes(writes), closing, options };
+    let truth = Truth { episodes: episodes(writes), looks: &reports.looks, closing, options };
     let in_time: Vec<&Report> = reports.discrepancies.iter().filter(|report| report.at <= closing).collect();
     let cases: Vec<Case> = plants.iter().map(|plant| truth.case(plant, &in_time)).collect();
     let count = |outcome| cases.iter().filter(|case| case.outcome == outcome).count();
     let opened = in_time.iter().copied().filter(|report| report.opened);
     let false_cases: Vec<Said> = opened.filter(|report| !truth.justifies(report)).map(said).collect();
-    let (mut lag_checked, mut lag_cases, mut lag_unknown_cases) = (0, Vec::new(), Vec::new());
+    let (mut widths, mut lag_cases, mut lag_unknown_cases) = (Vec::new(), Vec::new(), Vec::new());
     for event in &reports.freshness {
         match truth.check_lag(event) {
             Ok(wrong) => {
-                lag_checked += 1;
+                widths.push(event.lag.high.saturating_sub(event.lag.low).as_secs_f64());
                 lag_cases.extend(wrong);
             }
             Err(unknown) => lag_unknown_cases.push(unknown),
@@ -236,9 +112,13 @@ pub fn score(plants: &[Plant], writes: &[Write], reports: &Reports, closing: Mom
         missed: count(CaseOutcome::Missed),
         undecided: count(CaseOutcome::Undecided),
         false_reports: false_cases.len(),
-        lag_checked,
+        lag_checked: widths.len(),
         lag_outside: lag_cases.len(),
         lag_unknown: lag_unknown_cases.len(),
+        lag_width_p95_secs: quantile(&mut widths, 0.95),
+        late: cases.iter().filter(|case| case.found_after_secs.is_some_and(|secs| secs > latest(options))).count(),
+        matrix: matrix(&cases),
+        delays: delays(&cases),
         cases,
         false_cases,
         lag_cases,
@@ -246,8 +126,47 @@ pub fn score(plants: &[Plant], writes: &[Write], reports: &Reports, closing: Mom
     }
 }
 
+/// A fault should be reported within so many seconds: when its deadline has passed, the next look sees it and the one
+/// after confirms it.
+fn latest(options: &Options) -> f64 {
+    (options.deadline + options.probe_every * 2).as_secs_f64()
+}
+
+fn matrix(cases: &[Case]) -> BTreeMap<FaultKind, BTreeMap<String, usize>> {
+    let mut matrix: BTreeMap<FaultKind, BTreeMap<String, usize>> = BTreeMap::new();
+    for case in cases {
+        let said = case.found_as.clone().or_else(|| case.said.last().map(|said| said.verdict.clone()));
+        let word = said.unwrap_or_else(|| "nothing".to_owned());
+        *matrix.entry(case.fault).or_default().entry(word).or_default() += 1;
+    }
+    matrix
+}
+
+fn delays(cases: &[Case]) -> BTreeMap<FaultKind, Delay> {
+    let mut by_kind: BTreeMap<FaultKind, Vec<f64>> = BTreeMap::new();
+    for case in cases {
+        if let Some(seconds) = case.found_after_secs {
+            by_kind.entry(case.fault).or_default().push(seconds);
+        }
+    }
+    let delay = |mut found: Vec<f64>| Delay {
+        found: found.len(),
+        median_secs: quantile(&mut found, 0.5),
+        longest_secs: quantile(&mut found, 1.0),
+    };
+    by_kind.into_iter().map(|(kind, found)| (kind, delay(found))).collect()
+}
+
+/// The least of the values that `share` of them do not exceed; 0 of none.
+fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let rank = (values.len() as f64 * share).ceil() as usize;
+    values.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
 struct Truth<'a> {
     episodes: BTreeMap<(Entity, String), Vec<Episode>>,
+    looks: &'a BTreeMap<(Entity, String), Vec<Moment>>,
     closing: Moment,
     options: &'a Options,
 }
@@ -295,11 +214,15 @@ impl Truth<'_> {
     /// `Ok(None)` when the report holds the truth, an error when that is not known.
     fn check_lag(&self, event: &Freshness) -> Result<Option<LagCase>, UnknownLag> {
         let seconds = |lag: Lag| (lag.low.as_secs_f64(), lag.high.as_secs_f64());
-        let episodes = self.of(event.entity, &event.key).iter();
-        let began_then: Vec<_> = episodes.filter(|episode| episode.began.intersect(event.changed).is_some()).collect();
-        let truths: Vec<Lag> = began_then.iter().filter_map(|episode| self.true_lag(episode, event.settled)).collect();
+        let episodes = self.of(event.entity, &event.key);
+        let began_then = |episode: &Episode| episode.began.intersect(event.changed).is_some();
+        let truths: Vec<Lag> = (0..episodes.len())
+            .filter(|first| began_then(&episodes[*first]))
+            .flat_map(|first| self.as_seen(event, &episodes[first..]))
+            .filter_map(|episode| self.true_lag(&episode, event.settled))
+            .collect();
         if truths.is_empty() {
-            let none = began_then.is_empty();
+            let none = !episodes.iter().any(began_then);
             return Err(UnknownLag {
                 entity: event.entity,
                 key: event.key.clone(),
@@ -317,6 +240,22 @@ impl Truth<'_> {
             reported_secs: seconds(event.lag),
             true_secs: truths.into_iter().map(seconds).collect(),
         }))
+    }
+
+    /// The first episode, and what it looks like to somebody who looks once in a while: an agreement into which no
+    /// look fell passed unseen.
+    fn as_seen(&self, event: &Freshness, episodes: &[Episode]) -> Vec<Episode> {
+        let Some(first) = episodes.first() else { return Vec::new() };
+        let looks = self.looks.get(&(event.entity, event.key.clone())).map_or(&[][..], Vec::as_slice);
+        let mut seen = vec![first.clone()];
+        for pair in episodes.windows(2) {
+            let agreed = pair[0].ended.map(|ended| ended.high..=pair[1].began.low);
+            if agreed.is_none_or(|agreed| looks.iter().any(|look| agreed.contains(look))) {
+                break;
+            }
+            seen.push(Episode { began: first.began, ended: pair[1].ended });
+        }
+        seen
     }
 
     /// The lag of an episode. One that has not ended is longer than what has passed, which is enough to know for an
@@ -340,15 +279,20 @@ fn speaks_of(report: &Report, plant: &Plant) -> bool {
 
 /// Whether a verdict says what was planted. Stale against mismatch may be confused only where it is marked likely.
 fn fits(plant: &Plant, report: &Report) -> bool {
+    use FaultKind::{Corrupt, Delay, Delete, Drift, Drop, Duplicate, HotKey, Lose, Reorder, Stray, Swap, Truncate};
     let (verdict, likely) = (report.verdict, report.likely);
     match (plant.kind, plant.effect) {
-        (FaultKind::Duplicate, _) => verdict == Verdict::Duplicate,
-        (FaultKind::Corrupt, _) => verdict == Verdict::Mismatch || (verdict == Verdict::Stale && likely),
-        (FaultKind::Delay | FaultKind::Drop, Effect::Appears) => verdict == Verdict::Missing,
-        (FaultKind::Delay | FaultKind::Drop, Effect::Vanishes) => matches!(verdict, Verdict::Extra | Verdict::Stale),
-        (FaultKind::Delay | FaultKind::Drop, Effect::Changes) => {
+        (Duplicate, _) => verdict == Verdict::Duplicate,
+        (Corrupt | Truncate | Drift | Swap, _) => verdict == Verdict::Mismatch || (verdict == Verdict::Stale && likely),
+        (Lose, _) | (Delay | Drop | Reorder | HotKey, Effect::Appears) => verdict == Verdict::Missing,
+        (Stray | Delete, _) => verdict == Verdict::Extra,
+        (Delay | Drop | Reorder | HotKey, Effect::Vanishes) => matches!(verdict, Verdict::Extra | Verdict::Stale),
+        (Delay | Drop | HotKey, Effect::Changes) => {
             verdict == Verdict::Stale || (verdict == Verdict::Mismatch && likely)
         }
+        // Who did not look in between cannot know that the target had the newer state once, nor that it holds an
+        // older one when that was long ago.
+        (Reorder, Effect::Changes) => matches!(verdict, Verdict::Stale | Verdict::Mismatch),
     }
 }
 
@@ -430,7 +374,7 @@ mod tests {
 
     fn judged(plants: &[Plant], writes: &[Write], discrepancies: Vec<Report>, freshness: Vec<Freshness>) -> Summary {
         let options = Options::for_run(1, Some(Duration::from_secs(60)));
-        score(plants, writes, &Reports { discrepancies, freshness }, at(60.0), &options)
+        score(plants, writes, &Reports { discrepancies, freshness, ..Reports::default() }, at(60.0), &options)
     }
 
     fn check_outcome(kind: FaultKind, said: Vec<Report>, expect: CaseOutcome) {
@@ -482,6 +426,49 @@ mod tests {
         check(lag((9.0, 10.5), 0.0, 0.4, true), (1, 1));
         check(lag((30.0, 31.0), 0.0, 0.4, true), (0, 0));
         check(lag((9.0, 10.5), 0.3, 0.4, false), (1, 0));
+    }
+
+    #[test]
+    fn an_agreement_between_two_looks_may_pass_unseen() {
+        let check = |looks: &[f64], expect: (usize, usize)| {
+            let mut writes = late(10.5);
+            writes.push(wrote(Side::Target, 12.0, &[5]));
+            writes.push(wrote(Side::Target, 20.0, &[6]));
+            let options = Options::for_run(1, Some(Duration::from_secs(60)));
+            let reports = Reports {
+                freshness: vec![lag((9.9, 10.1), 9.5, 10.5, true)],
+                looks: BTreeMap::from([((Entity::Stock, KEY.to_owned()), looks.iter().copied().map(at).collect())]),
+                ..Reports::default()
+            };
+            let found = score(&[], &writes, &reports, at(60.0), &options);
+            assert_eq!((found.lag_checked, found.lag_outside), expect, "looked at {looks:?}");
+        };
+        check(&[10.2, 12.5], (1, 0));
+        check(&[10.2, 11.0, 12.5], (1, 1));
+    }
+
+    #[test]
+    fn matrix_and_delays_count_every_plant() {
+        let plants = [plant(FaultKind::Delay), plant(FaultKind::Duplicate)];
+        let found = judged(&plants, &late(25.0), vec![report(16.0, Verdict::Stale, false)], Vec::new());
+        let row = |word: &str| BTreeMap::from([(word.to_owned(), 1)]);
+        let matrix = [(FaultKind::Delay, row("stale")), (FaultKind::Duplicate, row("stale"))];
+        assert_eq!(found.matrix, BTreeMap::from(matrix));
+        let delay = found.delays[&FaultKind::Delay];
+        assert_eq!((found.delays.len(), delay.found, delay.median_secs), (1, 1, delay.longest_secs));
+        assert!((delay.median_secs - 5.999).abs() < 1e-6, "{delay:?}");
+        assert_eq!(found.late, 0, "deadline 5 s and two looks of 1 s");
+        let nothing = judged(&plants[..1], &late(25.0), Vec::new(), Vec::new());
+        assert_eq!(nothing.matrix[&FaultKind::Delay], row("nothing"));
+        let late = judged(&plants[..1], &late(25.0), vec![report(18.0, Verdict::Stale, false)], Vec::new());
+        assert_eq!((late.found, late.late), (1, 1));
+    }
+
+    #[test]
+    fn quantiles_are_values_that_were_there() {
+        assert_eq!(quantile(&mut [], 0.95), 0.0);
+        assert_eq!(quantile(&mut [3.0, 1.0, 2.0], 0.5), 2.0);
+        assert_eq!(quantile(&mut [3.0, 1.0, 2.0], 1.0), 3.0);
     }
 
     #[test]

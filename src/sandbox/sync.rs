@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -14,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::plan::Fault;
 use super::systems::{self, Systems};
-use super::truth::{Content, Side, Write, WriteLog};
+use super::truth::{Content, WriteLog};
 use super::{Entity, FaultKind, Options};
 use crate::clock::Clock;
-use crate::model::{Interval, Moment};
+use crate::model::Moment;
 
 /// An entity and a key.
 pub type Address = (Entity, String);
@@ -48,7 +49,14 @@ pub struct Notice {
 enum Task {
     Deliver(Address),
     Repair(Address),
+    /// Writes what the target held before the last delivery, as a message that was overtaken would.
+    Overwrite(Address, Vec<Content>),
 }
+
+/// An overtaken message arrives this much after the one that overtook it.
+const OVERTAKEN_BY: Duration = Duration::from_millis(150);
+/// As much as a cut title keeps.
+const CUT_TITLE: usize = 10;
 
 /// The job's parts.
 pub struct SyncJob<C> {
@@ -88,45 +96,65 @@ impl<C: Clock> SyncJob<C> {
                 }
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {
                     if let Some(Reverse((_, task))) = due.pop() {
-                        self.work(task).await?;
+                        due.extend(self.work(task).await?.map(Reverse));
                     }
                 }
             }
         }
     }
 
-    async fn work(&self, task: Task) -> anyhow::Result<()> {
+    /// Does a task; says what follows from it.
+    async fn work(&self, task: Task) -> anyhow::Result<Option<(Moment, Task)>> {
         let mut faults = self.faults.0.lock().await;
-        let (address, fault) = match task {
+        match task {
             Task::Repair(address) => {
                 faults.remove(&address);
-                (address, None)
+                self.carry(&address, None).await?;
             }
-            Task::Deliver(address) => {
-                let fault = faults.get(&address).map(|fault| fault.kind);
-                (address, fault)
+            Task::Overwrite(address, contents) => {
+                // It may have been set right meanwhile.
+                if faults.contains_key(&address) {
+                    self.overwrite(&address, &contents).await?;
+                }
             }
-        };
-        if matches!(fault, Some(FaultKind::Delay | FaultKind::Drop)) {
-            return Ok(());
+            Task::Deliver(address) => match faults.get(&address).map(|fault| fault.kind) {
+                None => drop(self.carry(&address, None).await?),
+                Some(kind @ (FaultKind::Corrupt | FaultKind::Duplicate | FaultKind::Truncate)) => {
+                    self.carry(&address, Some(kind)).await?;
+                }
+                Some(FaultKind::Reorder) => {
+                    let before = self.carry(&address, None).await?;
+                    // From now on nothing is carried any more: what is old stays.
+                    faults.entry(address.clone()).and_modify(|fault| fault.kind = FaultKind::Drop);
+                    return Ok(Some((self.clock.now() + OVERTAKEN_BY, Task::Overwrite(address, before))));
+                }
+                Some(_) => {}
+            },
         }
-        Ok(self.carry(&address, fault).await?)
+        Ok(None)
     }
 
-    async fn carry(&self, (entity, key): &Address, fault: Option<FaultKind>) -> sqlx::Result<()> {
+    /// Makes the target hold what the owner holds; says what it held before.
+    async fn carry(&self, (entity, key): &Address, fault: Option<FaultKind>) -> sqlx::Result<Vec<Content>> {
         let content = self.systems.read_owner(*entity, key).await?;
         let mut tx = self.systems.write_target(*entity).await?;
         let now = self.clock.now();
-        match content.map(|content| if fault == Some(FaultKind::Corrupt) { spoiled(content) } else { content }) {
+        let held = systems::target_contents(&mut tx, *entity, key).await?;
+        match content.map(|content| fault.map_or_else(|| content.clone(), |kind| spoiled_by(kind, &content))) {
             None => systems::delete(&mut tx, *entity, key).await?,
             Some(content) => put(&mut tx, (*entity, key), &content, fault == Some(FaultKind::Duplicate), now).await?,
         }
-        let contents = systems::target_contents(&mut tx, *entity, key).await?;
-        let before = self.clock.now();
-        tx.commit().await?;
-        let committed = Interval::new(before, self.clock.now());
-        self.log.note(Write { side: Side::Target, entity: *entity, key: key.clone(), contents, committed });
-        Ok(())
+        systems::commit_target(tx, *entity, &[key], &self.log, &*self.clock).await?;
+        Ok(held)
+    }
+
+    async fn overwrite(&self, (entity, key): &Address, contents: &[Content]) -> sqlx::Result<()> {
+        let mut tx = self.systems.write_target(*entity).await?;
+        systems::delete(&mut tx, *entity, key).await?;
+        for content in contents {
+            systems::insert(&mut tx, key, content, self.clock.now()).await?;
+        }
+        systems::commit_target(tx, *entity, &[key], &self.log, &*self.clock).await
     }
 }
 
@@ -150,11 +178,21 @@ async fn put(
     Ok(())
 }
 
+fn spoiled_by(fault: FaultKind, content: &Content) -> Content {
+    match (fault, content) {
+        (FaultKind::Corrupt, content) => spoiled(content),
+        (FaultKind::Truncate, Content::Product { title, cents }) => {
+            Content::Product { title: title.chars().take(CUT_TITLE).collect(), cents: *cents }
+        }
+        (_, content) => content.clone(),
+    }
+}
+
 /// A wrong value that was never right: honest prices end in 49 or 99, honest stocks stay below a thousand.
-fn spoiled(content: Content) -> Content {
+pub(super) fn spoiled(content: &Content) -> Content {
     match content {
-        Content::Product { title, cents } => Content::Product { title, cents: cents + 7 },
-        Content::Order { status, cents } => Content::Order { status, cents: cents + 1_000_000 },
+        Content::Product { title, cents } => Content::Product { title: title.clone(), cents: cents + 7 },
+        Content::Order { status, cents } => Content::Order { status: status.clone(), cents: cents + 1_000_000 },
         Content::Stock { pieces } => Content::Stock { pieces: pieces + 1000 },
     }
 }

@@ -15,8 +15,9 @@ use sqlx::{Row, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::Entity;
 use super::plan::{self, Change};
-use super::truth::{Content, TITLE_LENGTH};
-use crate::model::Moment;
+use super::truth::{Content, Side, TITLE_LENGTH, Write, WriteLog};
+use crate::clock::Clock;
+use crate::model::{Interval, Moment};
 
 /// A writer waits this long for another; one commit takes about a millisecond.
 const BUSY_LIMIT: Duration = Duration::from_secs(20);
@@ -175,6 +176,16 @@ pub async fn change(tx: &mut SqliteConnection, change: &Change, now: Moment) -> 
                 .execute(tx)
                 .await
         }
+        Change::Erase { number } => {
+            sqlx::query("DELETE FROM sale_order WHERE number = ?").bind(format!("SO-{number}")).execute(tx).await
+        }
+        Change::Touch { sku } => {
+            sqlx::query("UPDATE product SET write_date = ? WHERE sku = ?")
+                .bind(erp_time(now))
+                .bind(sku)
+                .execute(tx)
+                .await
+        }
         Change::Count { sku, pieces } => {
             sqlx::query("UPDATE bin SET pieces = ?, updated_ms = ? WHERE item_no = ?")
                 .bind(pieces)
@@ -310,6 +321,27 @@ pub async fn delete(tx: &mut SqliteConnection, entity: Entity, key: &str) -> sql
         Entity::Stock => sqlx::query("DELETE FROM stock_level WHERE sku = ?").bind(key.to_owned()),
     };
     query.execute(tx).await.map(|_| ())
+}
+
+/// Commits a write to the target and notes what it holds for `keys` afterwards.
+pub async fn commit_target(
+    mut tx: Transaction<'static, Sqlite>,
+    entity: Entity,
+    keys: &[&str],
+    log: &WriteLog,
+    clock: &impl Clock,
+) -> sqlx::Result<()> {
+    let mut held = Vec::with_capacity(keys.len());
+    for key in keys {
+        held.push(target_contents(&mut tx, entity, key).await?);
+    }
+    let before = clock.now();
+    tx.commit().await?;
+    let committed = Interval::new(before, clock.now());
+    for (key, contents) in keys.iter().zip(held) {
+        log.note(Write { side: Side::Target, entity, key: (*key).to_owned(), contents, committed });
+    }
+    Ok(())
 }
 
 fn order(status: &str, cents: i64) -> Content {

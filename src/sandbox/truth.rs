@@ -11,7 +11,7 @@ use super::Entity;
 use crate::model::{Interval, Lag, Moment};
 
 /// What a record says, in the common language, as far as both systems can hold it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Content {
     /// A product.
     Product {

@@ -3,24 +3,27 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::ledger::Looks;
 use crate::ledger::rows::{DiscrepancyRow, FreshnessRow};
 use crate::model::{Interval, Lag, Moment, Verdict};
 use crate::sandbox::Entity;
 use crate::sandbox::score::{Freshness, Report, Reports};
 
-/// Translates what the ledger holds. `keys` are keys by their hash; freshness events hold the hash only.
+/// Translates what the ledger holds. Freshness events hold the hash of their key only; `looks` say which key that is.
 ///
 /// # Errors
 /// When the ledger speaks of something that the company does not have.
 pub fn reports(
     discrepancies: &[DiscrepancyRow],
     freshness: &[FreshnessRow],
-    keys: &HashMap<String, String>,
+    looks: &[Looks],
 ) -> anyhow::Result<Reports> {
+    let keys: HashMap<&str, &str> = looks.iter().map(|looks| (looks.key_hash.as_str(), looks.key.as_str())).collect();
     let opened_or_changed = discrepancies.iter().filter(|row| row.event == "opened" || row.event == "changed");
     Ok(Reports {
         discrepancies: opened_or_changed.map(report).collect::<anyhow::Result<_>>()?,
-        freshness: freshness.iter().map(|row| event(row, keys)).collect::<anyhow::Result<_>>()?,
+        freshness: freshness.iter().map(|row| event(row, &keys)).collect::<anyhow::Result<_>>()?,
+        looks: looks.iter().map(looked_at).collect::<anyhow::Result<_>>()?,
     })
 }
 
@@ -35,9 +38,14 @@ fn report(row: &DiscrepancyRow) -> anyhow::Result<Report> {
     })
 }
 
+fn looked_at(looks: &Looks) -> anyhow::Result<((Entity, String), Vec<Moment>)> {
+    let at = looks.looks.iter().map(|at| Moment::from_micros(*at)).collect();
+    Ok(((entity(&looks.entity)?, looks.key.clone()), at))
+}
+
 /// A change that is late may still be on its way: then only the lower bound of its lag is a promise.
-fn event(row: &FreshnessRow, keys: &HashMap<String, String>) -> anyhow::Result<Freshness> {
-    let key = keys.get(&row.key_hash).cloned();
+fn event(row: &FreshnessRow, keys: &HashMap<&str, &str>) -> anyhow::Result<Freshness> {
+    let key = keys.get(row.key_hash.as_str()).map(|key| (*key).to_owned());
     Ok(Freshness {
         entity: entity(&row.entity)?,
         key: key.ok_or_else(|| anyhow::anyhow!("the ledger has a freshness event without a check"))?,

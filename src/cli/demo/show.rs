@@ -1,6 +1,5 @@
 //! What the demo shows while it runs: the auditor's own figures, what its ledger says, and what was planted.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,7 +181,7 @@ impl Archive {
         let open = self.ledger.open_discrepancies(self.began, MOST_SHOWN).await?;
         let events = self.ledger.discrepancy_events(self.began, MOST_ROWS).await?;
         let now = self.clock.now();
-        let said = reports(&events, &[], &HashMap::new())?;
+        let said = reports(&events, &[], &[])?;
         let plants = self.records.plants();
         let cases = score(&plants, &self.records.writes(), &said, told_until, &self.options).cases;
         let lines = plants.iter().zip(cases).map(|(plant, case)| plant_line(plant, &case, opened, now));
@@ -195,8 +194,8 @@ impl Archive {
     async fn said(&self) -> anyhow::Result<Reports> {
         let discrepancies = self.ledger.discrepancy_events(self.began, MOST_ROWS).await?;
         let freshness = self.ledger.freshness_events(self.began, MOST_ROWS).await?;
-        let keys = self.ledger.keys(self.began, MOST_ROWS).await?;
-        reports(&discrepancies, &freshness, &keys)
+        let looks = self.ledger.looks(self.began, MOST_ROWS).await?;
+        reports(&discrepancies, &freshness, &looks)
     }
 
     /// `None` also while the ledger does not answer: its tables are made after the start.
