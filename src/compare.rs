@@ -6,6 +6,7 @@
 mod history;
 mod join;
 mod judge;
+pub mod shape;
 mod state;
 mod stored;
 

@@ -15,6 +15,8 @@ use crate::clock::Clock;
 use crate::config::{System, SystemKind};
 use crate::model::{Interval, Key, Mapping, Moment, Record, SystemId};
 
+pub use crate::model::{Column, Shape};
+
 pub mod budget;
 mod count;
 pub mod http;
@@ -48,8 +50,15 @@ pub trait Reader: Send + Sync {
     /// What has been used of the system's budget since the start.
     fn usage(&self) -> Usage;
 
-    /// Columns (or JSON paths) of the mapping's dataset with their types, for `check`, `doctor` and schema drift.
+    /// Columns (or JSON paths) of the mapping's dataset and of its children's with their types, for `doctor` and the
+    /// schema probe.
     async fn describe(&self, mapping: &Mapping) -> Result<Shape, ReadError>;
+
+    /// Whether a column that [`describe`](Self::describe) no longer lists is not there, and not only hidden from this
+    /// login: then the answer is [`ReadError::Refused`].
+    async fn is_gone(&self, _dataset: &str, _column: &str) -> Result<bool, ReadError> {
+        Ok(true)
+    }
 
     /// The system's clock next to ours, measured once, at mid-round-trip.
     async fn clock(&self) -> Result<ClockReading, ReadError>;
@@ -215,24 +224,6 @@ pub struct RangeRead {
     pub window: ReadWindow,
     /// Whether these are all; `false` when `limit` cut the read.
     pub complete: bool,
-}
-
-/// The columns or paths of a dataset.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// In the system's order.
-    pub columns: Vec<Column>,
-}
-
-/// One column or path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column {
-    /// Its name.
-    pub name: String,
-    /// Its type in the system's own words.
-    pub type_name: String,
-    /// Whether it may be null; `None` when not known.
-    pub nullable: Option<bool>,
 }
 
 /// Why a read gave no answer.

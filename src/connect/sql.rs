@@ -261,11 +261,11 @@ impl Reader for SqlReader {
     }
 
     async fn describe(&self, mapping: &Mapping) -> Result<Shape, ReadError> {
-        let columns = self.columns(mapping).await?;
-        if columns.is_empty() {
-            return Err(self.shape(mapping, "no such table"));
-        }
-        Ok(Shape { columns })
+        self.shape_of(mapping).await
+    }
+
+    async fn is_gone(&self, dataset: &str, column: &str) -> Result<bool, ReadError> {
+        self.has_no_column(dataset, column).await
     }
 
     async fn clock(&self) -> Result<ClockReading, ReadError> {

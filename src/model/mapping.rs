@@ -13,6 +13,7 @@ mod parse;
 mod raw_key;
 mod stamp;
 mod steps;
+mod uses;
 mod xref;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ use chrono_tz::Tz;
 pub use children::{Aggregate, ChildOrigin, Children, Folded, LONGEST_LIST};
 pub(crate) use stamp::literal_moment;
 pub use steps::project;
+pub use uses::{Part, Use};
 pub use xref::{FROM, TO, Xref};
 
 use super::field::FieldType;

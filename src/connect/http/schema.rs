@@ -15,16 +15,23 @@ use crate::model::Mapping;
 /// Records that are looked at.
 const RECORDS: usize = 20;
 
+/// Paths that are kept of one page: documents keyed by data have no end of them.
+const MOST_PATHS: usize = 1_000;
+
+/// Steps below a record's own members that are followed.
+const DEEPEST: usize = 6;
+
 /// What is known of one path.
 #[derive(Default)]
 struct Seen {
     types: Vec<&'static str>,
     null: bool,
-    records: usize,
+    /// Values other than null.
+    values: usize,
 }
 
 impl HttpReader {
-    /// The members of the records of the first page, and of objects in them.
+    /// The paths of the records of the first page.
     pub(super) async fn describe_dataset(&self, mapping: &Mapping) -> Result<Shape, ReadError> {
         let plan = self.plan(mapping)?;
         let size = plan.entity.page.size.min(RECORDS);
@@ -35,7 +42,12 @@ impl HttpReader {
         let Some(records) = records else {
             return Err(self.client.bad("no list of records where the pack says it is".to_owned()));
         };
-        Ok(Shape { columns: columns(records) })
+        Ok(Shape {
+            dataset: mapping.dataset.name().to_owned(),
+            columns: columns(records),
+            sampled: Some(records.len() as u64),
+            children: Vec::new(),
+        })
     }
 }
 
@@ -52,31 +64,48 @@ fn records<'d>(document: &'d Value, plan: &Plan) -> Option<&'d Vec<Value>> {
     found?.as_array()
 }
 
+/// Every path of the records, by its name. `a.b` is a member, `a[]` stands for all elements of a list.
 fn columns(records: &[Value]) -> Vec<Column> {
-    let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+    let mut seen = BTreeMap::new();
     for record in records.iter().filter_map(Value::as_object) {
         for (name, value) in record {
-            note(&mut seen, name.clone(), value);
-            for (member, value) in value.as_object().into_iter().flatten() {
-                note(&mut seen, format!("{name}.{member}"), value);
+            note(&mut seen, name.clone(), value, 0);
+        }
+    }
+    let places = |path: &str| match path.strip_suffix("[]").or_else(|| path.rsplit_once('.').map(|(around, _)| around)) {
+        None => records.len(),
+        Some(around) => seen.get(around).map_or(0, |seen| seen.values),
+    };
+    let column = |(name, path): (&String, &Seen)| Column {
+        nullable: Some(path.null || path.values < places(name)),
+        seen: path.values as u64,
+        ..Column::new(name, if path.types.is_empty() { "null".to_owned() } else { path.types.join(" or ") })
+    };
+    seen.iter().map(column).collect()
+}
+
+fn note(all: &mut BTreeMap<String, Seen>, path: String, value: &Value, depth: usize) {
+    if all.len() >= MOST_PATHS && !all.contains_key(&path) {
+        return;
+    }
+    let seen = all.entry(path.clone()).or_default();
+    match type_name(value) {
+        None => seen.null = true,
+        Some(name) => {
+            seen.values += 1;
+            if !seen.types.contains(&name) {
+                seen.types.push(name);
             }
         }
     }
-    let column = |(name, seen): (String, Seen)| Column {
-        name,
-        type_name: if seen.types.is_empty() { "null".to_owned() } else { seen.types.join(" or ") },
-        nullable: Some(seen.null || seen.records < records.len()),
-    };
-    seen.into_iter().map(column).collect()
-}
-
-fn note(seen: &mut BTreeMap<String, Seen>, path: String, value: &Value) {
-    let seen = seen.entry(path).or_default();
-    seen.records += 1;
-    match type_name(value) {
-        None => seen.null = true,
-        Some(name) if !seen.types.contains(&name) => seen.types.push(name),
-        Some(_) => {}
+    if depth == DEEPEST {
+        return;
+    }
+    for (member, value) in value.as_object().into_iter().flatten() {
+        note(all, format!("{path}.{member}"), value, depth + 1);
+    }
+    for value in value.as_array().into_iter().flatten() {
+        note(all, format!("{path}[]"), value, depth + 1);
     }
 }
 
@@ -99,16 +128,24 @@ mod tests {
     #[test]
     fn types_come_from_all_records() {
         let records = serde_json::json!([
-            { "a": 1, "b": { "c": "x" }, "d": null },
-            { "a": 1.5, "b": { "c": null } },
+            { "a": 1, "b": { "c": "x" }, "d": null, "e": [{ "f": 1 }, { "f": 2, "g": true }] },
+            { "a": 1.5, "b": { "c": null }, "e": [] },
         ]);
         let columns = columns(records.as_array().unwrap());
         let shown: Vec<_> = columns
             .iter()
             .map(|column| format!("{} {} {:?}", column.name, column.type_name, column.nullable))
             .collect();
-        let expect =
-            ["a integer or number Some(false)", "b object Some(false)", "b.c text Some(true)", "d null Some(true)"];
+        let expect = [
+            "a integer or number Some(false)",
+            "b object Some(false)",
+            "b.c text Some(true)",
+            "d null Some(true)",
+            "e list Some(false)",
+            "e[] object Some(false)",
+            "e[].f integer Some(false)",
+            "e[].g boolean Some(true)",
+        ];
         assert_eq!(shown, expect);
     }
 }
