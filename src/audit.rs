@@ -19,6 +19,7 @@ pub mod redact;
 pub mod run;
 pub mod sampling;
 pub mod scheduler;
+pub mod schema;
 pub mod timing;
 pub mod unit;
 pub mod walk;

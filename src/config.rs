@@ -253,7 +253,7 @@ impl Class {
 pub struct Probe {
     /// What it looks at.
     pub entity: EntityId,
-    /// The owner whose changes it reads.
+    /// The owner whose changes it reads or whose keys it walks; of a schema probe any owner.
     pub owner: SystemId,
     /// How it looks.
     pub kind: ProbeKind,
@@ -268,6 +268,8 @@ pub enum ProbeKind {
     Changes,
     /// Pieces of the key order on both sides, in a walk that comes around.
     Sample(SampleSize),
+    /// Columns and JSON shapes of every system that holds the entity.
+    Schema,
 }
 
 impl ProbeKind {
@@ -276,6 +278,7 @@ impl ProbeKind {
         match self {
             Self::Changes => "changes",
             Self::Sample(_) => "sample",
+            Self::Schema => "schema",
         }
     }
 }

@@ -11,6 +11,7 @@ use prometheus::{
     Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::compare::shape::ChangeKind;
 use crate::model::{EntityId, FlowId, Lag, SystemId, Verdict};
 
 pub mod definition;
@@ -35,6 +36,8 @@ pub struct Metrics {
     sampled_keys: IntGaugeVec,
     every_key: GaugeVec,
     walk_done: GaugeVec,
+    schema_changes: IntCounterVec,
+    schema_open: IntGaugeVec,
     runs: IntCounterVec,
     run_seconds: HistogramVec,
     skipped: IntCounterVec,
@@ -111,6 +114,8 @@ impl Metrics {
             sampled_keys: int_gauges(&registry, &name::SAMPLED_KEYS),
             every_key: gauges(&registry, &name::EVERY_KEY),
             walk_done: gauges(&registry, &name::WALK_DONE),
+            schema_changes: int_counters(&registry, &name::SCHEMA_CHANGES),
+            schema_open: int_gauges(&registry, &name::SCHEMA_OPEN),
             runs: int_counters(&registry, &name::RUNS),
             run_seconds: histograms(&registry, &name::RUN_SECONDS, &RUN_BUCKETS),
             skipped: int_counters(&registry, &name::SKIPPED),
@@ -198,6 +203,24 @@ impl Metrics {
         let seconds = every_key.map_or(f64::INFINITY, |every_key| every_key.as_secs_f64());
         self.every_key.with_label_values(&labels).set(seconds);
         self.walk_done.with_label_values(&labels).set(done.clamp(0.0, 1.0));
+    }
+
+    /// Gives every series of a system's shapes, as a schema probe of the entity sees them, its first value.
+    pub fn watch_schema(&self, entity: &EntityId, system: &SystemId) {
+        for kind in ChangeKind::ALL {
+            self.schema_changes.with_label_values(&[entity.as_str(), system.as_str(), kind.as_str()]).inc_by(0);
+        }
+        self.schema_open(entity, system, 0);
+    }
+
+    /// A schema probe saw a change.
+    pub fn schema_changed(&self, entity: &EntityId, system: &SystemId, kind: ChangeKind) {
+        self.schema_changes.with_label_values(&[entity.as_str(), system.as_str(), kind.as_str()]).inc();
+    }
+
+    /// Changes that affect fields and wait to be accepted.
+    pub fn schema_open(&self, entity: &EntityId, system: &SystemId, changes: u64) {
+        self.schema_open.with_label_values(&[entity.as_str(), system.as_str()]).set(whole(changes));
     }
 
     /// Adds `count` checks with this verdict.
@@ -390,6 +413,7 @@ mod tests {
         metrics.watch_flow(&flow);
         metrics.watch_samples(&flow);
         metrics.watch_system(&flow.owner);
+        metrics.watch_schema(&flow.entity, &flow.owner);
         metrics.watch_probe(RunKind::Changes, &flow.entity, &flow.owner);
         metrics.clock(&flow.owner, -1_500_000, Duration::from_millis(2));
         metrics
@@ -446,6 +470,7 @@ mod tests {
             .chain(Skip::ALL.map(Skip::as_str))
             .chain(Outcome::ALL.map(Outcome::as_str))
             .chain(RunKind::ALL.map(RunKind::as_str))
+            .chain(ChangeKind::ALL.map(ChangeKind::as_str))
             .chain(Store::ALL.map(Store::as_str))
             .chain(Measure::ALL.map(Measure::as_str))
             .chain(Point::ALL.map(Point::as_str))

@@ -194,7 +194,11 @@ fn keys_of(keys: &KeysOf, flow: &Flow) -> Keys {
 }
 
 fn probe_of<'c>(config: &'c Config, flow: &FlowId, is_sample: bool) -> Option<&'c Probe> {
-    let is_kind = |probe: &&Probe| (probe.kind != ProbeKind::Changes) == is_sample;
+    let is_kind = |probe: &&Probe| match probe.kind {
+        ProbeKind::Changes => !is_sample,
+        ProbeKind::Sample(_) => is_sample,
+        ProbeKind::Schema => false,
+    };
     config.probes.iter().filter(is_kind).find(|probe| probe.entity == flow.entity && probe.owner == flow.owner)
 }
 
@@ -336,6 +340,10 @@ fn systems(config: &Config, keys: &KeysOf) -> Vec<SystemPlan> {
         systems.insert(&system.id, empty);
     }
     for probe in &config.probes {
+        if probe.kind == ProbeKind::Schema {
+            bear_schema(config, probe, &mut systems);
+            continue;
+        }
         let flows = config.flows.iter().filter(|flow| flow.id.entity == probe.entity && flow.id.owner == probe.owner);
         let flows: Vec<&Arc<Flow>> = flows.collect();
         let Some(first) = flows.first() else { continue };
@@ -354,6 +362,19 @@ fn systems(config: &Config, keys: &KeysOf) -> Vec<SystemPlan> {
         flows.iter().for_each(|flow| bear(&flow.id.target, cost.target_calls));
     }
     systems.into_values().collect()
+}
+
+/// A schema probe asks for the columns of each of the entity's tables, in every system that holds it.
+fn bear_schema(config: &Config, probe: &Probe, systems: &mut BTreeMap<&SystemId, SystemPlan>) {
+    let interval = probe.schedule.longest_interval();
+    let cost = Cost { owner_calls: 0.0, target_calls: 0.0, rows: 0.0, interval };
+    let mappings = config.entities.get(&probe.entity).into_iter().flat_map(|entity| &entity.mappings);
+    for (system, mapping) in mappings {
+        let rate = config.systems.get(system).map_or(1.0, |system| system.budget.requests_per_second);
+        if let Some(plan) = systems.get_mut(system) {
+            plan.bear(probe, &cost, 1.0 + mapping.children.len() as f64, rate);
+        }
+    }
 }
 
 impl SystemPlan {

@@ -3,6 +3,7 @@
 //! One SQL text runs on both (sqlx `Any`). What differs is in `dialect`: how a connection is set up, and the view
 //! `database_clock`, by which every statement takes its time from the database and not from an auditor.
 
+mod acceptances;
 mod apply;
 mod baselines;
 pub mod change;
@@ -16,6 +17,7 @@ mod secret;
 mod sql;
 mod store;
 
+pub use acceptances::Acceptance;
 pub use apply::Applied;
 pub use baselines::Baseline;
 pub use discrepancies::{Discrepancy, OpenCount};

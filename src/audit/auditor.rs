@@ -88,6 +88,10 @@ impl Auditor {
                 metrics.watch_probe(RunKind::Sample, &unit.entity, &unit.owner.system);
                 unit.flows.iter().for_each(|flow| metrics.watch_samples(&flow.flow.id));
             }
+            if let Some(schema) = &unit.schema {
+                metrics.watch_probe(RunKind::Schema, &unit.entity, &unit.owner.system);
+                schema.tells.iter().for_each(|system| metrics.watch_schema(&unit.entity, system));
+            }
             metrics.watch_probe(RunKind::Recheck, &unit.entity, &unit.owner.system);
             unit.flows.iter().for_each(|flow| metrics.watch_flow(&flow.flow.id));
         }

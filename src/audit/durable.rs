@@ -8,7 +8,7 @@ use crate::ledger::rows::RunRows;
 use crate::ledger::{Spool, SpoolError};
 use crate::metrics::Store;
 use crate::state::change::{InFlightEntry, StateChange};
-use crate::state::{Applied, StateError, StateStore};
+use crate::state::{Acceptance, Applied, StateError, StateStore};
 
 use super::journal::{Committed, Journal, JournalError};
 
@@ -47,6 +47,10 @@ impl Journal for Durable {
     async fn baselines(&self, pair: &str, key_hashes: &[String]) -> Result<HashMap<String, u128>, JournalError> {
         let found = self.state.baselines(pair, key_hashes).await.map_err(state_failed)?;
         Ok(found.into_iter().map(|(key_hash, baseline)| (key_hash, baseline.digest)).collect())
+    }
+
+    async fn accepted_changes(&self, entity: &str) -> Result<Vec<Acceptance>, JournalError> {
+        self.state.accepted_changes(entity).await.map_err(state_failed)
     }
 
     async fn commit(&self, change: StateChange, rows: RunRows) -> Result<Committed, JournalError> {

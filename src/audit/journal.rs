@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::ledger::rows::RunRows;
 use crate::metrics::Store;
+use crate::state::Acceptance;
 use crate::state::change::{InFlightEntry, StateChange};
 
 /// What became of a committed run.
@@ -52,6 +53,11 @@ pub trait Journal: Send + Sync {
 
     /// What both sides of a two-way pair last agreed on, by key hash.
     async fn baselines(&self, pair: &str, key_hashes: &[String]) -> Result<HashMap<String, u128>, JournalError>;
+
+    /// The changes of shapes that somebody accepted for an entity; none where nobody can accept anything.
+    async fn accepted_changes(&self, _entity: &str) -> Result<Vec<Acceptance>, JournalError> {
+        Ok(Vec::new())
+    }
 
     /// Keeps a run: its state change and its rows, both or neither. Returns once it is durable.
     async fn commit(&self, change: StateChange, rows: RunRows) -> Result<Committed, JournalError>;

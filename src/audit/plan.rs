@@ -11,7 +11,8 @@ use crate::model::digest::digest;
 use crate::model::{EntityId, Flow, Mapping, Moment, SystemId, Value};
 
 use super::timing::{Pace, interval_of};
-use super::unit::{SampleParts, SideParts, UnitFlow, UnitParts};
+use super::schema::Reading;
+use super::unit::{SampleParts, SchemaLook, SchemaParts, SideParts, UnitFlow, UnitParts};
 
 /// Readers by system.
 pub type Readers = BTreeMap<SystemId, Arc<dyn Reader>>;
@@ -24,20 +25,43 @@ const LONGEST_TRANSACTION: Duration = Duration::from_secs(3_600);
 pub fn units(config: &Config, readers: &Readers, now: Moment) -> Vec<Arc<UnitParts>> {
     let mut owners: Vec<(&EntityId, &SystemId)> = Vec::new();
     for probe in &config.probes {
-        if !owners.contains(&(&probe.entity, &probe.owner)) {
-            owners.push((&probe.entity, &probe.owner));
+        // A schema probe concerns every flow of its entity, and so all owners.
+        let of_probe = config.flows.iter().map(|flow| &flow.id).filter(|flow| is_of(probe, &flow.entity, &flow.owner));
+        for flow in of_probe {
+            if !owners.contains(&(&flow.entity, &flow.owner)) {
+                owners.push((&flow.entity, &flow.owner));
+            }
         }
     }
-    let probes = |entity: &EntityId, owner: &SystemId| Probes {
-        changes: config.probes.iter().find(|probe| is_of(probe, entity, owner) && probe.kind == ProbeKind::Changes),
-        sample: config.probes.iter().find(|probe| is_of(probe, entity, owner) && probe.kind != ProbeKind::Changes),
+    let probes = |entity: &EntityId, owner: &SystemId| {
+        let find = |wanted: fn(ProbeKind) -> bool| {
+            config.probes.iter().find(|probe| is_of(probe, entity, owner) && wanted(probe.kind))
+        };
+        Probes {
+            changes: find(|kind| kind == ProbeKind::Changes),
+            sample: find(|kind| matches!(kind, ProbeKind::Sample(_))),
+            schema: find(|kind| kind == ProbeKind::Schema),
+        }
     };
     let unit = |(entity, owner)| unit(config, readers, (entity, owner), probes(entity, owner), now);
-    owners.into_iter().filter_map(unit).map(Arc::new).collect()
+    let mut units: Vec<UnitParts> = owners.into_iter().filter_map(unit).collect();
+    tell_once(&mut units);
+    units.into_iter().map(Arc::new).collect()
+}
+
+/// Where several units of an entity look at one system, the first of them tells what has changed there.
+fn tell_once(units: &mut [UnitParts]) {
+    let mut told: Vec<(EntityId, SystemId)> = Vec::new();
+    for unit in units {
+        let entity = unit.entity.clone();
+        let Some(schema) = &mut unit.schema else { continue };
+        schema.tells.retain(|system| !told.contains(&(entity.clone(), system.clone())));
+        told.extend(schema.tells.iter().map(|system| (entity.clone(), system.clone())));
+    }
 }
 
 fn is_of(probe: &Probe, entity: &EntityId, owner: &SystemId) -> bool {
-    probe.entity == *entity && probe.owner == *owner
+    probe.entity == *entity && (probe.owner == *owner || probe.kind == ProbeKind::Schema)
 }
 
 /// A unit for an entity and owner without a probe of its own, for a single look.
@@ -56,7 +80,7 @@ pub fn units_of(config: &Config, readers: &Readers, entity: &EntityId, now: Mome
     };
     let unit = |owner: &SystemId| {
         let probe = probe(owner);
-        unit(config, readers, (entity, owner), Probes { changes: Some(&probe), sample: None }, now)
+        unit(config, readers, (entity, owner), Probes { changes: Some(&probe), sample: None, schema: None }, now)
     };
     owners.into_iter().filter_map(unit).map(Arc::new).collect()
 }
@@ -66,6 +90,7 @@ pub fn units_of(config: &Config, readers: &Readers, entity: &EntityId, now: Mome
 struct Probes<'p> {
     changes: Option<&'p Probe>,
     sample: Option<&'p Probe>,
+    schema: Option<&'p Probe>,
 }
 
 /// How often a unit without a changes probe looks at least at keys in flight.
@@ -79,7 +104,7 @@ fn unit(
     now: Moment,
 ) -> Option<UnitParts> {
     let entity = config.entities.get(entity_id)?;
-    let first = probes.changes.or(probes.sample)?;
+    let first = probes.changes.or(probes.sample).or(probes.schema)?;
     let interval = interval_of(&first.schedule, now);
     let pace = if probes.changes.is_some() { interval } else { interval.min(LOOK_AGAIN) };
     let of_unit = |flow: &&Arc<Flow>| flow.id.entity == *entity_id && flow.id.owner == *owner;
@@ -93,16 +118,19 @@ fn unit(
     let rows_of = |system: &SystemId| Some(config.systems.get(system)?.budget.rows_per_run);
     let most = flows.iter().map(|flow| &flow.target.system).chain([owner]).filter_map(rows_of).min();
     let sample = probes.sample.and_then(|probe| sample(probe, most?));
+    let owner_side = side(config, readers, entity, owner, tightest)?;
+    let schema = probes.schema.map(|probe| schema(readers, probe, &owner_side, &flows));
     Some(UnitParts {
         jitter: Duration::from_micros(spread % span),
         name,
         entity: entity_id.clone(),
         fields: entity.fields.clone(),
         key: entity.key.clone(),
-        owner: side(config, readers, entity, owner, tightest)?,
+        owner: owner_side,
         flows,
         changes: probes.changes.map(|probe| probe.schedule.clone()),
         sample,
+        schema,
         rows_per_run: rows_of(owner)?,
     })
 }
@@ -111,6 +139,35 @@ fn sample(probe: &Probe, most: usize) -> Option<SampleParts> {
     let ProbeKind::Sample(size) = probe.kind else { return None };
     let schedule = probe.schedule.clone();
     Some(SampleParts { interval: schedule.longest_interval(), schedule, size, most })
+}
+
+/// Every dataset that is read of a side is looked at, and the tables of other systems that translate for it.
+fn schema(readers: &Readers, probe: &Probe, owner: &SideParts, flows: &[UnitFlow]) -> SchemaParts {
+    let mut parts =
+        SchemaParts { schedule: probe.schedule.clone(), looks: Vec::new(), readings: Vec::new(), tells: Vec::new() };
+    for side in std::iter::once(owner).chain(flows.iter().map(|flow| &flow.target)) {
+        let of_side = |system: &SystemId| {
+            let (system, side) = (system.clone(), side.system.clone());
+            move |read| Reading { system: system.clone(), side: side.clone(), read }
+        };
+        parts.looks.push(SchemaLook { reader: Arc::clone(&side.reader), mapping: Arc::clone(&side.mapping) });
+        parts.readings.extend(side.mapping.uses().into_iter().map(of_side(&side.system)));
+        parts.tells.push(side.system.clone());
+        for xref in &side.mapping.xref {
+            let Some(reader) = readers.get(&xref.system) else { continue };
+            let is_looked_at = |look: &SchemaLook| {
+                *look.reader.system() == xref.system && look.mapping.dataset == xref.by_from.dataset
+            };
+            if !parts.looks.iter().any(is_looked_at) {
+                parts.looks.push(SchemaLook { reader: Arc::clone(reader), mapping: Arc::clone(&xref.by_from) });
+            }
+            parts.readings.extend(xref.uses().into_iter().map(of_side(&xref.system)));
+            parts.tells.push(xref.system.clone());
+        }
+    }
+    parts.tells.sort();
+    parts.tells.dedup();
+    parts
 }
 
 fn unit_flow(

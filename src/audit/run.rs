@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::compare::{FreshnessEvent, Outcome};
-use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows};
+use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow};
 use crate::metrics::RunKind;
 use crate::model::{Flow, Lag, Moment, TenantId, Verdict};
 use crate::state::change::{BaselineChange, DiscrepancyChange, InFlightChange, Lease, StateChange};
@@ -64,6 +64,8 @@ pub struct Run {
     pub summary: Summary,
     /// Where the sample probe walks after this run, if it moved.
     pub walk: Option<Vec<u8>>,
+    /// What is known of shapes after this run, if it changed.
+    pub schema: Option<Vec<u8>>,
     /// State changes so far.
     pub in_flight: Vec<InFlightChange>,
     /// Baselines agreed so far.
@@ -117,6 +119,7 @@ impl Run {
             lease,
             summary: Summary::default(),
             walk: None,
+            schema: None,
             in_flight: Vec::new(),
             baselines: Vec::new(),
             discrepancies: Vec::new(),
@@ -241,6 +244,11 @@ impl Run {
         self.rows.discrepancies.push(row);
     }
 
+    /// Records a step of a change of a shape.
+    pub fn schema_change(&mut self, row: SchemaChangeRow) {
+        self.rows.schema_changes.push(row);
+    }
+
     /// Closes the run: its row, its state change, its rows.
     pub fn finish(
         mut self,
@@ -275,6 +283,7 @@ impl Run {
             lease: self.lease,
             position,
             walk: self.walk,
+            schema: self.schema,
             in_flight: self.in_flight,
             baselines: self.baselines,
             discrepancies: self.discrepancies,

@@ -13,7 +13,7 @@ use crate::connect::{ClockReading, ReadError, Reader};
 use crate::metrics::{Metrics, Outcome, Reason, RunKind, Skip};
 use crate::model::digest::DigestKey;
 use crate::model::{EntityId, Field, Flow, Key, Mapping, Moment, SystemId, TenantId, Tolerance, Verdict};
-use crate::state::change::{Lease, UnitName, walk_name};
+use crate::state::change::{Lease, UnitName, schema_name, walk_name};
 
 use super::clocks::{Clocks, Heard, Wants};
 use super::entry::Entry;
@@ -24,6 +24,7 @@ use super::queue::Queue;
 use super::redact;
 use super::run::{Run, RunOf, Summary};
 use super::sampling::{Sampling, every_key_since};
+use super::schema::{Doubts, Reading, Schemas};
 use super::timing::{Pace, next_tick};
 use super::walk::Walk;
 
@@ -31,7 +32,10 @@ mod changes;
 mod examine;
 mod recheck;
 mod sample;
+mod schema;
 mod settle;
+
+pub use schema::other_part;
 
 /// What all units of an auditor share.
 pub struct Shared {
@@ -94,6 +98,28 @@ pub struct SampleParts {
     pub most: usize,
 }
 
+/// The schema probe of a unit.
+#[derive(Clone)]
+pub struct SchemaParts {
+    /// When it runs.
+    pub schedule: Schedule,
+    /// What it looks at.
+    pub looks: Vec<SchemaLook>,
+    /// What is made of the columns.
+    pub readings: Vec<Reading>,
+    /// The systems whose changes this unit tells; of the others another unit of the entity does.
+    pub tells: Vec<SystemId>,
+}
+
+/// A mapping whose datasets are looked at.
+#[derive(Clone)]
+pub struct SchemaLook {
+    /// Describes them.
+    pub reader: Arc<dyn Reader>,
+    /// Names them.
+    pub mapping: Arc<Mapping>,
+}
+
 /// What a unit is made of; does not change while it runs.
 pub struct UnitParts {
     /// `changes/stock/erp`.
@@ -112,6 +138,8 @@ pub struct UnitParts {
     pub changes: Option<Schedule>,
     /// The sample probe, if there is one.
     pub sample: Option<SampleParts>,
+    /// The schema probe, if there is one.
+    pub schema: Option<SchemaParts>,
     /// Shifts the schedules' grids so that units spread out.
     pub jitter: Duration,
     /// Rows that one run may read.
@@ -135,6 +163,9 @@ pub struct Unit {
     /// The failure that was last told, so that a system that stays away is told once.
     told: Option<String>,
     sampling: Sampling,
+    schemas: Schemas,
+    /// What open changes of shapes put in doubt.
+    doubts: Doubts,
 }
 
 /// Why a unit ended by itself.
@@ -164,6 +195,8 @@ pub enum UnitError {
 
 /// Measurements of which the one with the shortest round trip tells the clock.
 const CLOCK_TRIES: usize = 3;
+/// How often a unit with open changes of shapes asks whether somebody has accepted one.
+const ACCEPTANCES: Duration = Duration::from_secs(5);
 /// How many stored keys are loaded at once when a unit starts.
 const LOAD_BATCH: usize = 10_000;
 
@@ -188,6 +221,13 @@ impl Unit {
             },
             None => Sampling::default(),
         };
+        let schemas = match &parts.schema {
+            Some(_) => match shared.journal.position(&schema_name(&parts.name)).await.map_err(store)? {
+                Some(bytes) => Schemas::from_bytes(&bytes).ok_or(format("shapes"))?,
+                None => Schemas::default(),
+            },
+            None => Schemas::default(),
+        };
         let mut queue = Queue::default();
         for (number, flow) in parts.flows.iter().enumerate() {
             let mut after = String::new();
@@ -202,7 +242,7 @@ impl Unit {
             }
         }
         shared.in_flight.fetch_add(queue.len() as u64, Ordering::Relaxed);
-        Ok(Self {
+        let mut unit = Self {
             parts,
             shared,
             lease,
@@ -215,7 +255,13 @@ impl Unit {
             published_at: Moment::MIN,
             told: None,
             sampling,
-        })
+            schemas,
+            doubts: Doubts::default(),
+        };
+        if let Some(schema) = unit.parts.schema.clone() {
+            unit.doubt(&schema);
+        }
+        Ok(unit)
     }
 
     /// Whether the unit has a changes probe.
@@ -242,16 +288,30 @@ impl Unit {
         let mut changes = self.first_tick(self.parts.changes.as_ref(), self.position.last_complete == Moment::MIN);
         let sample = self.parts.sample.clone().map(|sample| sample.schedule);
         let mut samples = self.first_tick(sample.as_ref(), self.sampling.walks.is_empty());
+        let schema = self.parts.schema.as_ref().map(|schema| schema.schedule.clone());
+        let mut shapes = self.first_tick(schema.as_ref(), self.schemas.is_empty());
+        let mut acceptances = self.shared.clock.now();
         self.publish();
         loop {
             let due = self.queue.next_due();
-            let wake = [changes, samples, due].into_iter().flatten().min().unwrap_or(Moment::MAX);
+            let waits = self.schemas.open().next().is_some().then_some(acceptances);
+            let wake = [changes, samples, shapes, waits, due].into_iter().flatten().min().unwrap_or(Moment::MAX);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 () = tokio::time::sleep(wake.since(self.shared.clock.now()).min(LONGEST_SLEEP)) => {}
             }
             let now = self.shared.clock.now();
+            // Before anything is judged: what a change of shape puts in doubt must be known then.
+            if shapes.is_some_and(|tick| tick <= now) {
+                self.schema().await?;
+                shapes = self.following_tick(RunKind::Schema, schema.as_ref(), shapes);
+            } else if waits.is_some_and(|tick| tick <= now) {
+                acceptances = now + ACCEPTANCES;
+                if self.something_was_accepted().await? {
+                    self.schema().await?;
+                }
+            }
             if self.queue.next_due().is_some_and(|due| due <= now) {
                 self.recheck_due().await?;
             }
@@ -452,6 +512,9 @@ impl Drop for Unit {
             for verdict in Verdict::ALL {
                 self.shared.metrics.discrepancies_open(&flow.flow.id, verdict, 0);
             }
+        }
+        for system in self.parts.schema.iter().flat_map(|schema| &schema.tells) {
+            self.shared.metrics.schema_open(&self.parts.entity, system, 0);
         }
         self.shared.in_flight.fetch_sub(self.queue.len() as u64, Ordering::Relaxed);
     }

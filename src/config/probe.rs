@@ -18,7 +18,7 @@ pub(super) const KEYS: Keys = Keys {
 };
 
 /// Kinds that have a meaning but are not built yet.
-const NOT_YET: [&str; 4] = ["sweep", "totals", "queue", "schema"];
+const NOT_YET: [&str; 3] = ["sweep", "totals", "queue"];
 
 /// How many keys a run of a sample probe looks at unless the config says otherwise.
 const KEYS_PER_RUN: usize = 1_000;
@@ -72,14 +72,22 @@ pub(super) fn read(section: &Section<'_>, known: &Known<'_>) -> Option<ReadProbe
         section.reading.problem(node.at(), "`time_zone` is for a cron schedule; `every` has none");
     }
     let entity = entity?;
-    let owner = read_owner(section, &entity, known)?;
-    let kind = match kind? {
+    let kind = kind?;
+    let owner = match kind {
+        Kind::Schema => any_owner(section, &entity, known)?,
+        Kind::Changes | Kind::Sample => read_owner(section, &entity, known)?,
+    };
+    let kind = match kind {
         Kind::Changes => {
             refuse_without_cursor(section, &entity, &owner, known);
             refuse_sizes(section);
             ProbeKind::Changes
         }
         Kind::Sample => ProbeKind::Sample(sample_size(section, schedule.as_ref())?),
+        Kind::Schema => {
+            refuse_sizes(section);
+            ProbeKind::Schema
+        }
     };
     let probe = Probe { entity, owner, kind, schedule: schedule? };
     Some(ReadProbe { probe, at: section.at, schedule_at: schedule_node.map_or(section.at, Node::at) })
@@ -90,13 +98,14 @@ pub(super) fn read(section: &Section<'_>, known: &Known<'_>) -> Option<ReadProbe
 enum Kind {
     Changes,
     Sample,
+    Schema,
 }
 
 fn read_kind(node: Node<'_>) -> Option<Kind> {
     if let Some(kind) = node.value.get_ref().as_str().filter(|kind| NOT_YET.contains(kind)) {
         return node.refuse(format!("a probe of kind `{kind}` is not supported yet"));
     }
-    node.choice(&[("changes", Kind::Changes), ("sample", Kind::Sample)])
+    node.choice(&[("changes", Kind::Changes), ("sample", Kind::Sample), ("schema", Kind::Schema)])
 }
 
 fn refuse_sizes(section: &Section<'_>) {
@@ -133,6 +142,14 @@ fn sample_size(section: &Section<'_>, schedule: Option<&Schedule>) -> Option<Sam
 /// A key that was looked at early in one walk may be looked at late in the next, so two walks must fit; and a walk of a
 /// single run is no walk.
 const RUNS_A_PROMISE: u32 = 4;
+
+/// A schema probe looks at every system that holds the entity, whoever owns what of it.
+fn any_owner(section: &Section<'_>, entity: &EntityId, known: &Known<'_>) -> Option<SystemId> {
+    if let Some(node) = section.get("owner") {
+        return node.refuse("is not for a probe of kind `schema`: it looks at every system that holds the entity");
+    }
+    known.owners(entity).first().map(|owner| (*owner).clone())
+}
 
 fn read_owner(section: &Section<'_>, entity: &EntityId, known: &Known<'_>) -> Option<SystemId> {
     let owners = known.owners(entity);
@@ -222,7 +239,7 @@ pub(super) fn warn_undrawable(
     flows: &[Flow],
     systems: &BTreeMap<SystemId, System>,
 ) {
-    if read.probe.kind == ProbeKind::Changes {
+    if !matches!(read.probe.kind, ProbeKind::Sample(_)) {
         return;
     }
     let is_api = |system: &SystemId| systems.get(system).is_some_and(|system| system.kind == SystemKind::Http);
@@ -236,7 +253,7 @@ pub(super) fn warn_undrawable(
 
 /// Whether the probe reads the flow's owner.
 pub(super) fn is_read_by(flow: &FlowId, probe: &Probe) -> bool {
-    flow.entity == probe.entity && flow.owner == probe.owner
+    flow.entity == probe.entity && (flow.owner == probe.owner || probe.kind == ProbeKind::Schema)
 }
 
 /// Reports a second probe of the same kind on the same owner: they would share a cursor or a walk.
@@ -248,7 +265,10 @@ pub(super) fn refuse_twice(reading: &Reading<'_>, probes: &[ReadProbe]) {
             other.entity == read.probe.entity && other.owner == read.probe.owner && other.kind.as_str() == kind
         };
         if probes[..index].iter().find(same).is_some() {
-            let message = format!("`{}` already has a {kind} probe on `{}`", read.probe.entity, read.probe.owner);
+            let message = match read.probe.kind {
+                ProbeKind::Schema => format!("`{}` already has a schema probe", read.probe.entity),
+                _ => format!("`{}` already has a {kind} probe on `{}`", read.probe.entity, read.probe.owner),
+            };
             reading.problem(read.at, message);
         }
     }

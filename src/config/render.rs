@@ -59,6 +59,7 @@ fn path(flow: &Flow) -> String {
 fn shown(kind: ProbeKind, schedule: &Schedule) -> String {
     match kind {
         ProbeKind::Changes => schedule.to_string(),
+        ProbeKind::Schema => format!("schema {schedule}"),
         ProbeKind::Sample(SampleSize::Keys(keys)) => format!("sample {keys} keys {schedule}"),
         ProbeKind::Sample(SampleSize::EveryKeyWithin(within)) => {
             format!("sample every key within {} {schedule}", show(within))

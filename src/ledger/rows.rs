@@ -219,6 +219,35 @@ pub struct EstimateRow {
     pub high: f64,
 }
 
+/// One step of one change of a column or JSON path.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub struct SchemaChangeRow {
+    /// Tenant name.
+    pub tenant: String,
+    /// The system that changed.
+    pub system: String,
+    /// Its table or dataset.
+    pub dataset: String,
+    /// When it was seen, microseconds UTC.
+    pub at: i64,
+    /// The run that saw it.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub run_id: Uuid,
+    /// The column or path.
+    pub path: String,
+    /// What happened to it (`added`, `removed`, `renamed` …), or what became of the change: `restored`, `accepted`,
+    /// `unmapped`.
+    pub event: String,
+    /// What it was.
+    pub before: String,
+    /// What it is.
+    pub after: String,
+    /// The entity whose probe looked.
+    pub entity: String,
+    /// The entity's fields that are made of it, and `scope`, `changed_at`, `version` or `native`.
+    pub fields: Vec<String>,
+}
+
 /// Everything one run leaves in the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunRows {
@@ -234,6 +263,8 @@ pub struct RunRows {
     pub discrepancies: Vec<DiscrepancyRow>,
     /// Rows of `estimates`.
     pub estimates: Vec<EstimateRow>,
+    /// Rows of `schema_changes`.
+    pub schema_changes: Vec<SchemaChangeRow>,
 }
 
 impl CheckRow {

@@ -36,6 +36,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("20261122000004_events", include_str!("../../migrations/clickhouse/20261122000004_events.sql")),
     ("20261122000005_measures", include_str!("../../migrations/clickhouse/20261122000005_measures.sql")),
     ("20261122000006_population", include_str!("../../migrations/clickhouse/20261122000006_population.sql")),
+    ("20261123000001_schema", include_str!("../../migrations/clickhouse/20261123000001_schema.sql")),
 ];
 
 /// Blocks that a table remembers by their token, and for how long. Beyond that the shipper looks rows up.

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::block::LedgerRow;
 use self::dead_letter::DeadLetters;
-use super::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows};
+use super::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow};
 use super::spool::{ReadySegment, SegmentId};
 use super::{LedgerError, Spool, SpoolError, SpoolStatus};
 use crate::causes::chain;
@@ -197,6 +197,7 @@ impl Shipper {
         let coverage = take::<CoverageRow>(&mut runs);
         let discrepancies = take::<DiscrepancyRow>(&mut runs);
         let estimates = take::<EstimateRow>(&mut runs);
+        let schema_changes = take::<SchemaChangeRow>(&mut runs);
         // The tables side by side: an insert mostly waits for the disk.
         tokio::try_join!(
             self.ship_table(segment, checks, old_token),
@@ -205,6 +206,7 @@ impl Shipper {
             self.ship_table(segment, coverage, old_token),
             self.ship_table(segment, discrepancies, old_token),
             self.ship_table(segment, estimates, old_token),
+            self.ship_table(segment, schema_changes, old_token),
         )?;
         fault::point("ship.acknowledged");
         self.spool.remove(segment).await.map_err(ShipError::Spool)?;

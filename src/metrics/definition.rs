@@ -78,6 +78,8 @@ definitions! {
     SAMPLED_KEYS = Gauge "sampled_keys" &["entity", "owner", "target", "measure"], "Keys that the share rests on.";
     EVERY_KEY = Gauge "sample_every_key_seconds" ENTITY, "Every key has been looked at by samples at least once in so long; +Inf until the first walk around all keys is done.";
     WALK_DONE = Gauge "sample_walk_ratio" ENTITY, "How much of the present walk around all keys is done, 0 to 1.";
+    SCHEMA_CHANGES = Counter "schema_changes_total" &["entity", "system", "change"], "Changes of columns and JSON shapes that schema probes saw, by what happened.";
+    SCHEMA_OPEN = Gauge "schema_changes_open" &["entity", "system"], "Changes that affect fields and that nobody has accepted yet.";
     RUNS = Counter "probe_runs_total" &["probe", "entity", "owner", "outcome", "reason"], "Runs of probes, by outcome.";
     RUN_SECONDS = Histogram "probe_duration_seconds" PROBE, "How long runs of probes took.";
     SKIPPED = Counter "probe_runs_skipped_total" &["probe", "entity", "owner", "reason"], "Runs that were due and did not happen.";

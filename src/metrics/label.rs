@@ -31,6 +31,8 @@ closed_list! {
         Recheck = "recheck",
         /// Pieces of the key order on both sides.
         Sample = "sample",
+        /// Columns and JSON shapes of every side.
+        Schema = "schema",
     }
 }
 

@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use uuid::Uuid;
 
-use super::change::{Lease, StateChange, walk_name};
+use super::change::{Lease, StateChange, schema_name, walk_name};
 use super::{StateError, StateStore, baselines, sql};
 use crate::fault;
 
@@ -74,7 +74,8 @@ impl StateStore {
         let unit = change.lease.unit.as_str();
         let position = change.position.iter().map(|position| (unit.to_owned(), position));
         let walk = change.walk.iter().map(|walk| (walk_name(unit), walk));
-        for (name, position) in position.chain(walk) {
+        let schema = change.schema.iter().map(|schema| (schema_name(unit), schema));
+        for (name, position) in position.chain(walk).chain(schema) {
             sqlx::query(
                 "INSERT INTO positions (unit, position) VALUES ($1, $2) \
                  ON CONFLICT (unit) DO UPDATE SET position = excluded.position",

@@ -14,6 +14,11 @@ pub fn walk_name(unit: &str) -> String {
     format!("{unit}/walk")
 }
 
+/// Under which name a unit keeps what it knows of its systems' shapes.
+pub fn schema_name(unit: &str) -> String {
+    format!("{unit}/schema")
+}
+
 /// A held lease. The token grows with each holder; writes with an older token are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
@@ -35,6 +40,8 @@ pub struct StateChange {
     pub position: Option<Vec<u8>>,
     /// Where the unit's sample probe walks, if it moved.
     pub walk: Option<Vec<u8>>,
+    /// What is known of the shapes of the unit's systems, if it changed.
+    pub schema: Option<Vec<u8>>,
     /// In-flight keys added, changed (`Some`) or settled (`None`).
     pub in_flight: Vec<InFlightChange>,
     /// Agreed baselines of two-way flows.

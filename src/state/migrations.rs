@@ -10,6 +10,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
     let files = [
         (20_261_122_000_000, "clock", dialect.clock_view()),
         (20_261_122_000_001, "begin", include_str!("../../migrations/state/20261122000001_begin.sql")),
+        (20_261_123_000_001, "schema", include_str!("../../migrations/state/20261123000001_schema.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

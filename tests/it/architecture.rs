@@ -21,7 +21,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("connect", &["model", "clock", "config"]),
     ("state", &["model", "causes", "clock", "config", "fault", "retry"]),
     ("ledger", &["model", "causes", "clock", "config", "fault", "retry", "state"]),
-    ("metrics", &["model", "connect"]),
+    ("metrics", &["model", "compare", "connect"]),
     (
         "audit",
         &[

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::native::{Block, Columns};
 use crate::ledger::LedgerError;
 use crate::ledger::migrate::timed;
-use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows};
+use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow};
 
 const SEND_LIMIT: Duration = Duration::from_secs(60);
 const ANSWER_LIMIT: Duration = Duration::from_secs(300);
@@ -60,6 +60,7 @@ ledger_row!(RunRow, "runs", runs, ended_at);
 ledger_row!(CoverageRow, "coverage", coverage, to);
 ledger_row!(DiscrepancyRow, "discrepancy_events", discrepancies, at);
 ledger_row!(EstimateRow, "estimates", estimates, at);
+ledger_row!(SchemaChangeRow, "schema_changes", schema_changes, at);
 
 /// Whole runs together up to `limit` rows; a run with more is cut by itself.
 pub(super) fn cut<T>(runs: Vec<Vec<T>>, limit: usize) -> Vec<Vec<T>> {

@@ -1,7 +1,7 @@
 //! The columns of the ledger's tables, as the shipper sends them.
 
 use super::native::{Columns, Writer};
-use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow};
+use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, SchemaChangeRow};
 
 impl Columns for CheckRow {
     fn columns(writer: &mut Writer<'_, Self>) {
@@ -121,6 +121,22 @@ impl Columns for EstimateRow {
     }
 }
 
+impl Columns for SchemaChangeRow {
+    fn columns(writer: &mut Writer<'_, Self>) {
+        writer.texts("tenant", |row| &row.tenant);
+        writer.texts("system", |row| &row.system);
+        writer.texts("dataset", |row| &row.dataset);
+        writer.times("at", |row| row.at);
+        writer.uuids("run_id", |row| row.run_id);
+        writer.texts("path", |row| &row.path);
+        writer.texts("event", |row| &row.event);
+        writer.texts("before", |row| &row.before);
+        writer.texts("after", |row| &row.after);
+        writer.texts("entity", |row| &row.entity);
+        writer.lists("fields", |row| &row.fields);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clickhouse::Row;
@@ -141,5 +157,6 @@ mod tests {
         check::<CoverageRow>();
         check::<DiscrepancyRow>();
         check::<EstimateRow>();
+        check::<SchemaChangeRow>();
     }
 }

@@ -21,7 +21,7 @@ const TAIL: usize = 4 + 16 + 8;
 pub(super) const MAX_BODY: usize = 1 << 30;
 
 /// Layout of the bytes inside a body. Another number was written by another release.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// What a segment holds, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +131,7 @@ mod tests {
             lease: Lease { unit: "changes/stock/erp".to_owned(), token: 1 },
             position: Some(vec![1, 2, 3]),
             walk: None,
+            schema: None,
             in_flight: vec![],
             baselines: vec![],
             discrepancies: vec![],
