@@ -79,6 +79,7 @@ impl Place {
                 lease: self.lease.clone(),
                 position: None,
                 walk: None,
+                schema: None,
                 in_flight: Vec::new(),
                 baselines: Vec::new(),
                 discrepancies: Vec::new(),

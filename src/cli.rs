@@ -19,6 +19,7 @@ mod migrate;
 mod pack;
 mod plan;
 mod probe;
+mod schema;
 mod serve;
 mod table;
 mod view;
@@ -50,6 +51,9 @@ enum Command {
     Pack(pack::PackCommand),
     /// Foretell what the probes cost, how soon they see a drift and what they never see; propose a schedule.
     Plan(plan::Args),
+    /// Show changes of columns and JSON shapes that wait to be accepted; accept them.
+    #[command(subcommand)]
+    Schema(schema::SchemaCommand),
     /// Bring the state database and the ledger's tables up to date.
     Migrate(ConfigFile),
     /// Serve ClickHouse's HTTP interface on loopback, with the engine inside.
@@ -157,6 +161,7 @@ fn dispatch(Arguments { log, command }: Arguments) -> Result<Exit, Failure> {
         Command::Doctor(file) => logged().and_then(|()| on_runtime(doctor::run(&file))),
         Command::Pack(command) => logged().and_then(|()| on_runtime(pack::run(&command))),
         Command::Plan(args) => logged().and_then(|()| on_runtime(plan::run(&args))),
+        Command::Schema(command) => logged().and_then(|()| on_runtime(schema::run(&command))),
         Command::Migrate(file) => logged().and_then(|()| on_runtime(migrate::run(&file))),
         Command::Serve(file) => logged().and_then(|()| serve::run(&file)),
         Command::Probe(args) => logged().and_then(|()| probe::run(&args)),

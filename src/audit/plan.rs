@@ -10,8 +10,8 @@ use crate::connect::{Reader, Translated};
 use crate::model::digest::digest;
 use crate::model::{EntityId, Flow, Mapping, Moment, SystemId, Value};
 
-use super::timing::{Pace, interval_of};
 use super::schema::Reading;
+use super::timing::{Pace, interval_of};
 use super::unit::{SampleParts, SchemaLook, SchemaParts, SideParts, UnitFlow, UnitParts};
 
 /// Readers by system.

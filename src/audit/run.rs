@@ -5,7 +5,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::compare::{FreshnessEvent, Outcome};
-use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow};
+use crate::ledger::rows::{
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow,
+};
 use crate::metrics::RunKind;
 use crate::model::{Flow, Lag, Moment, TenantId, Verdict};
 use crate::state::change::{BaselineChange, DiscrepancyChange, InFlightChange, Lease, StateChange};

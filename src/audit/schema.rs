@@ -14,6 +14,10 @@ use crate::model::mapping::{FieldRule, Part, Use};
 use crate::model::{Column, Mapping, Moment, Shape, SystemId, Value};
 use crate::state::Acceptance;
 
+mod waiting;
+
+pub use waiting::{Overview, Waiting, overview};
+
 /// What is known of all datasets that a unit reads. Kept in state as it is, behind a format byte.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Schemas {
@@ -26,7 +30,6 @@ pub struct Schemas {
 struct Known {
     columns: Vec<Column>,
     sampled: Option<u64>,
-    since: Moment,
     looked_at: Moment,
     open: Vec<OpenChange>,
 }
@@ -103,6 +106,11 @@ impl Schemas {
         self.known.is_empty()
     }
 
+    /// When a system's shapes were last seen: the dataset that has not been seen for longest counts.
+    pub fn looked_at(&self, system: &SystemId) -> Option<Moment> {
+        self.known.iter().filter(|((of, _), _)| of == system.as_str()).map(|(_, known)| known.looked_at).min()
+    }
+
     /// The open changes with their system and dataset.
     pub fn open(&self) -> impl Iterator<Item = (&str, &str, &OpenChange)> {
         self.known.iter().flat_map(|((system, dataset), known)| {
@@ -128,7 +136,7 @@ impl Schemas {
         let place = (system.to_string(), seen.dataset.clone());
         let Some(known) = self.known.get_mut(&place) else {
             let Shape { columns, sampled, .. } = seen.clone();
-            self.known.insert(place, Known { columns, sampled, since: now, looked_at: now, open: Vec::new() });
+            self.known.insert(place, Known { columns, sampled, looked_at: now, open: Vec::new() });
             return Vec::new();
         };
         let is_affected =
@@ -138,7 +146,11 @@ impl Schemas {
     }
 
     /// What the open changes put in doubt.
-    pub fn doubts(&self, readings: &[Reading], mapping: impl Fn(&SystemId) -> Option<std::sync::Arc<Mapping>>) -> Doubts {
+    pub fn doubts(
+        &self,
+        readings: &[Reading],
+        mapping: impl Fn(&SystemId) -> Option<std::sync::Arc<Mapping>>,
+    ) -> Doubts {
         let mut doubts = Doubts::default();
         for (system, dataset, open) in self.open() {
             for reading in affected(readings, system, dataset, &open.change) {

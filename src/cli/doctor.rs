@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use super::schema::{flows, known};
 use super::table::table;
 use super::{ConfigFile, Exit, Failure};
+use crate::audit::schema::{Overview, words};
 use crate::clock::AnchoredClock;
 use crate::config::{Config, System};
 use crate::connect::{self, Finding, Severity};
@@ -18,10 +20,15 @@ use crate::model::Mapping;
 pub async fn run(file: &ConfigFile) -> Result<Exit, Failure> {
     let config = file.load()?;
     let examined = join_all(config.systems.values().map(|system| examine(&config, system))).await;
+    let shapes = known(&config).await;
     let findings: Vec<(&System, Finding)> = config
         .systems
         .values()
         .zip(examined)
+        .map(|(system, mut findings)| {
+            findings.extend(schema_findings(system, &shapes));
+            (system, findings)
+        })
         .flat_map(|(system, findings)| findings.into_iter().map(move |finding| (system, finding)))
         .collect();
     print!("{}", page(&findings));
@@ -43,6 +50,41 @@ async fn examine(config: &Config, system: &System) -> Vec<Finding> {
             vec![Finding { severity: Severity::Error, subject: "connection".to_owned(), message }]
         }
     }
+}
+
+/// What schema probes have found, by what they left in state; nothing where there are none or none has looked yet.
+fn schema_findings(system: &System, shapes: &anyhow::Result<Option<Overview>>) -> Vec<Finding> {
+    let overview = match shapes {
+        Ok(Some(overview)) => overview,
+        Ok(None) => return Vec::new(),
+        Err(error) => {
+            let message = format!("{error:#}");
+            return vec![Finding { severity: Severity::Warning, subject: "schema".to_owned(), message }];
+        }
+    };
+    let mut findings = Vec::new();
+    for (entity, _, looked_at) in overview.looked_at.iter().filter(|(_, of, _)| *of == system.id) {
+        let subject = format!("schema of {entity}");
+        let waiting = overview.waiting.iter().filter(|waiting| waiting.entity == *entity);
+        let waiting: Vec<_> = waiting.filter(|waiting| waiting.system == system.id.as_str()).collect();
+        if waiting.is_empty() {
+            let message = format!("no change waits to be accepted; last seen {looked_at:?}");
+            findings.push(Finding { severity: Severity::Ok, subject: subject.clone(), message });
+        }
+        for waiting in waiting {
+            let message = format!(
+                "`{}`: {}, known since {:?}; affects {} ({}); change the mapping, or `plumbline schema accept {entity}/{}`",
+                waiting.dataset,
+                words(&waiting.open.change),
+                waiting.open.seen_at,
+                waiting.parts.join(", "),
+                flows(waiting),
+                system.id,
+            );
+            findings.push(Finding { severity: Severity::Warning, subject: subject.clone(), message });
+        }
+    }
+    findings
 }
 
 pub(super) fn page(findings: &[(&System, Finding)]) -> String {

@@ -1,7 +1,9 @@
 //! The work that crash tests interrupt: numbered runs whose rows name their number. Shared by the child program,
 //! which does it, and the tests, which know what must be there in the end.
 
-use plumbline::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows};
+use plumbline::ledger::rows::{
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow,
+};
 use plumbline::model::Moment;
 use plumbline::state::StateSecret;
 use plumbline::state::change::{InFlightChange, InFlightEntry, Lease, StateChange};
@@ -49,6 +51,7 @@ pub fn change(entity: &str, lease: &Lease, number: u64, run_id: Uuid) -> StateCh
         lease: lease.clone(),
         position: Some(position(number)),
         walk: None,
+        schema: None,
         in_flight: vec![
             entry(number - 1, None),
             entry(number, Some(InFlightEntry { due_at: at, overdue_at: at, payload })),
@@ -88,6 +91,7 @@ pub fn rows(entity: &str, owner: &str, number: u64, run_id: Uuid, at: Moment, pa
         coverage: vec![coverage(entity, owner, run_id, at)],
         discrepancies: vec![discrepancy(entity, owner, run_id, at)],
         estimates: vec![estimate(entity, owner, run_id, at)],
+        schema_changes: vec![schema_change(entity, owner, run_id, at)],
         checks,
     }
 }
@@ -163,6 +167,22 @@ fn estimate(entity: &str, owner: &str, run_id: Uuid, at: Moment) -> EstimateRow 
         low: 1.0,
         estimate: 1.0,
         high: 1.0,
+    }
+}
+
+fn schema_change(entity: &str, owner: &str, run_id: Uuid, at: Moment) -> SchemaChangeRow {
+    SchemaChangeRow {
+        tenant: "default".to_owned(),
+        system: owner.to_owned(),
+        dataset: entity.to_owned(),
+        at: at.micros(),
+        run_id,
+        path: "qty".to_owned(),
+        event: "removed".to_owned(),
+        before: "integer".to_owned(),
+        after: String::new(),
+        entity: entity.to_owned(),
+        fields: vec![],
     }
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clickhouse::Client;
 use plumbline::clock::{AnchoredClock, Clock};
-use plumbline::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows};
+use plumbline::ledger::rows::{
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow,
+};
 use plumbline::ledger::{Ledger, LedgerError, LedgerOptions, Shipper, Spool, SpoolError, SpoolOptions, migrate};
 use plumbline::model::{FlowId, Moment};
 use plumbline::state::change::{Lease, StateChange};
@@ -76,6 +78,7 @@ impl Place {
             lease: self.lease.clone(),
             position: None,
             walk: None,
+            schema: None,
             in_flight: vec![],
             baselines: vec![],
             discrepancies: vec![],
@@ -84,8 +87,8 @@ impl Place {
     }
 
     /// Rows of each table, and checks according to the rollup.
-    async fn counts(&self) -> [u64; 8] {
-        let tables = ["checks", "freshness", "runs", "coverage", "discrepancy_events", "estimates"];
+    async fn counts(&self) -> [u64; 9] {
+        let tables = ["checks", "freshness", "runs", "coverage", "discrepancy_events", "estimates", "schema_changes"];
         let mut counts = vec![];
         for table in tables {
             counts.push(self.count(&format!("SELECT count() FROM {table}")).await);
@@ -180,6 +183,19 @@ fn run(id: u128, checks: usize, at: i64) -> RunRows {
             estimate: 0.999,
             high: 1.0,
         }],
+        schema_changes: vec![SchemaChangeRow {
+            tenant: "default".to_owned(),
+            system: "store".to_owned(),
+            dataset: "stock".to_owned(),
+            at,
+            run_id,
+            path: "name".to_owned(),
+            event: "narrowed".to_owned(),
+            before: "varchar(60)".to_owned(),
+            after: "varchar(10)".to_owned(),
+            entity: "stock".to_owned(),
+            fields: vec!["name".to_owned()],
+        }],
     }
 }
 
@@ -248,15 +264,16 @@ async fn rows_of_every_table_arrive_and_can_be_asked_for() {
     place.commit(&spool, &sent).await;
     place.commit(&spool, &run(2, 10, before_midnight() + 3600 * SECOND)).await;
     assert_eq!(shipper.drain().await.unwrap(), 1);
-    assert_eq!(place.counts().await, [110, 110, 2, 2, 2, 2, 110, 110]);
+    assert_eq!(place.counts().await, [110, 110, 2, 2, 2, 2, 2, 110, 110]);
     let status = shipper.status().borrow().clone();
-    assert_eq!((status.rows, status.rows_present, status.dead_letters, status.last_error), (228, 0, 0, None));
+    assert_eq!((status.rows, status.rows_present, status.dead_letters, status.last_error), (230, 0, 0, None));
 
     assert_eq!(place.sent::<CheckRow>("checks", "at").await, sent.checks);
     assert_eq!(place.sent::<FreshnessRow>("freshness", "decided_at").await, sent.freshness);
     assert_eq!(place.sent::<RunRow>("runs", "ended_at").await, sent.runs);
     assert_eq!(place.sent::<CoverageRow>("coverage", "to").await, sent.coverage);
     assert_eq!(place.sent::<DiscrepancyRow>("discrepancy_events", "at").await, sent.discrepancies);
+    assert_eq!(place.sent::<SchemaChangeRow>("schema_changes", "at").await, sent.schema_changes);
 
     let ledger = Ledger::new(place.client(), "default".parse().unwrap());
     let verdicts = ledger.verdict_counts(&flow(), Moment::from_micros(before_midnight())).await.unwrap();
@@ -274,7 +291,7 @@ async fn rows_of_every_table_arrive_and_can_be_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_segment_shipped_twice_is_in_the_ledger_once() {
     let place = Place::new().await;
-    let (kept, once) = (place.dir.path().join("kept"), [100, 100, 1, 1, 1, 1, 100, 100]);
+    let (kept, once) = (place.dir.path().join("kept"), [100, 100, 1, 1, 1, 1, 1, 100, 100]);
     let spool = place.spool().await;
     place.commit(&spool, &run(1, 100, before_midnight())).await;
     spool.seal().await;
@@ -291,7 +308,7 @@ async fn a_segment_shipped_twice_is_in_the_ledger_once() {
     drop(spool);
 
     // The tables have forgotten the token: it is looked up. Half of the run is gone with its day.
-    for table in ["checks", "freshness", "runs", "coverage", "discrepancy_events", "estimates"] {
+    for table in ["checks", "freshness", "runs", "coverage", "discrepancy_events", "estimates", "schema_changes"] {
         let forget = format!("ALTER TABLE {table} MODIFY SETTING non_replicated_deduplication_window = 0");
         place.client().query(&forget).execute().await.unwrap();
     }
@@ -302,15 +319,15 @@ async fn a_segment_shipped_twice_is_in_the_ledger_once() {
     let spool = place.spool().await;
     let mut shipper = place.shipper(&spool).look_up_after(Duration::ZERO);
     assert_eq!(shipper.drain().await.unwrap(), 1);
-    assert_eq!(place.counts().await[..6], once[..6]);
-    assert_eq!(shipper.status().borrow().rows_present, 134);
+    assert_eq!(place.counts().await[..7], once[..7]);
+    assert_eq!(shipper.status().borrow().rows_present, 135);
     drop((shipper, spool));
 
     // The test can fail: without the look-up, every row comes a second time.
     copy_segments(&kept, &place.spool_dir());
     let spool = place.spool().await;
     place.shipper(&spool).drain().await.unwrap();
-    assert_eq!(place.counts().await[..6], [200, 200, 2, 2, 2, 2]);
+    assert_eq!(place.counts().await[..7], [200, 200, 2, 2, 2, 2, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -326,7 +343,7 @@ async fn a_refused_block_is_put_away_and_holds_up_nothing() {
     place.commit(&spool, &run(2, 5, before_midnight())).await;
     let mut shipper = place.shipper(&spool);
     assert_eq!(shipper.drain().await.unwrap(), 2);
-    assert_eq!(place.counts().await, [5, 8, 2, 2, 2, 2, 5, 8]);
+    assert_eq!(place.counts().await, [5, 8, 2, 2, 2, 2, 2, 5, 8]);
     let status = shipper.status().borrow().clone();
     assert_eq!((status.dead_letters, status.spool.segments), (1, 0));
     let letter = std::fs::read_dir(place.dead_letters()).unwrap().next().unwrap().unwrap().path();
@@ -347,7 +364,7 @@ async fn what_may_pass_is_waited_for() {
     assert_eq!(shipper.status().borrow().spool.segments, 1, "the segment is kept");
     place.client().query("RENAME TABLE elsewhere TO coverage").execute().await.unwrap();
     assert_eq!(shipper.drain().await.unwrap(), 1);
-    assert_eq!(place.counts().await, [3, 3, 1, 1, 1, 1, 3, 3]);
+    assert_eq!(place.counts().await, [3, 3, 1, 1, 1, 1, 1, 3, 3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

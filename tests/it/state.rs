@@ -72,6 +72,7 @@ fn change(run: u128, lease: &Lease) -> StateChange {
         lease: lease.clone(),
         position: None,
         walk: None,
+        schema: None,
         in_flight: vec![],
         baselines: vec![],
         discrepancies: vec![],

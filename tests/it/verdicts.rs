@@ -41,6 +41,7 @@ mod leaving;
 mod moving;
 pub mod pair;
 mod sampling;
+mod schema;
 mod three;
 mod two_way;
 mod xref;

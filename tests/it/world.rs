@@ -15,11 +15,13 @@ use plumbline::audit::unit::{Shared, Unit};
 use plumbline::clock::{AnchoredClock, Clock};
 use plumbline::config::{Config, Environment, parse_with};
 use plumbline::connect::{self, Reader};
-use plumbline::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows};
+use plumbline::ledger::rows::{
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow,
+};
 use plumbline::metrics::{Metrics, Store};
 use plumbline::model::Verdict;
 use plumbline::state::change::{InFlightEntry, StateChange};
-use plumbline::state::{Applied, StateSecret, StateStore};
+use plumbline::state::{Acceptance, Applied, StateSecret, StateStore};
 
 /// Units over real systems.
 pub struct World {
@@ -110,6 +112,32 @@ impl World {
             }
         }
         total
+    }
+
+    /// One run of every schema probe.
+    pub async fn schema(&mut self) -> Summary {
+        let mut total = Summary::default();
+        for unit in &mut self.units {
+            total.add(&unit.schema().await.unwrap());
+        }
+        total
+    }
+
+    /// Steps of changes of shapes so far: system, dataset, column, event, before, after, fields.
+    pub fn schema_changes(&self) -> Vec<String> {
+        let rows = self.recorder.rows.lock().unwrap();
+        let shown = |row: &SchemaChangeRow| {
+            let SchemaChangeRow { system, dataset, path, event, before, after, fields, .. } = row;
+            format!("{system} {dataset}.{path} {event}: {before} -> {after} [{}]", fields.join(", "))
+        };
+        rows.schema_changes.iter().map(shown).collect()
+    }
+
+    /// One line of the metrics.
+    pub fn metric(&self, begin: &str) -> String {
+        let text = self.shared.metrics.render().unwrap();
+        let line = text.lines().find(|line| line.starts_with(begin));
+        line.unwrap_or_else(|| panic!("no `{begin}` in {text}")).to_owned()
     }
 
     /// One run of every sample probe.
@@ -270,6 +298,10 @@ impl Journal for Recorder {
         Ok(found.into_iter().map(|(hash, baseline)| (hash, baseline.digest)).collect())
     }
 
+    async fn accepted_changes(&self, entity: &str) -> Result<Vec<Acceptance>, JournalError> {
+        self.state.accepted_changes(entity).await.map_err(|error| JournalError::new(Store::State, error))
+    }
+
     async fn commit(&self, change: StateChange, rows: RunRows) -> Result<Committed, JournalError> {
         match self.state.apply(&change).await.map_err(|error| JournalError::new(Store::State, error))? {
             Applied::Now | Applied::Already => {
@@ -280,6 +312,7 @@ impl Journal for Recorder {
                 all.coverage.extend(rows.coverage);
                 all.discrepancies.extend(rows.discrepancies);
                 all.estimates.extend(rows.estimates);
+                all.schema_changes.extend(rows.schema_changes);
                 Ok(Committed::Yes)
             }
             Applied::Fenced => Ok(Committed::Fenced),

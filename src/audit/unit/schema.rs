@@ -146,9 +146,10 @@ impl Unit {
     /// Whether somebody has accepted a change that is open: then it is looked at again at once.
     pub(super) async fn something_was_accepted(&self) -> Result<bool, UnitError> {
         let accepted = self.accepted().await?;
-        Ok(self.schemas.open().any(|(system, dataset, open)| {
-            accepted.iter().any(|by| covers(by, system, dataset, open))
-        }))
+        Ok(self
+            .schemas
+            .open()
+            .any(|(system, dataset, open)| accepted.iter().any(|by| covers(by, system, dataset, open))))
     }
 
     /// Works out anew what is in doubt, and shows it.

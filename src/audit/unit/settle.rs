@@ -70,7 +70,13 @@ impl Unit {
         let parts = Arc::clone(&self.parts);
         let unit_flow = &parts.flows[flow];
         let slot = (flow, outcome.sighting.digest);
-        let Outcome { sighting, judgement, .. } = outcome;
+        let Outcome { sighting, mut judgement, .. } = outcome;
+        let fields = fields_of(unit_flow, outcome.owner, outcome.target);
+        let doubtful = self.is_doubtful(unit_flow, judgement.verdict, (outcome.owner, outcome.target), &fields);
+        if doubtful {
+            judgement.verdict = Verdict::Invalid;
+            judgement.likely = false;
+        }
         let known = self.queue.get(slot);
         let before = known.and_then(|entry| entry.discrepancy);
         // A record that came before and agrees may have been counted then.
@@ -85,7 +91,6 @@ impl Unit {
             return;
         }
         let key_hash = self.key_hash(&sighting.key);
-        let fields = fields_of(unit_flow, outcome.owner, outcome.target);
         if let Some(event) = judgement.event.as_ref().filter(|_| !counted_before) {
             run.freshness(&unit_flow.flow, &key_hash, at, event);
             self.shared.metrics.lag(&unit_flow.flow.id, event.lag);
@@ -99,6 +104,7 @@ impl Unit {
         self.shared.metrics.checks(&unit_flow.flow.id, judgement.verdict, 1);
         let untranslated = fields.iter().any(|field| field.owner.is_untranslated() || field.target.is_untranslated());
         let reason = match judgement.verdict {
+            Verdict::Invalid if doubtful => "schema",
             Verdict::Invalid if untranslated => "xref",
             _ => outcome.reason,
         };
@@ -116,6 +122,31 @@ impl Unit {
                 fields: redacted,
             },
         );
+    }
+
+    /// Whether a bad verdict may come from a change of a shape that nobody has accepted yet: then the values are not
+    /// wrong but unreadable for what they are.
+    fn is_doubtful(
+        &self,
+        unit_flow: &UnitFlow,
+        verdict: Verdict,
+        (owner, target): (&[Record], &[Record]),
+        fields: &[DifferingField],
+    ) -> bool {
+        if self.doubts.is_empty() {
+            return false;
+        }
+        let sides = [&self.parts.owner.system, &unit_flow.target.system];
+        let lost = |records: &[Record]| records.iter().any(|record| !record.in_scope);
+        match verdict {
+            Verdict::Stale | Verdict::Mismatch | Verdict::Conflict | Verdict::Invalid => fields.iter().any(|field| {
+                let index = unit_flow.flow.fields[field.index].index;
+                self.doubts.concern(sides, index, [&field.owner, &field.target])
+            }),
+            Verdict::Missing => self.doubts.concern_scope(sides[1]) && lost(target),
+            Verdict::Extra => self.doubts.concern_scope(sides[0]) && lost(owner),
+            Verdict::Match | Verdict::InFlight | Verdict::Duplicate | Verdict::Unknown => false,
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call site; names each part of the entry it writes")]

@@ -85,7 +85,8 @@ fn around(path: &str) -> Option<&str> {
 /// The path that took over: the only one of the same type that came where this one was the only one of its type to go.
 fn successor<'c>(column: &Column, gone: &[&Column], came: &[&'c Column]) -> Option<&'c Column> {
     let is_like = |other: &&&Column| other.type_name == column.type_name && around(&other.name) == around(&column.name);
-    let mut alike = came.iter().filter(|other| other.type_name == column.type_name && around(&other.name) == around(&column.name));
+    let mut alike =
+        came.iter().filter(|other| other.type_name == column.type_name && around(&other.name) == around(&column.name));
     let only = alike.next()?;
     (alike.next().is_none() && gone.iter().filter(is_like).count() == 1).then_some(only)
 }

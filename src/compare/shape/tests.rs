@@ -35,10 +35,11 @@ fn columns_come_go_and_change() {
     check(stock(), vec![column("sku", "varchar(20)")], &["qty removed: int(11) -> "]);
     let more = [stock(), vec![column("name", "text")]].concat();
     check(stock(), more, &["name added:  -> text"]);
-    check(stock(), vec![column("sku", "varchar(10)"), column("qty", "bigint(20)")], &[
-        "sku narrowed: varchar(20) -> varchar(10)",
-        "qty widened: int(11) -> bigint(20)",
-    ]);
+    check(
+        stock(),
+        vec![column("sku", "varchar(10)"), column("qty", "bigint(20)")],
+        &["sku narrowed: varchar(20) -> varchar(10)", "qty widened: int(11) -> bigint(20)"],
+    );
     check(stock(), vec![column("sku", "varchar(20)"), column("qty", "text")], &["qty retyped: int(11) -> text"]);
     // The order of columns means nothing.
     check(stock(), vec![column("qty", "int(11)"), column("sku", "varchar(20)")], &[]);
@@ -52,44 +53,47 @@ fn columns_come_go_and_change() {
 #[test]
 fn a_new_name_is_known_by_number_or_by_type_and_place() {
     check(vec![numbered("qty", 2)], vec![numbered("quantity", 2)], &["qty renamed: qty -> quantity"]);
-    check(vec![numbered("qty", 2)], vec![numbered("quantity", 3)], &[
-        "qty removed: integer -> ",
-        "quantity added:  -> integer",
-    ]);
+    check(
+        vec![numbered("qty", 2)],
+        vec![numbered("quantity", 3)],
+        &["qty removed: integer -> ", "quantity added:  -> integer"],
+    );
     // Dropped and made again, or renamed away while another took the name.
     check(vec![numbered("qty", 2)], vec![numbered("qty", 5)], &["qty replaced: integer -> integer"]);
-    check(vec![numbered("qty", 2)], vec![numbered("old", 2), numbered("qty", 5)], &[
-        "qty replaced: integer -> integer",
-        "old added:  -> integer",
-    ]);
+    check(
+        vec![numbered("qty", 2)],
+        vec![numbered("old", 2), numbered("qty", 5)],
+        &["qty replaced: integer -> integer", "old added:  -> integer"],
+    );
     // A table that was built anew has other numbers and the same columns.
     let anew = |name: &str| Column { number: Some((8, 1)), ..column(name, "integer") };
     check(vec![numbered("qty", 2)], vec![anew("qty")], &[]);
     check(vec![numbered("qty", 2)], vec![anew("quantity")], &["qty renamed: qty -> quantity"]);
-    check(vec![column("a", "int"), column("b", "text")], vec![column("a", "int"), column("c", "text")], &[
-        "b renamed: b -> c",
-    ]);
-    check(vec![column("a", "int"), column("b", "text")], vec![column("a", "int"), column("c", "date")], &[
-        "b removed: text -> ",
-        "c added:  -> date",
-    ]);
+    check(
+        vec![column("a", "int"), column("b", "text")],
+        vec![column("a", "int"), column("c", "text")],
+        &["b renamed: b -> c"],
+    );
+    check(
+        vec![column("a", "int"), column("b", "text")],
+        vec![column("a", "int"), column("c", "date")],
+        &["b removed: text -> ", "c added:  -> date"],
+    );
     // Renamed and made smaller at once.
     let wide = Column { number: Some((7, 1)), ..column("name", "varchar(20)") };
     let narrow = Column { number: Some((7, 1)), ..column("title", "varchar(10)") };
-    check(vec![wide], vec![narrow], &[
-        "name renamed: name -> title",
-        "name narrowed: varchar(20) -> varchar(10)",
-    ]);
+    check(vec![wide], vec![narrow], &["name renamed: name -> title", "name narrowed: varchar(20) -> varchar(10)"]);
 }
 
 #[test]
 fn lists_of_values_grow_and_shrink() {
     check(vec![listed("state", &["a", "b"])], vec![listed("state", &["a", "b", "c"])], &["state value_added:  -> c"]);
     check(vec![listed("state", &["a", "b"])], vec![listed("state", &["b", "a"])], &[]);
-    check(vec![listed("state", &["a", "b"])], vec![listed("state", &["a", "c"])], &[
-        "state value_removed: b -> ",
-        "state value_added:  -> c",
-    ]);
+    check(
+        vec![listed("state", &["a", "b"])],
+        vec![listed("state", &["a", "c"])],
+        &["state value_removed: b -> ", "state value_added:  -> c"],
+    );
     check(vec![column("state", "enum")], vec![listed("state", &["a"])], &["state narrowed: any value -> one of a"]);
     check(vec![listed("state", &["a"])], vec![column("state", "enum")], &["state widened: one of a -> any value"]);
     check(vec![column("state", "text")], vec![listed("state", &["a"])], &["state retyped: text -> enum"]);
@@ -98,7 +102,11 @@ fn lists_of_values_grow_and_shrink() {
 #[test]
 fn a_change_puts_in_doubt_what_it_can_have_done() {
     let check = |change: &ShapeChange, value: &str, expect: bool| {
-        assert_eq!(change.doubt().concerns(&Value::from(value), |text| Value::from(text)), expect, "{change:?} {value}");
+        assert_eq!(
+            change.doubt().concerns(&Value::from(value), |text| Value::from(text)),
+            expect,
+            "{change:?} {value}"
+        );
     };
     let of = |before: Column, after: Column| changes(&shape(vec![before]), &shape(vec![after])).remove(0);
     let narrowed = of(column("sku", "varchar(20)"), column("sku", "varchar(3)"));
@@ -129,19 +137,24 @@ fn records_show_what_changed_and_chance_does_not() {
     check(&known, &sampled(5, &[("id", "integer", 5), ("price", "text", 5)]), &[]);
     check(&known, &sampled(0, &[]), &[]);
     check(&known, &sampled(5, &[("id", "integer", 5), ("price", "number", 5)]), &["price retyped: text -> number"]);
-    check(&known, &sampled(5, &[("id", "integer", 5), ("price", "number or text", 5)]), &[
-        "price retyped: text -> number or text",
-    ]);
+    check(
+        &known,
+        &sampled(5, &[("id", "integer", 5), ("price", "number or text", 5)]),
+        &["price retyped: text -> number or text"],
+    );
     check(&known, &sampled(5, &[("id", "number", 5), ("price", "text", 5)]), &["id widened: integer -> number"]);
     check(&known, &sampled(5, &[("id", "integer", 5)]), &["price removed: text -> "]);
     check(&known, &sampled(5, &[("id", "integer", 5), ("cost", "text", 5)]), &["price renamed: price -> cost"]);
-    check(&known, &sampled(5, &[("id", "integer", 5), ("cost", "number", 5)]), &[
-        "price removed: text -> ",
-        "cost added:  -> number",
-    ]);
-    check(&known, &sampled(1, &[("id", "integer", 1), ("price", "text", 1), ("new", "object", 1), ("new.a", "text", 1)]), &[
-        "new added:  -> object",
-    ]);
+    check(
+        &known,
+        &sampled(5, &[("id", "integer", 5), ("cost", "number", 5)]),
+        &["price removed: text -> ", "cost added:  -> number"],
+    );
+    check(
+        &known,
+        &sampled(1, &[("id", "integer", 1), ("price", "text", 1), ("new", "object", 1), ("new.a", "text", 1)]),
+        &["new added:  -> object"],
+    );
     // Null says nothing of a type.
     check(&known, &sampled(5, &[("id", "integer", 5), ("price", "null", 0)]), &[]);
     // Lines of orders without lines went nowhere.
@@ -158,10 +171,7 @@ fn looks_at_records_add_up() {
         &sampled(5, &[("id", "number", 5), ("sale", "text", 2), ("new", "text", 5)]),
     );
     assert_eq!(merged.sampled, Some(25));
-    let columns: Vec<_> = merged
-        .columns
-        .iter()
-        .map(|column| format!("{} {} {}", column.name, column.type_name, column.seen))
-        .collect();
+    let columns: Vec<_> =
+        merged.columns.iter().map(|column| format!("{} {} {}", column.name, column.type_name, column.seen)).collect();
     assert_eq!(columns, ["id integer or number 25", "new text 5", "sale text 2"]);
 }

@@ -226,7 +226,6 @@ mod tests {
         check("", "text", other, other);
     }
 
-
     #[test]
     fn values_fit_or_do_not() {
         let check = |name: &str, value: Value, expect: bool| {

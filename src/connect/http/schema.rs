@@ -72,7 +72,8 @@ fn columns(records: &[Value]) -> Vec<Column> {
             note(&mut seen, name.clone(), value, 0);
         }
     }
-    let places = |path: &str| match path.strip_suffix("[]").or_else(|| path.rsplit_once('.').map(|(around, _)| around)) {
+    let places = |path: &str| match path.strip_suffix("[]").or_else(|| path.rsplit_once('.').map(|(around, _)| around))
+    {
         None => records.len(),
         Some(around) => seen.get(around).map_or(0, |seen| seen.values),
     };

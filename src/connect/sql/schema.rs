@@ -44,13 +44,16 @@ impl SqlReader {
 
 fn column(row: &[Raw]) -> Column {
     let text = |index: usize| row.get(index).and_then(text_of).filter(|text| !text.is_empty());
-    let number = |index: usize| if let Some(Raw::Int(value)) = row.get(index) { u32::try_from(*value).ok() } else { None };
+    let number =
+        |index: usize| if let Some(Raw::Int(value)) = row.get(index) { u32::try_from(*value).ok() } else { None };
     let (type_name, listed) = without_list(text(1).unwrap_or_default());
     Column {
         name: text(0).unwrap_or_default(),
         type_name,
         nullable: Some(row.get(2) != Some(&Raw::Int(0))),
-        values: listed.or_else(|| text(6).and_then(|labels| serde_json::from_str(&labels).ok())).or_else(|| checked(&text(7)?)),
+        values: listed
+            .or_else(|| text(6).and_then(|labels| serde_json::from_str(&labels).ok()))
+            .or_else(|| checked(&text(7)?)),
         collation: text(5),
         number: number(3).zip(number(4)),
         seen: 0,
@@ -70,7 +73,8 @@ fn without_list(type_name: String) -> (String, Option<Vec<String>>) {
 fn checked(definitions: &str) -> Option<Vec<String>> {
     let definitions: Vec<String> = serde_json::from_str(definitions).ok()?;
     let [definition] = definitions.as_slice() else { return None };
-    let is_list = definition.matches("= ANY").count() == 1 && !definition.contains(" OR ") && !definition.contains(" AND ");
+    let is_list =
+        definition.matches("= ANY").count() == 1 && !definition.contains(" OR ") && !definition.contains(" AND ");
     let (_, list) = definition.split_once("ARRAY[").filter(|_| is_list)?;
     Some(literals(list)).filter(|values| !values.is_empty())
 }

@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::native::{Block, Columns};
 use crate::ledger::LedgerError;
 use crate::ledger::migrate::timed;
-use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow};
+use crate::ledger::rows::{
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow,
+};
 
 const SEND_LIMIT: Duration = Duration::from_secs(60);
 const ANSWER_LIMIT: Duration = Duration::from_secs(300);

@@ -57,6 +57,7 @@ fn change(run: u128, lease: &Lease) -> StateChange {
         lease: lease.clone(),
         position: Some(run.to_be_bytes().to_vec()),
         walk: None,
+        schema: None,
         in_flight: vec![],
         baselines: vec![],
         discrepancies: vec![],

@@ -1,6 +1,8 @@
 //! Which columns a mapping reads, and what for: what a change of a column affects.
 
-use super::{Aggregate, Children, Condition, CurrencyRule, Dataset, FieldRule, Mapping, Origin, Source, VersionRule, Xref};
+use super::{
+    Aggregate, Children, Condition, CurrencyRule, Dataset, FieldRule, Mapping, Origin, Source, VersionRule, Xref,
+};
 use crate::model::{Raw, Value};
 
 /// One column (or path) and what is made of it.
@@ -119,7 +121,8 @@ impl Mapping {
         field: usize,
         read: impl Iterator<Item = usize> + 'm,
     ) -> impl Iterator<Item = Use> + 'm {
-        let always = [children.parent].into_iter().chain(children.scope.iter().map(|condition: &Condition| condition.source));
+        let always =
+            [children.parent].into_iter().chain(children.scope.iter().map(|condition: &Condition| condition.source));
         always.chain(read).filter_map(move |source| {
             let source = children.sources.get(source)?;
             let (dataset, source) = match (&children.dataset, source) {

@@ -1,6 +1,6 @@
 //! Two databases of any product, with the usual small table and the usual config, which a case may change.
 
-use sqlx::{AssertSqlSafe, MySql, Postgres, Row};
+use sqlx::{AssertSqlSafe, Connection, MySql, Postgres, Row, SqliteConnection};
 
 use crate::support::{TestDatabase, TestSqlite, mariadb, postgres, sqlite};
 use crate::world::World;
@@ -124,6 +124,16 @@ impl Database {
             _ => "ON CONFLICT (sku) DO UPDATE SET qty = excluded.qty, updated_at = excluded.updated_at",
         };
         self.run(&format!("INSERT INTO stock (sku, qty, updated_at) VALUES ('{sku}', {qty}, {stamp}) {end}")).await;
+    }
+
+    /// Changes a table. SQLite's connections go by what they last knew of it: this one knows nothing yet.
+    pub async fn alter(&self, text: &str) {
+        let Self::Sqlite(file) = self else { return self.run(text).await };
+        let mut connection = SqliteConnection::connect(&file.url()).await.unwrap();
+        for text in ["PRAGMA busy_timeout = 30000", text] {
+            let outcome = sqlx::query(AssertSqlSafe(text.to_owned())).execute(&mut connection).await;
+            outcome.unwrap_or_else(|error| panic!("{text}: {error}"));
+        }
     }
 
     /// Renames a column of the usual table.
