@@ -72,7 +72,10 @@ impl Unit {
         let slot = (flow, outcome.sighting.digest);
         let Outcome { sighting, mut judgement, .. } = outcome;
         let fields = fields_of(unit_flow, outcome.owner, outcome.target);
-        let doubtful = self.is_doubtful(unit_flow, judgement.verdict, (outcome.owner, outcome.target), &fields);
+        let doubtful = {
+            let records = (outcome.owner, outcome.target);
+            self.is_doubtful(unit_flow, judgement.verdict, &sighting.key, records, &fields)
+        };
         if doubtful {
             judgement.verdict = Verdict::Invalid;
             judgement.likely = false;
@@ -130,6 +133,7 @@ impl Unit {
         &self,
         unit_flow: &UnitFlow,
         verdict: Verdict,
+        key: &Key,
         (owner, target): (&[Record], &[Record]),
         fields: &[DifferingField],
     ) -> bool {
@@ -137,15 +141,21 @@ impl Unit {
             return false;
         }
         let sides = [&self.parts.owner.system, &unit_flow.target.system];
+        // A record whose key was cut or changed its type is not found under it, and is there under another.
+        let in_key = || {
+            let mut parts = self.parts.key.iter().zip(key.parts());
+            parts.any(|(field, part)| self.doubts.concern(sides, *field, [part, part]))
+        };
         let lost = |records: &[Record]| records.iter().any(|record| !record.in_scope);
         match verdict {
             Verdict::Stale | Verdict::Mismatch | Verdict::Conflict | Verdict::Invalid => fields.iter().any(|field| {
                 let index = unit_flow.flow.fields[field.index].index;
                 self.doubts.concern(sides, index, [&field.owner, &field.target])
             }),
-            Verdict::Missing => self.doubts.concern_scope(sides[1]) && lost(target),
-            Verdict::Extra => self.doubts.concern_scope(sides[0]) && lost(owner),
-            Verdict::Match | Verdict::InFlight | Verdict::Duplicate | Verdict::Unknown => false,
+            Verdict::Missing => in_key() || self.doubts.concern_scope(sides[1]) && lost(target),
+            Verdict::Extra => in_key() || self.doubts.concern_scope(sides[0]) && lost(owner),
+            Verdict::Duplicate => in_key(),
+            Verdict::Match | Verdict::InFlight | Verdict::Unknown => false,
         }
     }
 
