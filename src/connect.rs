@@ -23,7 +23,7 @@ pub mod http;
 pub mod sql;
 mod translate;
 
-pub use budget::{Budget, Usage};
+pub use budget::{Budget, Told, Usage};
 pub use count::count_keys;
 pub use translate::Translated;
 

@@ -40,8 +40,9 @@ pub use path::{JsonPath, Step};
 pub(super) use system::read_use;
 
 /// The packs that are part of the program, by name.
-pub const SHIPPED: [(&str, &str); 2] = [
+pub const SHIPPED: [(&str, &str); 3] = [
     ("json-api", include_str!("../../probes/json-api.toml")),
+    ("shopify", include_str!("../../probes/shopify.toml")),
     ("woocommerce", include_str!("../../probes/woocommerce.toml")),
 ];
 
@@ -141,6 +142,25 @@ pub struct Limits {
     pub remaining: Option<Place>,
     /// Where the answer says in how many seconds (or at which Unix time) the count begins anew.
     pub reset: Option<Place>,
+    /// Where it counts in points: what the answer says about them.
+    pub cost: Option<Cost>,
+}
+
+/// What an answer says about points, by its path in the body.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cost {
+    /// What the request was thought to cost.
+    pub asked: JsonPath,
+    /// What it did cost; missing when it was refused.
+    pub used: JsonPath,
+    /// What is left.
+    pub available: JsonPath,
+    /// What there can be at most.
+    pub maximum: JsonPath,
+    /// What is added each second.
+    pub restore: JsonPath,
+    /// The share of all this that we use, above 0 to 1.
+    pub share: f64,
 }
 
 /// Where in an answer something stands.
@@ -157,10 +177,14 @@ pub enum Place {
 pub struct ErrorRule {
     /// Only for this status.
     pub status: Option<u16>,
+    /// Only when this header of a success is there; in lower case.
+    pub header: Option<String>,
     /// Only when this path in the body is there and not null.
     pub body: Option<JsonPath>,
     /// And has this value.
     pub eq: Option<String>,
+    /// And has another value than this.
+    pub ne: Option<String>,
     /// What it means.
     pub meaning: Meaning,
     /// What to tell people, in addition to the product's own words.
@@ -187,8 +211,12 @@ pub struct PackEntity {
     pub question: Question,
     /// Members of the body of every request.
     pub body: Body,
-    /// Where the records are in the answer.
+    /// Where the records are in the answer; through lists of lists where the path has `[]`.
     pub items: JsonPath,
+    /// Where each inner list of records says whether it goes on, which must be `false`.
+    pub whole: Option<JsonPath>,
+    /// Lists within a record that may be cut, each with where the record says so.
+    pub parts: Vec<(String, JsonPath)>,
     /// The record's own address.
     pub id: JsonPath,
     /// Whether lists come in ascending order of the id.
@@ -390,6 +418,8 @@ pub enum Ask {
         none: String,
         /// A document that answers exactly what it is asked for, in one page, with `null` for what there is not.
         document: Option<Answered>,
+        /// The answer comes from a search index: what it finds is read again by the record's own address.
+        index: bool,
     },
     /// One record at an address of its own; 404 when there is none.
     At {
@@ -407,6 +437,8 @@ pub struct Answered {
     pub text: String,
     /// Where the records are.
     pub items: JsonPath,
+    /// As [`PackEntity::whole`].
+    pub whole: Option<JsonPath>,
 }
 
 /// How several values are asked for.

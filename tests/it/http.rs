@@ -13,5 +13,8 @@ mod reading;
 mod recorded;
 mod served;
 mod shop;
+mod shopify;
+mod shopify_reading;
+mod shopify_verdicts;
 mod verdicts;
 mod woo;

@@ -18,9 +18,12 @@ pub(super) const KEYS: Keys = Keys {
     names: &[
         "path",
         "document",
+        "fragment",
         "model",
         "body",
         "items",
+        "whole",
+        "parts",
         "id",
         "ordered",
         "query",
@@ -41,6 +44,8 @@ pub(super) const SINCE_KEYS: Keys = Keys {
     not_yet: &[],
 };
 pub(super) const GONE_KEYS: Keys = Keys { section: "[entity.NAME] gone", names: &["path", "in"], not_yet: &[] };
+
+pub(super) const PART_KEYS: Keys = Keys { section: "[entity.NAME] parts", names: &["list", "more"], not_yet: &[] };
 
 const FORMATS: [(&str, SinceFormat); 5] = [
     ("naive", SinceFormat::Naive),
@@ -68,8 +73,11 @@ pub(super) struct Around<'p> {
 pub(super) fn read(section: &Section<'_>, any: bool, around: &Around<'_>) -> Option<PackEntity> {
     let Around { dialect, values, pages } = *around;
     let question = question(section, any, dialect, values);
-    let items = section.get("items").map_or(Some(JsonPath::default()), |node| items(node, values));
-    let id = section.need("id").and_then(|node| json_path(node, values));
+    let items = section.get("items").map_or(Some(JsonPath::default()), |node| match dialect {
+        Dialect::GraphQl => inner_items(node, values),
+        _ => items(node, values),
+    });
+    let id = section.need("id").and_then(|node| path_in_json(node, values));
     let page = section.need("page").and_then(|node| page(node, values, pages));
     let since = section.get("since").and_then(|node| node.section(&SINCE_KEYS));
     let since = since.and_then(|section| self::since(&section, dialect, values));
@@ -83,6 +91,8 @@ pub(super) fn read(section: &Section<'_>, any: bool, around: &Around<'_>) -> Opt
             .get("body")
             .map_or(Some(Body::default()), |node| body::read(node, values, &[Placeholder::Fields]))?,
         items: items?,
+        whole: section.get("whole").and_then(|node| path_in_json(node, values)),
+        parts: section.get("parts").and_then(Node::list).unwrap_or_default().into_iter().filter_map(part).collect(),
         id: id?,
         ordered: section.or("ordered", false),
         query,
@@ -91,7 +101,7 @@ pub(super) fn read(section: &Section<'_>, any: bool, around: &Around<'_>) -> Opt
         since,
         also: also.into_iter().map(|node| fill::query(node, values)).collect(),
         gone: section.get("gone").and_then(gone),
-        lookups: by::read(&by_keys, dialect, values),
+        lookups: by::read(&by_keys, dialect, &fragment(section, values), values),
         columns,
         blind: section.get("blind").map(Node::one_or_many).unwrap_or_default().into_iter().filter_map(column).collect(),
     };
@@ -107,25 +117,35 @@ fn question(section: &Section<'_>, any: bool, dialect: Dialect, values: &Values)
     let path = || section.need("path").and_then(|node| entity_path(node, any, values));
     match dialect {
         Dialect::Rest => {
-            section.refuse(&["document", "model", "body"], FOR_BODIES);
+            section.refuse(&["document", "fragment", "model", "body", "whole", "parts"], FOR_BODIES);
             path().map(Question::Path)
         }
         Dialect::GraphQl => {
             section.refuse(&["model", "query", "also"], FOR_ADDRESSES);
-            let text = section.need("document").and_then(|node| document(node, values));
+            let fragment = fragment(section, values);
+            let text = section.need("document").and_then(|node| document(node, &fragment, values));
             Some(Question::Document { path: path()?, text: text? })
         }
         Dialect::Json2 | Dialect::JsonRpc => {
-            section.refuse(&["path", "document", "query", "also"], FOR_ADDRESSES);
+            section.refuse(&["path", "document", "fragment", "query", "also", "whole", "parts"], FOR_ADDRESSES);
             let model = section.need("model").and_then(|node| model(node, any, values));
             model.map(Question::Model)
         }
     }
 }
 
+/// What belongs to every document of the dataset.
+fn fragment(section: &Section<'_>, values: &Values) -> String {
+    section.get("fragment").and_then(|node| fill::text(node, values)).unwrap_or_default()
+}
+
 /// A GraphQL document that only reads.
-pub(super) fn document(node: Node<'_>, values: &Values) -> Option<String> {
-    let text = fill::text(node, values)?;
+pub(super) fn document(node: Node<'_>, fragment: &str, values: &Values) -> Option<String> {
+    let mut text = fill::text(node, values)?;
+    if !fragment.is_empty() {
+        text.push('\n');
+        text.push_str(fragment);
+    }
     match graphql::variables(&text) {
         Ok(_) => Some(text),
         Err(error) => node.refuse(error),
@@ -192,17 +212,34 @@ fn entity_path(node: Node<'_>, any: bool, values: &Values) -> Option<String> {
     Some(path)
 }
 
-fn json_path(node: Node<'_>, values: &Values) -> Option<JsonPath> {
+pub(super) fn path_in_json(node: Node<'_>, values: &Values) -> Option<JsonPath> {
     let text = fill::text(node, values)?;
     parsed_path(node, &text)
 }
 
 pub(super) fn items(node: Node<'_>, values: &Values) -> Option<JsonPath> {
-    let path = json_path(node, values)?;
+    let path = path_in_json(node, values)?;
     if path.0.iter().all(|step| matches!(step, super::Step::Member(_))) {
         return Some(path);
     }
     node.refuse(format!("`{path}`: it names one list and cannot reach through others"))
+}
+
+/// As [`items`], also through lists: `nodes[].levels.nodes`.
+pub(super) fn inner_items(node: Node<'_>, values: &Values) -> Option<JsonPath> {
+    let path = path_in_json(node, values)?;
+    let lists = path.0.iter().filter(|step| **step == super::Step::Each).count();
+    if lists <= 1 && !path.0.iter().any(|step| matches!(step, super::Step::Where(..))) {
+        return Some(path);
+    }
+    node.refuse(format!("`{path}`: it can reach through one list, and pick no elements"))
+}
+
+fn part(node: Node<'_>) -> Option<(String, JsonPath)> {
+    let section = node.section(&PART_KEYS)?;
+    let list = section.need("list").and_then(column);
+    let more = section.need("more").and_then(|node| parsed_path(node, node.name()?));
+    Some((list?, more?))
 }
 
 fn page(node: Node<'_>, values: &Values, pages: &BTreeMap<String, Paging>) -> Option<Paging> {

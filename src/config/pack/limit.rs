@@ -1,13 +1,18 @@
 //! `[limit]` of a pack: what the product allows, and how it says so.
 
 use super::read::place;
-use super::{Limits, Values};
+use super::{Cost, Limits, Values, fill};
 use crate::config::section::{Keys, Node, Read, Section};
 use crate::model::Number;
 
 pub(super) const KEYS: Keys = Keys {
     section: "[limit]",
-    names: &["requests_per_second", "concurrency", "adaptive", "throttle", "remaining", "reset"],
+    names: &["requests_per_second", "concurrency", "adaptive", "throttle", "remaining", "reset", "cost"],
+    not_yet: &[],
+};
+pub(super) const COST_KEYS: Keys = Keys {
+    section: "[limit] cost",
+    names: &["asked", "used", "available", "maximum", "restore", "share"],
     not_yet: &[],
 };
 
@@ -20,6 +25,7 @@ impl Default for Limits {
             throttle: vec![429],
             remaining: None,
             reset: None,
+            cost: None,
         }
     }
 }
@@ -35,6 +41,37 @@ pub(super) fn read(section: &Section<'_>, values: &Values) -> Limits {
         throttle: section.get("throttle").and_then(statuses).unwrap_or(defaults.throttle),
         remaining: section.get("remaining").and_then(|node| place(node, values)),
         reset: section.get("reset").and_then(|node| place(node, values)),
+        cost: section.get("cost").and_then(|node| cost(&node.section(&COST_KEYS)?, values)),
+    }
+}
+
+fn cost(section: &Section<'_>, values: &Values) -> Option<Cost> {
+    let [asked, used, available, maximum, restore] = ["asked", "used", "available", "maximum", "restore"].map(|key| {
+        let node = section.need(key)?;
+        match place(node, values)? {
+            super::Place::Body(path) => Some(path),
+            super::Place::Header(_) => node.refuse("must be `body:PATH`"),
+        }
+    });
+    let share = section.need("share").and_then(|node| share(node, values));
+    Some(Cost {
+        asked: asked?,
+        used: used?,
+        available: available?,
+        maximum: maximum?,
+        restore: restore?,
+        share: share?,
+    })
+}
+
+fn share(node: Node<'_>, values: &Values) -> Option<f64> {
+    let share = match node.value.get_ref().as_str() {
+        Some(_) => fill::text(node, values)?.parse::<Number>().ok().map(|number| number.to_f64_lossy()),
+        None => Some(Number::read(node)?.to_f64_lossy()),
+    };
+    match share {
+        Some(share) if (0.01..=1.0).contains(&share) => Some(share),
+        _ => node.refuse("must be a number from 0.01 to 1"),
     }
 }
 

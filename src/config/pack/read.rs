@@ -25,7 +25,7 @@ pub(super) const HTTP_KEYS: Keys = Keys {
     not_yet: &[],
 };
 pub(super) const ERROR_KEYS: Keys =
-    Keys { section: "[[error]]", names: &["status", "body", "eq", "do", "say"], not_yet: &[] };
+    Keys { section: "[[error]]", names: &["status", "header", "body", "eq", "ne", "do", "say"], not_yet: &[] };
 
 const MEANINGS: [(&str, Meaning); 4] = [
     ("refused", Meaning::Refused),
@@ -180,13 +180,16 @@ fn error_rule(section: &Section<'_>, values: &Values) -> Option<ErrorRule> {
     let text = section.get("body").and_then(|node| fill::some_text(node, values).map(|text| (node, text)));
     let body = text.and_then(|(node, text)| parsed_path(node, &text));
     let switched_off = section.get("body").is_some() && body.is_none();
-    if section.get("status").is_none() && section.get("body").is_none() {
-        section.reading.problem(section.at, "a rule names a `status`, a path in the `body`, or both");
+    let names = ["status", "header", "body"].map(|key| section.get(key).is_some());
+    if names == [false; 3] || names[1..] == [true; 2] {
+        section.reading.problem(section.at, "a rule names a `status`, and a `header` or a path in the `body`");
     }
     let meaning = section.need("do").and_then(|node| node.choice(&MEANINGS));
     let rule = ErrorRule {
         status,
+        header: section.get("header").and_then(|node| fill::text(node, values)).map(|name| name.to_ascii_lowercase()),
         body,
+        ne: section.get("ne").and_then(|node| fill::text(node, values)),
         eq: section.get("eq").and_then(|node| fill::text(node, values)),
         meaning: meaning?,
         say: section.optional("say"),

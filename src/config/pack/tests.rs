@@ -185,11 +185,13 @@ fn every_key_is_described() {
         &read::HTTP_KEYS,
         &auth::KEYS,
         &limit::KEYS,
+        &limit::COST_KEYS,
         &read::ERROR_KEYS,
         &page::KEYS,
         &entity::KEYS,
         &entity::SINCE_KEYS,
         &entity::GONE_KEYS,
+        &entity::PART_KEYS,
         &by::KEYS,
     ];
     for keys in sections {
@@ -207,7 +209,11 @@ fn every_key_is_described() {
 /// The page of each shipped pack names its settings and datasets.
 #[test]
 fn shipped_packs_are_described() {
-    let pages = [include_str!("../../../docs/packs/json-api.md"), include_str!("../../../docs/packs/woocommerce.md")];
+    let pages = [
+        include_str!("../../../docs/packs/json-api.md"),
+        include_str!("../../../docs/packs/shopify.md"),
+        include_str!("../../../docs/packs/woocommerce.md"),
+    ];
     for ((name, text), page) in SHIPPED.into_iter().zip(pages) {
         let settings = read::declared(text, Path::new(name));
         let entities = check(text).unwrap().entities;

@@ -78,7 +78,7 @@ fn fault(meaning: Meaning, words: String) -> Fault {
 }
 
 fn applies(rule: &ErrorRule, status: u16, text: &str) -> bool {
-    if rule.status.is_some_and(|wanted| wanted != status) {
+    if rule.status.is_some_and(|wanted| wanted != status) || rule.header.is_some() {
         return false;
     }
     let Some(path) = &rule.body else { return true };
@@ -107,11 +107,25 @@ fn elements(list: &str, below: &JsonPath) -> Vec<Raw> {
 }
 
 fn value_fits(rule: &ErrorRule, value: Option<&Raw>) -> bool {
-    match (&rule.eq, value) {
-        (_, None | Some(Raw::Null | Raw::Bool(false))) => false,
-        (None, Some(_)) => true,
-        (Some(wanted), Some(value)) => text_of(value).is_some_and(|found| found == *wanted),
+    match value {
+        None | Some(Raw::Null | Raw::Bool(false)) => false,
+        Some(value) => text_fits(rule, text_of(value).as_deref()),
     }
+}
+
+fn text_fits(rule: &ErrorRule, found: Option<&str>) -> bool {
+    rule.eq.as_deref().is_none_or(|wanted| found == Some(wanted))
+        && rule.ne.as_deref().is_none_or(|not| found != Some(not))
+}
+
+/// The fault that a header of a success names, if one does.
+pub(super) fn by_header<'h>(pack: &Pack, status: u16, header: impl Fn(&str) -> Option<&'h str>) -> Option<Fault> {
+    let named = pack.errors.iter().filter_map(|rule| Some((rule, header(rule.header.as_deref()?)?)));
+    let mut hits =
+        named.filter(|(rule, found)| rule.status.is_none_or(|wanted| wanted == status) && text_fits(rule, Some(found)));
+    let (rule, found) = hits.next()?;
+    let said = format!("`{}: {found}`", rule.header.as_deref().unwrap_or_default());
+    Some(fault(rule.meaning, words(status, Some(&said), rule.say.as_deref())))
 }
 
 /// The product's own words, the pack's and the status, on one line.
@@ -199,6 +213,8 @@ mod tests {
     fn errors_in_lists_are_found() {
         let rule = |eq: Option<&str>| ErrorRule {
             status: None,
+            header: None,
+            ne: None,
             body: Some("errors[].extensions.code".parse().unwrap()),
             eq: eq.map(str::to_owned),
             meaning: Meaning::Throttle,

@@ -17,6 +17,8 @@ pub(super) struct Shape {
     root: Branch,
     width: usize,
     lists: usize,
+    /// Whether inner lists of records say that they end.
+    asks_whole: bool,
 }
 
 /// The rows of a record's inner lists, by the number of the list.
@@ -34,6 +36,14 @@ struct Branch {
     records: bool,
     /// The only record is here.
     record: bool,
+    /// What is taken below every element of this list, to reach the records in it.
+    each: Option<Box<Branch>>,
+    /// This is such an element.
+    element: bool,
+    /// An object here is one record.
+    single: bool,
+    /// Here such an element says whether its list of records goes on.
+    more: bool,
     /// An inner list of the record is here: its number and the shape of its elements.
     list: Option<(usize, Box<Shape>)>,
 }
@@ -56,9 +66,15 @@ impl Shape {
         self
     }
 
-    /// Says where the records are.
-    pub fn with_records(mut self, items: &JsonPath) -> Self {
-        self.root.at(&items.0).records = true;
+    /// Says where the records are, and where each list of them says whether it goes on, if there are several.
+    pub fn with_records(mut self, items: &JsonPath, whole: Option<&JsonPath>) -> Self {
+        let records = self.root.through(&items.0);
+        records.records = true;
+        records.single = items.0.contains(&Step::Each);
+        if let Some(whole) = whole {
+            self.root.through(&whole.0).more = true;
+            self.asks_whole = true;
+        }
         self
     }
 
@@ -92,6 +108,24 @@ impl Branch {
         next.at(rest)
     }
 
+    /// As [`Self::at`], through every element of lists.
+    fn through(&mut self, path: &[Step]) -> &mut Self {
+        match path.split_first() {
+            None => self,
+            Some((Step::Each, rest)) => {
+                let each = self.each.get_or_insert_default();
+                each.element = true;
+                each.through(rest)
+            }
+            Some((step, rest)) => self.at(std::slice::from_ref(step)).through(rest),
+        }
+    }
+
+    /// Whether there is something to take below.
+    fn leads_on(&self) -> bool {
+        !self.members.is_empty() || self.records || self.list.is_some() || self.each.is_some()
+    }
+
     /// Whether the value must be kept as text: it is taken itself, or looked at more than once.
     fn needs_text(&self) -> bool {
         !self.slots.is_empty() || !self.picks.is_empty()
@@ -105,6 +139,8 @@ pub(super) struct Around {
     pub row: RawRow,
     /// Whether there was a list of records.
     pub has_records: bool,
+    /// Whether every inner list of records said that it ends, if they were to.
+    pub is_whole: bool,
 }
 
 /// Why a text could not be read. Names places, never data.
@@ -119,11 +155,12 @@ pub(super) fn read(
     on_row: &mut dyn FnMut(&mut RawRow, &mut Inner),
 ) -> Result<Around, NotReadable> {
     let mut row = vec![Raw::Null; outer.width];
-    let mut records = Records { shape: record, on_row, found: false };
+    let mut records = Records { shape: record, on_row, found: false, elements: 0, ended: 0 };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let take = Take { branch: &outer.root, row: &mut row, inner: &mut [], records: Some(&mut records) };
     take.deserialize(&mut deserializer).and_then(|()| deserializer.end()).map_err(|error| not_readable(&error))?;
-    Ok(Around { row, has_records: records.found })
+    let is_whole = !outer.asks_whole || records.ended == records.elements;
+    Ok(Around { row, has_records: records.found, is_whole })
 }
 
 fn not_readable(error: &serde_json::Error) -> NotReadable {
@@ -138,9 +175,22 @@ struct Records<'r> {
     shape: &'r Shape,
     on_row: &'r mut dyn FnMut(&mut RawRow, &mut Inner),
     found: bool,
+    /// Elements with lists of records in them.
+    elements: usize,
+    /// Those that said that their list ends.
+    ended: usize,
 }
 
 impl Records<'_> {
+    /// Takes an object that is one record.
+    fn one<'de, A: MapAccess<'de>>(&mut self, map: A) -> Result<(), A::Error> {
+        let mut row = vec![Raw::Null; self.shape.width];
+        let mut inner = vec![Vec::new(); self.shape.lists];
+        Take { branch: &self.shape.root, row: &mut row, inner: &mut inner, records: None }.visit_map(map)?;
+        (self.on_row)(&mut row, &mut inner);
+        Ok(())
+    }
+
     /// Takes a list of records.
     fn take<'de, A: SeqAccess<'de>>(&mut self, mut list: A) -> Result<(), A::Error> {
         self.found = true;
@@ -193,7 +243,7 @@ impl<'de> DeserializeSeed<'de> for Take<'_, '_> {
         if let Some(records) = records.as_deref_mut().filter(|_| self.branch.record && text.starts_with('{')) {
             records.only(text).map_err(serde::de::Error::custom)?;
         }
-        if !self.branch.members.is_empty() || self.branch.records || self.branch.list.is_some() {
+        if self.branch.leads_on() {
             let below = Branch { slots: Vec::new(), picks: Vec::new(), record: false, ..self.branch.clone() };
             let take = Take { branch: &below, row: self.row, inner: self.inner, records };
             take.deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(serde::de::Error::custom)?;
@@ -229,6 +279,12 @@ impl<'de> Visitor<'de> for Take<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        if let Some(records) = self.records.as_deref_mut() {
+            if self.branch.single {
+                return records.one(map);
+            }
+            records.elements += usize::from(self.branch.element);
+        }
         while let Some(member) = map.next_key_seed(Known(&self.branch.members))? {
             match member {
                 Some(index) => {
@@ -242,7 +298,19 @@ impl<'de> Visitor<'de> for Take<'_, '_> {
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        if let Some(each) = &self.branch.each {
+            if let Some(records) = self.records.as_deref_mut() {
+                records.found = true;
+            }
+            loop {
+                let records = self.records.as_deref_mut();
+                let take = Take { branch: each, row: self.row, inner: self.inner, records };
+                if list.next_element_seed(take)?.is_none() {
+                    return Ok(());
+                }
+            }
+        }
         if let Some(records) = self.records.filter(|_| self.branch.records) {
             return records.take(list);
         }
@@ -262,7 +330,10 @@ impl<'de> Visitor<'de> for Take<'_, '_> {
         Ok(())
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        if let Some(records) = self.records.filter(|_| self.branch.more) {
+            records.ended += usize::from(!value);
+        }
         Ok(())
     }
 
@@ -361,7 +432,7 @@ mod tests {
 
     fn rows(text: &str, items: &str, paths: &[&str]) -> Result<Vec<RawRow>, NotReadable> {
         let paths: Vec<JsonPath> = paths.iter().map(|path| path.parse().unwrap()).collect();
-        let outer = Shape::default().with_records(&items.parse().unwrap());
+        let outer = Shape::default().with_records(&items.parse().unwrap(), None);
         let mut rows = Vec::new();
         read(text, &outer, &Shape::new(&paths), &mut |row, _| rows.push(row.clone()))?;
         Ok(rows)
@@ -392,6 +463,42 @@ mod tests {
     }
 
     #[test]
+    fn records_are_found_in_lists_of_lists() {
+        let check = |text: &str, items: &str, expect: &[i64], is_whole: bool| {
+            let whole = "nodes[].levels.more".parse().unwrap();
+            let outer = Shape::default().with_records(&items.parse().unwrap(), Some(&whole));
+            let (mut found, path) = (Vec::new(), "a".parse().unwrap());
+            let around = read(text, &outer, &Shape::new([&path]), &mut |row, _| found.push(row[0].clone())).unwrap();
+            assert_eq!(found, expect.iter().copied().map(Raw::Int).collect::<Vec<_>>(), "{text}");
+            assert_eq!((around.has_records, around.is_whole), (true, is_whole), "{text}");
+        };
+        let items = "nodes[].levels.nodes";
+        let node = |records: &str, more: &str| format!(r#"{{"levels":{{"nodes":{records},"more":{more}}}}}"#);
+        let [two, none, cut] = [("[{\"a\":1},{\"a\":2}]", "false"), ("[]", "false"), ("[{\"a\":3}]", "true")]
+            .map(|(records, more)| node(records, more));
+        check(&format!(r#"{{"nodes":[{two},{none}]}}"#), items, &[1, 2], true);
+        check(&format!(r#"{{"nodes":[{two},null]}}"#), items, &[1, 2], true);
+        check(&format!(r#"{{"nodes":[{two},{cut}]}}"#), items, &[1, 2, 3], false);
+        check(&format!(r#"{{"nodes":[{two},{}]}}"#, node("[]", "null")), items, &[1, 2], false);
+        check(&format!(r#"{{"nodes":[{two},{{}}]}}"#), items, &[1, 2], false);
+        check(r#"{"nodes":[{"levels":null}]}"#, items, &[], false);
+        check(r#"{"nodes":[]}"#, items, &[], true);
+    }
+
+    #[test]
+    fn an_object_in_a_list_is_one_record() {
+        check(
+            r#"{"nodes":[{"level":{"a":1}},{"level":null},null,{"level":{"a":2}}]}"#,
+            "nodes[].level",
+            "a",
+            &[Raw::Int(1), Raw::Int(2)],
+        );
+        let outer = Shape::default().with_records(&"level".parse().unwrap(), None);
+        let around = read(r#"{"level":{"a":1}}"#, &outer, &Shape::default(), &mut |_, _| panic!("no list")).unwrap();
+        assert!(!around.has_records, "where a list belongs an object is none");
+    }
+
+    #[test]
     fn numbers_are_exact() {
         let exact = Raw::Number("13.326666666666666".parse().unwrap());
         check(r#"[{"price":13.326666666666666}]"#, "", "price", &[exact]);
@@ -414,7 +521,7 @@ mod tests {
     #[test]
     fn what_is_around_the_records_is_read_in_the_same_pass() {
         let paths: Vec<JsonPath> = ["meta.total", "next"].iter().map(|path| path.parse().unwrap()).collect();
-        let outer = Shape::new(&paths).with_records(&"data".parse().unwrap());
+        let outer = Shape::new(&paths).with_records(&"data".parse().unwrap(), None);
         let mut count = 0;
         let text = r#"{"next":"abc","data":[{},{}],"meta":{"total":7}}"#;
         let around = read(text, &outer, &Shape::default(), &mut |_, _| count += 1).unwrap();
@@ -430,7 +537,7 @@ mod tests {
         let record = Shape::new([&path("id"), &path("lines")]).with_list(&path("lines"), lines);
         let text = r#"[{"id":1,"lines":[{"qty":2,"sku":"A"},{"qty":3}]},{"id":2},{"id":3,"lines":[{"qty":4}]}]"#;
         let mut found = Vec::new();
-        let outer = Shape::default().with_records(&path(""));
+        let outer = Shape::default().with_records(&path(""), None);
         read(text, &outer, &record, &mut |_, inner| {
             found.push(inner[0].iter().map(|row| row[0].clone()).collect::<Vec<_>>());
         })

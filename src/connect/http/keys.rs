@@ -43,11 +43,35 @@ impl HttpReader {
                     whole.records.iter().filter_map(|record| value_of(mapping, &plan, &record.key, source)).collect();
                 batches.extend(batch.into_iter().filter(|value| !found.contains(value)).map(|value| vec![value]));
             }
+            let whole = self.confirmed(mapping, &plan, lookup, whole).await?;
             // The product may find more than it was asked for: `a` for `A`.
             read.records.extend(whole.records.into_iter().filter(|record| asked.contains(&record.key)));
             read.window.high = whole.window.high;
         }
         Ok(read)
+    }
+
+    /// What a search index found, as the product itself holds it: an index is late, and shows what has been removed.
+    async fn confirmed(
+        &self,
+        mapping: &Mapping,
+        plan: &Plan,
+        lookup: &Lookup,
+        found: Whole,
+    ) -> Result<Whole, ReadError> {
+        let by_id = || plan.entity.lookups.iter().find(|lookup| lookup.path == plan.entity.id.to_string());
+        let (Ask::Body { index: true, .. }, Some(by_id)) = (&lookup.ask, by_id()) else { return Ok(found) };
+        let mut ids: Vec<String> = found.ids.iter().filter_map(text_of).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        self.prove_lookup(mapping, plan, by_id).await?;
+        let mut confirmed = Whole { records: Vec::new(), ids: Vec::new(), ..found };
+        for batch in batches(&by_id.ask, &ids) {
+            let whole = self.read_batch(mapping, plan, by_id, &batch).await?;
+            confirmed.records.extend(whole.records);
+            confirmed.window.high = whole.window.high;
+        }
+        Ok(confirmed)
     }
 
     async fn read_batch(
@@ -63,7 +87,7 @@ impl HttpReader {
             }
             Ask::Body { document: Some(document), .. } => {
                 let page = self.own(mapping, plan, document, &filter_query(plan, lookup, values)).await?;
-                Ok(Whole { records: page.records, window: page.window, repeats: false })
+                Ok(Whole { records: page.records, ids: page.ids, window: page.window, repeats: false })
             }
             Ask::At { path, item } => {
                 let mut records = Vec::new();
@@ -76,7 +100,7 @@ impl HttpReader {
                     }
                 }
                 window.high = window.high.max(self.client.clock.now());
-                Ok(Whole { records, window, repeats: false })
+                Ok(Whole { records, ids: Vec::new(), window, repeats: false })
             }
         }
     }

@@ -8,7 +8,7 @@ use super::plan::Plan;
 use super::request::{Query, Request};
 use super::walk::{Astray, Facts, Token, Walk};
 use crate::config::pack::{Answered, JsonPath, PageKind, Place};
-use crate::connect::ReadError;
+use crate::connect::{ReadError, Told};
 use crate::model::{Interval, Mapping, Raw, RawRow, Record};
 
 /// How often a list is begun anew because it changed while it was read.
@@ -26,6 +26,8 @@ pub(super) struct Page {
 /// A whole list.
 pub(super) struct Whole {
     pub records: Vec<Record>,
+    /// Parallel to `records`.
+    pub ids: Vec<Raw>,
     pub window: Interval,
     /// The second page was the first one again: the product does not page this list, and it may hold more than it gave.
     pub repeats: bool,
@@ -62,7 +64,7 @@ impl HttpReader {
         document: &Answered,
         query: &Query,
     ) -> Result<Page, ReadError> {
-        let shape = plan.outer.values.clone().with_records(&document.items);
+        let shape = plan.outer.values.clone().with_records(&document.items, document.whole.as_ref());
         let read = &mut |answer: &Answer| Ok(self.read_answer(mapping, plan, &shape, answer)?.0);
         let mut page = self.client.ask(&plan.own(document, query), read).await?;
         // `null` stands for what there is not.
@@ -110,6 +112,7 @@ impl HttpReader {
         };
         let around = decode::read(&answer.text, outer, &plan.record, &mut on_row)
             .map_err(|error| not_readable(answer, &error.0))?;
+        self.spend(plan, &around.row);
         self.refuse_faults(plan, answer, &around)?;
         self.obey_body(plan, answer, &around.row);
         self.client.budget.add_rows(page.records.len());
@@ -118,16 +121,36 @@ impl HttpReader {
 
     fn refuse_faults(&self, plan: &Plan, answer: &Answer, around: &decode::Around) -> Result<(), Fault> {
         let pack = &self.client.pack;
+        if let Some(fault) = classify::by_header(pack, answer.status, |name| answer.header(name)) {
+            return Err(fault);
+        }
         let rules: Vec<_> = plan.outer.errors.iter().filter_map(|(rule, _)| pack.errors.get(*rule)).collect();
         let values: Vec<Raw> =
             plan.outer.errors.iter().map(|(_, slot)| around.row.get(*slot).cloned().unwrap_or(Raw::Null)).collect();
         if let Some(fault) = classify::beside_records(&rules, &values, answer.status, &answer.text) {
             return Err(fault);
         }
+        if !around.is_whole {
+            let items = &plan.entity.items;
+            return Err(Fault::Shape(format!(
+                "a list within the list at `{items}` goes on beyond what one answer holds, or does not say that it ends"
+            )));
+        }
         if around.has_records {
             return Ok(());
         }
         Err(classify::without_records(pack, answer.status, answer.content_type(), &answer.text))
+    }
+
+    /// Accounts for the points that an answer says it cost. One that was refused cost nothing and tells what it wants.
+    fn spend(&self, plan: &Plan, row: &[Raw]) {
+        let Some((slots, cost)) = plan.outer.cost.zip(self.client.pack.limit.cost.as_ref()) else { return };
+        let number = |slot: usize| row.get(slot).and_then(text_of)?.parse::<f64>().ok().filter(|number| *number >= 0.0);
+        let [asked, used, available, maximum, restore] = slots.map(number);
+        if let (Some(available), Some(maximum), Some(restore)) = (available, maximum, restore) {
+            let (asked, used) = (asked.unwrap_or_default(), used.unwrap_or_default());
+            self.client.budget.spend(Told { asked, used, available, maximum, restore }, cost.share);
+        }
     }
 
     fn obey_body(&self, plan: &Plan, answer: &Answer, row: &[Raw]) {
@@ -157,12 +180,16 @@ impl HttpReader {
     ) -> Result<Result<Whole, Astray>, ReadError> {
         let mut walk = Walk::new(&plan.entity.page, plan.entity.ordered);
         let now = self.client.clock.now();
-        let mut whole = Whole { records: Vec::new(), window: Interval::new(now, now), repeats: false };
+        let mut whole = Whole { records: Vec::new(), ids: Vec::new(), window: Interval::new(now, now), repeats: false };
         while let Some(token) = walk.token().cloned() {
             let page = self.page(mapping, plan, query, &token).await?;
             whole.window.high = page.window.high;
             match walk.take(&page.ids, &page.facts) {
-                Ok(fresh) => whole.records.extend(only(page.records, &fresh)),
+                Ok(fresh) => {
+                    whole.records.extend(only(page.records, &fresh));
+                    let ids = page.ids.into_iter().zip(&fresh);
+                    whole.ids.extend(ids.filter(|(_, fresh)| **fresh).map(|(id, _)| id));
+                }
                 Err(Astray::Loop(_)) if Some(token) == walk.second() && page.facts.total.is_none() => {
                     whole.repeats = true;
                     return Ok(Ok(whole));

@@ -23,6 +23,8 @@ pub(super) struct Plan {
     pub id: usize,
     /// Holds for a record that counts as absent.
     pub gone: Option<Condition>,
+    /// Lists of children that may be cut, by their number, and the slot that says so.
+    parts: Vec<(usize, usize)>,
     /// What stands beside the records.
     pub outer: Outer,
     /// The members of a record that are read.
@@ -45,6 +47,8 @@ pub(super) struct Outer {
     pub more: Option<usize>,
     pub remaining: Option<usize>,
     pub reset: Option<usize>,
+    /// Points: asked, used, available, maximum, restored.
+    pub cost: Option<[usize; 5]>,
     /// Indices into the pack's rules, and their slots.
     pub errors: Vec<(usize, usize)>,
 }
@@ -65,6 +69,7 @@ impl Plan {
             paths.push(path.clone());
             Condition { source: paths.len() - 1, test: Test::In(values.clone()) }
         });
+        let parts = cut_lists(&entity, mapping, &mut paths);
         let mut record = Shape::new(&paths);
         let mut lists = Vec::new();
         for children in &mapping.children {
@@ -79,6 +84,7 @@ impl Plan {
             record,
             id,
             gone,
+            parts,
             outer: Outer::new(pack, &entity),
             fields: top_level(&paths),
             entity,
@@ -91,7 +97,13 @@ impl Plan {
     /// The record that a row and its inner lists are.
     pub fn record_of(&self, mapping: &Mapping, row: &mut [Raw], inner: &Inner) -> Record {
         let is_gone = self.gone.as_ref().is_some_and(|gone| gone.holds(row));
-        let mut record = mapping.record_with(row, folded(mapping, inner));
+        let mut folded = folded(mapping, inner);
+        for (number, slot) in &self.parts {
+            if row.get(*slot) != Some(&Raw::Bool(false)) {
+                folded.too_many(mapping, *number, inner.get(*number).map_or(0, Vec::len));
+            }
+        }
+        let mut record = mapping.record_with(row, folded);
         record.in_scope &= !is_gone;
         record
     }
@@ -118,6 +130,18 @@ fn folded(mapping: &Mapping, inner: &Inner) -> Folded {
         }
     }
     folded
+}
+
+/// The lists of the mapping that the product may cut; the paths that say so are added.
+fn cut_lists(entity: &PackEntity, mapping: &Mapping, paths: &mut Vec<JsonPath>) -> Vec<(usize, usize)> {
+    let mut cut = Vec::new();
+    for (number, children) in mapping.children.iter().enumerate() {
+        if let Some((_, more)) = entity.parts.iter().find(|(list, _)| list == children.dataset.name()) {
+            cut.push((number, paths.len()));
+            paths.push(more.clone());
+        }
+    }
+    cut
 }
 
 fn paths_of(sources: &[Source]) -> Result<Vec<JsonPath>, String> {
@@ -163,10 +187,14 @@ impl Outer {
         });
         let remaining = body(pack.limit.remaining.as_ref());
         let reset = body(pack.limit.reset.as_ref());
+        let cost = pack.limit.cost.as_ref();
+        let cost =
+            cost.map(|cost| [&cost.asked, &cost.used, &cost.available, &cost.maximum, &cost.restore].map(&mut slot));
         let successes = |status: Option<u16>| status.is_none_or(|status| (200..300).contains(&status));
         let rules = pack.errors.iter().enumerate().filter(|(_, rule)| successes(rule.status));
         let errors = rules.filter_map(|(index, rule)| Some((index, slot(rule.body.as_ref()?)))).collect();
         let values = Shape::new(&paths);
-        Self { shape: values.clone().with_records(&entity.items), values, total, next, more, remaining, reset, errors }
+        let shape = values.clone().with_records(&entity.items, entity.whole.as_ref());
+        Self { shape, values, total, next, more, remaining, reset, cost, errors }
     }
 }

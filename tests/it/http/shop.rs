@@ -8,6 +8,7 @@ use plumbline::config::{Config, Environment, parse_with};
 use plumbline::connect::{self, ReadError, Reader};
 use plumbline::model::{EntityId, Key, Mapping, Record, SystemId, Value};
 
+use super::shopify;
 use super::woo::{KEY, SECRET};
 
 /// A reader and the mapping it reads.
@@ -59,7 +60,8 @@ pub const WOOCOMMERCE: &str = r#"
 
 /// Reads a config with the store's address and login.
 pub fn parsed(text: &str, url: &str) -> Config {
-    let variables = [("STORE", url), ("KEY", KEY), ("SECRET", SECRET), ("TOKEN", "t0ken")];
+    let logins = [("KEY", KEY), ("SECRET", SECRET), ("TOKEN", "t0ken"), ("SHOPIFY_TOKEN", shopify::TOKEN)];
+    let variables: Vec<_> = std::iter::once(("STORE", url)).chain(logins).collect();
     parsed_in(Path::new("/nowhere"), text, &variables)
 }
 
