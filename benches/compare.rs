@@ -162,6 +162,7 @@ fn mapping(system: &str, status_steps: Vec<Step>) -> Mapping {
         sources: FIELDS.iter().map(|(name, _)| Source::Path((*name).to_owned())).collect(),
         key: vec![0],
         native: None,
+        key_index: false,
         changed_at: Some(Stamp { source: 7, zone: Tz::UTC, epoch: None }),
         version: None,
         source_version: None,

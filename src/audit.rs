@@ -10,6 +10,7 @@ pub mod discrepancy;
 pub mod durable;
 pub mod entry;
 pub mod journal;
+pub mod key_store;
 pub mod looks;
 pub mod once;
 pub mod plan;

@@ -25,6 +25,7 @@ mod entity;
 mod field;
 mod field_rule;
 mod flows;
+mod key_index;
 mod ledger;
 mod mapping;
 pub mod pack;

@@ -20,11 +20,13 @@ pub use crate::model::{Column, Shape};
 pub mod budget;
 mod count;
 pub mod http;
+mod key_index;
 pub mod sql;
 mod translate;
 
 pub use budget::{Budget, Told, Usage};
 pub use count::count_keys;
+pub use key_index::{Address, IndexParts, IndexState, IndexStatus, Indexed, KeyIndex, KeyStore, KeyStoreError};
 pub use translate::Translated;
 
 /// A reader for `system`. Connects at its first use; needs a running tokio runtime.
@@ -72,6 +74,11 @@ pub trait Reader: Send + Sync {
     /// The records with these keys. Keys without a record are absent from the answer; a key with several
     /// records has them all. A key that the mapping cannot express here (another constant) is absent.
     async fn by_keys(&self, mapping: &Mapping, keys: &[Key]) -> Result<KeyedRead, ReadError>;
+
+    /// Time to do what reads by key will need. Nothing for a system that can be asked by key.
+    async fn keep_up(&self, _mapping: &Mapping) -> Result<(), ReadError> {
+        Ok(())
+    }
 
     /// The place of key number `keys` of `within`, counted from 1 in the dataset's own order: where samples enter it.
     /// A SQL database goes there by an index; an API with numbered pages by a page's number.
@@ -285,6 +292,14 @@ pub enum ReadError {
         /// What does not fit.
         reason: String,
     },
+    /// Our index of the system's keys does not tell yet.
+    #[error("`{system}` cannot be asked by key yet: {reason}")]
+    Index {
+        /// Which system.
+        system: SystemId,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl ReadError {
@@ -298,6 +313,7 @@ impl ReadError {
             Self::Budget { .. } => "budget",
             Self::BadAnswer { .. } => "bad_answer",
             Self::Cursor { .. } => "cursor",
+            Self::Index { .. } => "index",
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Metrics {
     throttled_seconds: prometheus::CounterVec,
     clock_offset: GaugeVec,
     clock_uncertainty: GaugeVec,
+    key_index_entries: IntGaugeVec,
+    key_index_lag: GaugeVec,
     spool_bytes: Gauge,
     spool_bytes_limit: Gauge,
     spool_segments: Gauge,
@@ -130,6 +132,8 @@ impl Metrics {
             ),
             clock_offset: gauges(&registry, &name::CLOCK_OFFSET),
             clock_uncertainty: gauges(&registry, &name::CLOCK_UNCERTAINTY),
+            key_index_entries: int_gauges(&registry, &name::KEY_INDEX_ENTRIES),
+            key_index_lag: gauges(&registry, &name::KEY_INDEX_LAG),
             spool_bytes: gauge(&registry, &name::SPOOL_BYTES),
             spool_bytes_limit: gauge(&registry, &name::SPOOL_BYTES_LIMIT),
             spool_segments: gauge(&registry, &name::SPOOL_SEGMENTS),
@@ -305,6 +309,14 @@ impl Metrics {
         self.clock_uncertainty.with_label_values(&[system.as_str()]).set(uncertainty.as_secs_f64());
     }
 
+    /// How an index of keys stands; without `lag` it is being filled for the first time.
+    pub fn key_index(&self, entity: &EntityId, system: &SystemId, entries: u64, lag: Option<Duration>) {
+        let labels = [entity.as_str(), system.as_str()];
+        self.key_index_entries.with_label_values(&labels).set(whole(entries));
+        let lag = lag.map_or(f64::INFINITY, |lag| lag.as_secs_f64());
+        self.key_index_lag.with_label_values(&labels).set(lag);
+    }
+
     /// How full the spool is.
     pub fn spool(&self, depth: SpoolDepth) {
         self.spool_bytes.set(depth.bytes as f64);
@@ -416,6 +428,7 @@ mod tests {
         metrics.watch_schema(&flow.entity, &flow.owner);
         metrics.watch_probe(RunKind::Changes, &flow.entity, &flow.owner);
         metrics.clock(&flow.owner, -1_500_000, Duration::from_millis(2));
+        metrics.key_index(&flow.entity, &flow.target, 0, None);
         metrics
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::config::{Config, Probe, ProbeKind, SampleSize};
 use crate::estimate::{at_most_when_all_good, keys_for, keys_to_see, keys_to_vouch, piece_of};
 use crate::model::mapping::{Origin, VersionRule};
-use crate::model::{EntityId, Flow, FlowId, SystemId};
+use crate::model::{EntityId, Flow, FlowId, Mapping, SystemId};
 
 mod proposal;
 
@@ -179,6 +179,11 @@ fn clock_calls(interval: Duration) -> f64 {
     CLOCK_CALLS * (interval.as_secs_f64() / CLOCK_GOOD_FOR).min(1.0)
 }
 
+/// Statements of one run by which an index of keys keeps up. A look that finds something sends as many again.
+fn index_calls(mapping: &Mapping) -> f64 {
+    if mapping.key_index { CHANGES_CALLS } else { 0.0 }
+}
+
 /// What can be said of `config` if its entities have so many keys.
 pub fn plan(config: &Config, keys: &KeysOf) -> Plan {
     let flows = config.flows.iter().map(|flow| flow_plan(config, flow, keys_of(keys, flow))).collect();
@@ -206,13 +211,14 @@ fn flow_plan(config: &Config, flow: &Arc<Flow>, keys: Keys) -> FlowPlan {
     let changes = probe_of(config, &flow.id, false).map(|probe| probe.schedule.longest_interval());
     let sample = probe_of(config, &flow.id, true).and_then(|probe| sample_plan(probe, keys.count()));
     let costs = [changes.map(Cost::of_changes), sample.as_ref().map(|sample| Cost::of_sample(sample, keys.count()))];
+    let indexes = index_calls(&flow.owner) + index_calls(&flow.target);
     let costs = || costs.iter().flatten();
     FlowPlan {
         flow: flow.id.clone(),
         keys,
         deadline: flow.deadline,
         changes,
-        calls: costs().map(|cost| (cost.owner_calls + cost.target_calls) * cost.a_day()).sum(),
+        calls: costs().map(|cost| (cost.owner_calls + cost.target_calls + indexes) * cost.a_day()).sum(),
         rows: costs().map(|cost| 2.0 * cost.rows * cost.a_day()).sum(),
         see: sample.as_ref().map_or_else(Vec::new, |sample| seeing(sample, keys.count(), flow.deadline)),
         blind: blind(flow, changes.is_some(), sample.is_some()),
@@ -272,6 +278,13 @@ fn blind(flow: &Flow, has_changes: bool, has_sample: bool) -> Vec<String> {
             "no sample probe: a value that changes in `{owner}` without its stamp, or in `{}` by other hands, is never \
              seen, nor are records that only `{}` has",
             flow.id.target, flow.id.target
+        ));
+    }
+    for mapping in [&flow.owner, &flow.target].into_iter().filter(|mapping| mapping.key_index) {
+        blind.push(format!(
+            "keys of `{}` are found by an index that follows its stamps: a record whose key changes without one is not \
+             found under the new key",
+            mapping.system
         ));
     }
     let fields = blind_fields(flow);
@@ -358,8 +371,8 @@ fn systems(config: &Config, keys: &KeysOf) -> Vec<SystemPlan> {
                 plan.bear(probe, &cost, calls, rate);
             }
         };
-        bear(&probe.owner, cost.owner_calls);
-        flows.iter().for_each(|flow| bear(&flow.id.target, cost.target_calls));
+        bear(&probe.owner, cost.owner_calls + index_calls(&first.owner));
+        flows.iter().for_each(|flow| bear(&flow.id.target, cost.target_calls + index_calls(&flow.target)));
     }
     systems.into_values().collect()
 }

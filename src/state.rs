@@ -1,4 +1,4 @@
-//! The small mutable part: positions, in-flight work, discrepancies, baselines, leases. SQLite or PostgreSQL.
+//! The small mutable part: positions, in-flight work, discrepancies, baselines, key indexes, leases. SQLite or PostgreSQL.
 //!
 //! One SQL text runs on both (sqlx `Any`). What differs is in `dialect`: how a connection is set up, and the view
 //! `database_clock`, by which every statement takes its time from the database and not from an auditor.
@@ -11,6 +11,7 @@ mod dialect;
 mod discrepancies;
 mod error;
 mod in_flight;
+mod key_indexes;
 mod leases;
 mod migrations;
 mod secret;
@@ -23,6 +24,7 @@ pub use baselines::Baseline;
 pub use discrepancies::{Discrepancy, OpenCount};
 pub use error::StateError;
 pub use in_flight::{FlowInFlight, InFlight};
+pub use key_indexes::{HeldAddress, KeyIndexId, KeyIndexRow};
 pub(crate) use secret::Cipher;
 pub use secret::{SECRET_FILE, SecretError, StateSecret};
 pub use store::StateStore;

@@ -17,9 +17,10 @@ use crate::ledger::engine::{EmbeddedEngine, EmbeddedOptions};
 use crate::ledger::{self, LedgerOptions, Shipper, ShipperStatus, Spool, SpoolOptions};
 use crate::metrics::{Metrics, RunKind};
 use crate::retry::Backoff;
-use crate::state::{StateSecret, StateStore};
+use crate::state::{SECRET_FILE, StateSecret, StateStore};
 
 use super::durable::Durable;
+use super::key_store::Indexes;
 use super::plan::{Readers, units};
 use super::scheduler::Scheduler;
 use super::unit::{Shared, UnitParts};
@@ -53,6 +54,7 @@ pub struct Auditor {
     client: clickhouse::Client,
     engine: Option<Arc<EmbeddedEngine>>,
     readers: Readers,
+    indexes: Arc<Indexes>,
     shared: Arc<Shared>,
     units: Vec<Arc<UnitParts>>,
 }
@@ -79,7 +81,8 @@ impl Auditor {
             metrics.watch_system(&system.id);
             readers.insert(system.id.clone(), connect::open(system, Arc::clone(&clock))?);
         }
-        let units = units(&config, &readers, clock.now());
+        let indexes = Arc::new(Indexes::new(state.clone(), secret.digest_key(), Arc::clone(&clock)));
+        let units = units(&config, &readers, &indexes, clock.now());
         for unit in &units {
             if unit.changes.is_some() {
                 metrics.watch_probe(RunKind::Changes, &unit.entity, &unit.owner.system);
@@ -108,7 +111,7 @@ impl Auditor {
             max_in_flight: config.plumbline.max_in_flight,
         });
         let shipper = Shipper::new(spool.clone(), client.clone(), data_dir.join("dead-letters"));
-        Ok(Self { config, state, spool, shipper, client, engine, readers, shared, units })
+        Ok(Self { config, state, spool, shipper, client, engine, readers, indexes, shared, units })
     }
 
     /// Counters and gauges of this auditor.
@@ -135,6 +138,7 @@ impl Auditor {
             self.shipper.status(),
             self.engine.clone(),
             self.readers.clone(),
+            Arc::clone(&self.indexes),
         ))
     }
 
@@ -221,6 +225,25 @@ pub async fn open_state(config: &Config, secret: &StateSecret) -> anyhow::Result
     let state = StateStore::open(&url, secret).await.context("the state database cannot be opened")?;
     state.migrate().await.context("the state database cannot be brought up to date")?;
     Ok(state)
+}
+
+/// The state database as it is, to be looked at; `None` when none has been begun. Its schema may be an older one.
+///
+/// # Errors
+/// When there is one that cannot be opened.
+pub async fn stored_state(config: &Config) -> anyhow::Result<Option<StateStore>> {
+    let data_dir = &config.plumbline.data_dir;
+    let has_secret = config.plumbline.secret_key.is_some() || data_dir.join(SECRET_FILE).exists();
+    let file = data_dir.join("state.db");
+    let url = match &config.plumbline.state_url {
+        Some(url) => url.expose_secret().to_owned(),
+        None if file.exists() => format!("sqlite://{}", file.display()),
+        None => return Ok(None),
+    };
+    if !has_secret {
+        return Ok(None);
+    }
+    Ok(Some(StateStore::open(&url, &secret(config)?).await.context("the state database cannot be opened")?))
 }
 
 /// A client of the ledger's database, and the embedded engine behind it unless there is a server.

@@ -12,17 +12,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::Clock;
-use crate::connect::Cursor;
+use crate::connect::{Cursor, ReadError};
 use crate::ledger::rows::{CheckRow, RunRows};
 use crate::metrics::Metrics;
 use crate::model::digest::DigestKey;
-use crate::model::{FlowId, TenantId, Verdict};
+use crate::model::{FlowId, SystemId, TenantId, Verdict};
 use crate::state::change::{InFlightEntry, Lease, StateChange};
 
 use super::journal::{Committed, Journal, JournalError};
 use super::position::Position;
 use super::run::Summary;
-use super::unit::{Shared, Unit, UnitError, UnitParts};
+use super::unit::{Shared, SideParts, Unit, UnitError, UnitParts};
 
 /// What a single look found.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +72,15 @@ pub enum Progress {
         records: u64,
         /// Keys that differ so far.
         in_flight: usize,
+    },
+    /// Filling the index of a system's keys.
+    Indexing {
+        /// The unit.
+        unit: String,
+        /// The system.
+        system: SystemId,
+        /// Records read from it so far.
+        records: u64,
     },
     /// Waiting for keys in flight.
     Waiting {
@@ -137,6 +146,9 @@ impl Looker {
             in_flight: AtomicU64::new(0),
             max_in_flight: self.max_in_flight,
         });
+        for side in parts.flows.iter().map(|flow| &flow.target).chain([&parts.owner]) {
+            fill(side, &parts.name, progress).await;
+        }
         let lease = Lease { unit: parts.name.clone(), token: 1 };
         let unit_name = parts.name.clone();
         let mut unit = Unit::resume(parts, shared, lease).await?;
@@ -159,6 +171,19 @@ impl Looker {
             }
         }
         Ok(total.failure)
+    }
+}
+
+/// Fills the side's index of keys, if it has one. What cannot be read fails again, and is told, when keys are asked for.
+async fn fill(side: &SideParts, unit: &str, progress: &mut impl FnMut(Progress)) {
+    let mut before = None;
+    while let Err(ReadError::Index { .. }) = side.reader.keep_up(&side.mapping).await {
+        let usage = side.reader.usage();
+        // Without a single read more, there is nothing to wait for.
+        if before.replace(usage.rows) == Some(usage.rows) {
+            return;
+        }
+        progress(Progress::Indexing { unit: unit.to_owned(), system: side.system.clone(), records: usage.rows });
     }
 }
 

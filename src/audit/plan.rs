@@ -10,6 +10,7 @@ use crate::connect::{Reader, Translated};
 use crate::model::digest::digest;
 use crate::model::{EntityId, Flow, Mapping, Moment, SystemId, Value};
 
+use super::key_store::Indexes;
 use super::schema::Reading;
 use super::timing::{Pace, interval_of};
 use super::unit::{SampleParts, SchemaLook, SchemaParts, SideParts, UnitFlow, UnitParts};
@@ -22,7 +23,7 @@ pub type Readers = BTreeMap<SystemId, Arc<dyn Reader>>;
 const LONGEST_TRANSACTION: Duration = Duration::from_secs(3_600);
 
 /// The units of all probes, in config order: the changes and the sample probe of one entity and owner are one unit.
-pub fn units(config: &Config, readers: &Readers, now: Moment) -> Vec<Arc<UnitParts>> {
+pub fn units(config: &Config, readers: &Readers, indexes: &Indexes, now: Moment) -> Vec<Arc<UnitParts>> {
     let mut owners: Vec<(&EntityId, &SystemId)> = Vec::new();
     for probe in &config.probes {
         // A schema probe concerns every flow of its entity, and so all owners.
@@ -43,7 +44,8 @@ pub fn units(config: &Config, readers: &Readers, now: Moment) -> Vec<Arc<UnitPar
             schema: find(|kind| kind == ProbeKind::Schema),
         }
     };
-    let unit = |(entity, owner)| unit(config, readers, (entity, owner), probes(entity, owner), now);
+    let sources = Sources { config, readers, indexes };
+    let unit = |(entity, owner)| unit(sources, (entity, owner), probes(entity, owner), now);
     let mut units: Vec<UnitParts> = owners.into_iter().filter_map(unit).collect();
     tell_once(&mut units);
     units.into_iter().map(Arc::new).collect()
@@ -65,7 +67,14 @@ fn is_of(probe: &Probe, entity: &EntityId, owner: &SystemId) -> bool {
 }
 
 /// A unit for an entity and owner without a probe of its own, for a single look.
-pub fn units_of(config: &Config, readers: &Readers, entity: &EntityId, now: Moment) -> Vec<Arc<UnitParts>> {
+pub fn units_of(
+    config: &Config,
+    readers: &Readers,
+    indexes: &Indexes,
+    entity: &EntityId,
+    now: Moment,
+) -> Vec<Arc<UnitParts>> {
+    let sources = Sources { config, readers, indexes };
     let mut owners: Vec<&SystemId> = Vec::new();
     for flow in config.flows.iter().filter(|flow| flow.id.entity == *entity) {
         if !owners.contains(&&flow.id.owner) {
@@ -80,9 +89,17 @@ pub fn units_of(config: &Config, readers: &Readers, entity: &EntityId, now: Mome
     };
     let unit = |owner: &SystemId| {
         let probe = probe(owner);
-        unit(config, readers, (entity, owner), Probes { changes: Some(&probe), sample: None, schema: None }, now)
+        unit(sources, (entity, owner), Probes { changes: Some(&probe), sample: None, schema: None }, now)
     };
     owners.into_iter().filter_map(unit).map(Arc::new).collect()
+}
+
+/// What units are made from.
+#[derive(Clone, Copy)]
+struct Sources<'s> {
+    config: &'s Config,
+    readers: &'s Readers,
+    indexes: &'s Indexes,
 }
 
 /// The probes of one unit.
@@ -97,18 +114,18 @@ struct Probes<'p> {
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 fn unit(
-    config: &Config,
-    readers: &Readers,
+    sources: Sources<'_>,
     (entity_id, owner): (&EntityId, &SystemId),
     probes: Probes<'_>,
     now: Moment,
 ) -> Option<UnitParts> {
+    let config = sources.config;
     let entity = config.entities.get(entity_id)?;
     let first = probes.changes.or(probes.sample).or(probes.schema)?;
     let interval = interval_of(&first.schedule, now);
     let pace = if probes.changes.is_some() { interval } else { interval.min(LOOK_AGAIN) };
     let of_unit = |flow: &&Arc<Flow>| flow.id.entity == *entity_id && flow.id.owner == *owner;
-    let flows = config.flows.iter().filter(of_unit).map(|flow| unit_flow(config, readers, entity, flow, pace));
+    let flows = config.flows.iter().filter(of_unit).map(|flow| unit_flow(sources, entity, flow, pace));
     let flows = flows.collect::<Option<Vec<_>>>().filter(|flows| !flows.is_empty())?;
     let tightest = flows.iter().map(|flow| flow.flow.deadline).min()?;
     // Leases and state know the unit by this name, whatever probes it has.
@@ -118,8 +135,8 @@ fn unit(
     let rows_of = |system: &SystemId| Some(config.systems.get(system)?.budget.rows_per_run);
     let most = flows.iter().map(|flow| &flow.target.system).chain([owner]).filter_map(rows_of).min();
     let sample = probes.sample.and_then(|probe| sample(probe, most?));
-    let owner_side = side(config, readers, entity, owner, tightest)?;
-    let schema = probes.schema.map(|probe| schema(readers, probe, &owner_side, &flows));
+    let owner_side = side(sources, entity, owner, tightest)?;
+    let schema = probes.schema.map(|probe| schema(sources.readers, probe, &owner_side, &flows));
     Some(UnitParts {
         jitter: Duration::from_micros(spread % span),
         name,
@@ -170,13 +187,7 @@ fn schema(readers: &Readers, probe: &Probe, owner: &SideParts, flows: &[UnitFlow
     parts
 }
 
-fn unit_flow(
-    config: &Config,
-    readers: &Readers,
-    entity: &Entity,
-    flow: &Arc<Flow>,
-    interval: Duration,
-) -> Option<UnitFlow> {
+fn unit_flow(sources: Sources<'_>, entity: &Entity, flow: &Arc<Flow>, interval: Duration) -> Option<UnitFlow> {
     let (first, second) = if flow.id.owner < flow.id.target {
         (&flow.id.owner, &flow.id.target)
     } else {
@@ -185,26 +196,20 @@ fn unit_flow(
     Some(UnitFlow {
         name: flow.id.to_string(),
         pair: format!("{}: {first} <-> {second}", flow.id.entity),
-        target: side(config, readers, entity, &flow.id.target, flow.deadline)?,
+        target: side(sources, entity, &flow.id.target, flow.deadline)?,
         pace: Pace::new(interval, flow.deadline),
         tolerances: tolerances(flow),
         flow: Arc::clone(flow),
     })
 }
 
-fn side(
-    config: &Config,
-    readers: &Readers,
-    entity: &Entity,
-    system: &SystemId,
-    deadline: Duration,
-) -> Option<SideParts> {
-    let settings = config.systems.get(system)?;
+fn side(sources: Sources<'_>, entity: &Entity, system: &SystemId, deadline: Duration) -> Option<SideParts> {
+    let settings = sources.config.systems.get(system)?;
     let mapping = Arc::clone(entity.mappings.get(system)?);
     let undeclared = settings.kind == SystemKind::Postgres && settings.commit_delay.is_zero();
     Some(SideParts {
         system: system.clone(),
-        reader: reader(readers, system, &mapping, deadline)?,
+        reader: reader(sources, system, &mapping, deadline)?,
         mapping,
         commit_delay: if undeclared { LONGEST_TRANSACTION } else { settings.commit_delay },
     })
@@ -214,9 +219,18 @@ fn side(
 /// one that was looked up before the change that it is about.
 const LONGEST_TRANSLATION: Duration = Duration::from_secs(10);
 
-/// The system's reader, with the tables that translate for this mapping.
-fn reader(readers: &Readers, system: &SystemId, mapping: &Mapping, deadline: Duration) -> Option<Arc<dyn Reader>> {
-    let reader = Arc::clone(readers.get(system)?);
+/// The system's reader, with the index of keys and the tables that translate for this mapping.
+fn reader(
+    sources: Sources<'_>,
+    system: &SystemId,
+    mapping: &Arc<Mapping>,
+    deadline: Duration,
+) -> Option<Arc<dyn Reader>> {
+    let readers = sources.readers;
+    let mut reader = Arc::clone(readers.get(system)?);
+    if mapping.key_index {
+        reader = sources.indexes.before(reader, mapping)?;
+    }
     if mapping.xref.is_empty() {
         return Some(reader);
     }

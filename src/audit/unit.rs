@@ -315,6 +315,10 @@ impl Unit {
             if self.queue.next_due().is_some_and(|due| due <= now) {
                 self.recheck_due().await?;
             }
+            let is_due = |tick: Option<Moment>| tick.is_some_and(|tick| tick <= now);
+            if is_due(changes) || is_due(samples) {
+                self.keep_up().await;
+            }
             if changes.is_some_and(|tick| tick <= now) {
                 self.catch_up(&stop).await?;
                 changes = self.following_tick(RunKind::Changes, self.parts.changes.as_ref(), changes);
@@ -324,6 +328,16 @@ impl Unit {
                 samples = self.following_tick(RunKind::Sample, sample.as_ref(), samples);
             }
             self.publish();
+        }
+    }
+
+    /// Time for indexes of keys. What cannot be read fails again, and is told, when keys are asked for.
+    async fn keep_up(&self) {
+        let sides = self.parts.flows.iter().map(|flow| &flow.target).chain([&self.parts.owner]);
+        for side in sides {
+            if let Err(error) = side.reader.keep_up(&side.mapping).await {
+                tracing::debug!(unit = %self.parts.name, "{error}");
+            }
         }
     }
 

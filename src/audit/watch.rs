@@ -16,9 +16,15 @@ use crate::model::SystemId;
 use crate::readiness::{Readiness, Status};
 use crate::state::StateStore;
 
+use super::key_store::Indexes;
 use super::plan::Readers;
 
 const EVERY: Duration = Duration::from_secs(1);
+/// An index of keys that nobody has used for so long is of a mapping that has changed or gone.
+const UNUSED: Duration = Duration::from_secs(7 * 86_400);
+/// How often such indexes are looked for, and how many addresses go at once.
+const CLEARED: Duration = Duration::from_secs(600);
+const FORGOTTEN: u64 = 100_000;
 
 /// Looks at the parts of a running auditor from outside.
 pub struct Watch {
@@ -28,6 +34,7 @@ pub struct Watch {
     shipper: Receiver<ShipperStatus>,
     engine: Option<Arc<EmbeddedEngine>>,
     readers: Readers,
+    indexes: Arc<Indexes>,
     before: Mutex<Before>,
 }
 
@@ -48,16 +55,34 @@ impl Watch {
         shipper: Receiver<ShipperStatus>,
         engine: Option<Arc<EmbeddedEngine>>,
         readers: Readers,
+        indexes: Arc<Indexes>,
     ) -> Self {
-        Self { metrics, state, spool, shipper, engine, readers, before: Mutex::default() }
+        Self { metrics, state, spool, shipper, engine, readers, indexes, before: Mutex::default() }
     }
 
-    /// Refreshes the gauges every second until `stop`.
+    /// Refreshes the gauges every second until `stop`, and clears state of what is not used any more.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while stop.run_until_cancelled(tick.tick()).await.is_some() {
-            self.refresh();
+        let mut clear = tokio::time::interval(CLEARED);
+        clear.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                _ = tick.tick() => self.refresh(),
+                _ = clear.tick() => self.forget_unused_indexes().await,
+            }
+        }
+    }
+
+    async fn forget_unused_indexes(&self) {
+        let forgotten = match self.state.now().await {
+            Ok(now) => self.state.forget_unused_key_indexes(now - UNUSED, FORGOTTEN).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = forgotten {
+            tracing::debug!("unused indexes of keys stay: {error}");
         }
     }
 
@@ -74,6 +99,11 @@ impl Watch {
             let last = before.usage.insert(system.clone(), usage).unwrap_or_default();
             let Usage { requests, rows, throttled, waited, retries } = usage.since(last);
             self.metrics.used(system, Used { requests, rows, retries, throttled, waited });
+        }
+        for index in self.indexes.all() {
+            if let Some(status) = index.status() {
+                self.metrics.key_index(index.entity(), index.system(), status.entries, index.lag());
+            }
         }
         let failures = self.shipper.borrow().retries;
         (before.ledger_failures..failures).for_each(|_| self.metrics.store_error(Store::Ledger));

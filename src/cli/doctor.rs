@@ -13,6 +13,8 @@ use crate::config::{Config, System};
 use crate::connect::{self, Finding, Severity};
 use crate::model::Mapping;
 
+mod indexes;
+
 /// Examines all systems at once and prints what was found; bad when anything does not work or is not safe.
 ///
 /// # Errors
@@ -30,6 +32,7 @@ pub async fn run(file: &ConfigFile) -> Result<Exit, Failure> {
             (system, findings)
         })
         .flat_map(|(system, findings)| findings.into_iter().map(move |finding| (system, finding)))
+        .chain(indexes::findings(&config).await)
         .collect();
     print!("{}", page(&findings));
     let worst = findings.iter().map(|(_, finding)| finding.severity).max();
@@ -39,10 +42,12 @@ pub async fn run(file: &ConfigFile) -> Result<Exit, Failure> {
 async fn examine(config: &Config, system: &System) -> Vec<Finding> {
     let mappings: Vec<Arc<Mapping>> =
         config.entities.values().filter_map(|entity| entity.mappings.get(&system.id).cloned()).collect();
+    // Where an index finds the keys, records are read by address.
+    let own: Vec<Mapping> = mappings.iter().map(|mapping| as_read(mapping)).collect();
     let translates =
         config.entities.values().flat_map(|entity| entity.mappings.values()).flat_map(|mapping| &mapping.xref);
     let tables = translates.filter(|xref| xref.system == system.id).flat_map(|xref| [&*xref.by_from, &*xref.by_to]);
-    let mappings: Vec<&Mapping> = mappings.iter().map(Arc::as_ref).chain(tables).collect();
+    let mappings: Vec<&Mapping> = own.iter().chain(tables).collect();
     match connect::open(system, Arc::new(AnchoredClock::from_machine())) {
         Ok(reader) => reader.doctor(&mappings).await,
         Err(error) => {
@@ -85,6 +90,12 @@ fn schema_findings(system: &System, shapes: &anyhow::Result<Option<Overview>>) -
         }
     }
     findings
+}
+
+fn as_read(mapping: &Mapping) -> Mapping {
+    let by_native = mapping.by_native().filter(|_| mapping.key_index);
+    // Findings name the entity as people know it.
+    by_native.map_or_else(|| mapping.clone(), |native| Mapping { entity: mapping.entity.clone(), ..native })
 }
 
 pub(super) fn page(findings: &[(&System, Finding)]) -> String {

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::check::ConfigFile;
 use super::{Exit, Failure};
 use crate::audit::auditor::secret;
+use crate::audit::key_store::Indexes;
 use crate::audit::once::{Looker, Progress, Report};
 use crate::audit::plan::{Readers, units_of};
 use crate::clock::{AnchoredClock, Clock};
@@ -95,7 +96,9 @@ async fn look(config: &Config, entities: &[EntityId], wait: Duration) -> anyhow:
     for system in config.systems.values() {
         readers.insert(system.id.clone(), connect::open(system, Arc::clone(&clock))?);
     }
-    let units = entities.iter().flat_map(|entity| units_of(config, &readers, entity, clock.now())).collect();
+    let (indexes, _dir) = Indexes::for_a_look(secret(config)?.digest_key(), Arc::clone(&clock)).await?;
+    let units = |entity| units_of(config, &readers, &indexes, entity, clock.now());
+    let units = entities.iter().flat_map(units).collect();
     let looker = Looker {
         tenant: config.plumbline.tenant.clone(),
         clock,
@@ -125,6 +128,9 @@ fn progress_bar() -> ProgressBar {
 fn message(progress: &Progress) -> String {
     match progress {
         Progress::Reading { unit, records, in_flight } => format!("{unit}: {records} records, {in_flight} differ"),
+        Progress::Indexing { unit, system, records } => {
+            format!("{unit}: {records} records of {system} read for the index of its keys")
+        }
         Progress::Waiting { unit, in_flight, left } => {
             format!("{unit}: {in_flight} keys in flight, at most {} s more", left.as_secs())
         }

@@ -6,13 +6,13 @@ use anyhow::Context as _;
 
 use super::table::table;
 use super::{ConfigFile, Exit, Failure};
-use crate::audit::auditor::{open_state, secret};
+use crate::audit::auditor::{open_state, secret, stored_state};
+use crate::audit::key_store::Indexes;
 use crate::audit::plan::{Readers, units};
 use crate::audit::schema::{Overview, Waiting, overview, words};
 use crate::clock::{AnchoredClock, Clock};
 use crate::config::Config;
 use crate::connect;
-use crate::state::StateStore;
 
 /// What to do with the changes that wait.
 #[derive(Debug, clap::Subcommand)]
@@ -119,17 +119,12 @@ pub(super) async fn known(config: &Config) -> anyhow::Result<Option<Overview>> {
         // Opened, not reached: units are made of readers.
         readers.insert(system.id.clone(), connect::open(system, Arc::clone(&clock))?);
     }
-    let units = units(config, &readers, clock.now());
+    let Some(state) = stored_state(config).await? else { return Ok(None) };
+    let indexes = Indexes::new(state.clone(), secret(config)?.digest_key(), Arc::clone(&clock));
+    let units = units(config, &readers, &indexes, clock.now());
     if units.iter().all(|unit| unit.schema.is_none()) {
         return Ok(None);
     }
-    let file = config.plumbline.data_dir.join("state.db");
-    let url = match &config.plumbline.state_url {
-        Some(url) => secrecy::ExposeSecret::expose_secret(url).to_owned(),
-        None if !file.exists() => return Ok(None),
-        None => format!("sqlite://{}", file.display()),
-    };
-    let state = StateStore::open(&url, &secret(config)?).await.context("the state database cannot be opened")?;
     let found = overview(&state, &units).await.context("what schema probes know cannot be read");
     state.close().await;
     found.map(Some)

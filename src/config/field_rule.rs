@@ -62,10 +62,10 @@ pub(super) fn read(entry: &Entry<'_>, field: &Field, is_key: bool, zone: Tz, row
     if section.get("currency").is_none() {
         refuse_money_without_currency(entry, field);
     }
-    refuse_misfits(&section, field, is_key, origin_key);
+    refuse_misfits(&section, field, origin_key);
     let mut rule = plain(field, origin?, zone);
     rule.when = section.get("when").and_then(|node| condition::read(node, sources));
-    rule.steps = read_steps(&section, field, is_key);
+    rule.steps = read_steps(&section, field);
     rule.scale = section.get("scale").and_then(scale);
     rule.minor_units =
         section.get("unit").and_then(|node| node.choice(&[("minor", true), ("major", false)])).unwrap_or(false);
@@ -98,8 +98,8 @@ fn refuse_money_without_currency(entry: &Entry<'_>, field: &Field) {
     }
 }
 
-/// Reports keys that mean nothing for this type, for a constant or in a key.
-fn refuse_misfits(section: &Section<'_>, field: &Field, is_key: bool, origin_key: &str) {
+/// Reports keys that mean nothing for this type or for a constant.
+fn refuse_misfits(section: &Section<'_>, field: &Field, origin_key: &str) {
     let is_money = field.field_type == FieldType::Money;
     let is_time = field.field_type == FieldType::Timestamp;
     let fitting: [(&'static str, bool); 5] = [
@@ -124,19 +124,12 @@ fn refuse_misfits(section: &Section<'_>, field: &Field, is_key: bool, origin_key
             refuse(key, format!("`{key}` does not fit a field of type `{type_name}`"));
         }
     }
-    if is_key {
-        refuse("when", "a key with `when` needs a key index: not supported yet".to_owned());
-    }
 }
 
-fn read_steps(section: &Section<'_>, field: &Field, is_key: bool) -> Vec<crate::model::mapping::Step> {
+fn read_steps(section: &Section<'_>, field: &Field) -> Vec<crate::model::mapping::Step> {
     let mut steps = Vec::new();
     for node in section.get("steps").and_then(Node::list).unwrap_or_default() {
-        let Some(step) = step::read(node, field.field_type) else { continue };
-        if is_key {
-            step::refuse_in_key(node, &step);
-        }
-        steps.push(step);
+        steps.extend(step::read(node, field.field_type));
     }
     steps
 }

@@ -5,7 +5,7 @@ use super::field::Declared;
 use super::field_rule::Rows;
 use super::problems::{At, quoted};
 use super::section::{Entry, Keys, Node, Section};
-use super::{children, condition, field_rule, xref, zone};
+use super::{children, condition, field_rule, key_index, xref, zone};
 use crate::model::mapping::{Dataset, EpochUnit, FieldRule, Mapping, Source, Stamp, VersionRule};
 use crate::model::{EntityId, SystemId};
 
@@ -16,6 +16,7 @@ pub(super) const KEYS: Keys = Keys {
         "dataset",
         "key",
         "native",
+        "key_index",
         "scope",
         "changed_at",
         "version",
@@ -110,6 +111,16 @@ pub(super) fn read(system: SystemId, section: &Section<'_>, around: &Surrounding
     let source_version = section.get("source_version").and_then(|node| sources.path(node));
     let scope = section.get("scope").map_or_else(Vec::new, |node| condition::read_all(node, &mut sources));
     let via = section.get("via").map_or_else(Vec::new, |node| via(node, &system, around));
+    let key_index = key_index::read(section, around, &fields);
+    if key_index && !around.documents {
+        key_index::refuse_unfollowed(
+            section,
+            around,
+            &fields,
+            native.is_some(),
+            changed_at.is_some() || counts(version),
+        );
+    }
     let children = children::finish(section, children, native, around.key, &fields)?;
     children::warn_unused(section, &children, &fields);
     Some(Mapping {
@@ -119,6 +130,7 @@ pub(super) fn read(system: SystemId, section: &Section<'_>, around: &Surrounding
         sources: sources.0,
         key: around.key.to_vec(),
         native,
+        key_index,
         changed_at,
         version,
         source_version,
@@ -128,6 +140,10 @@ pub(super) fn read(system: SystemId, section: &Section<'_>, around: &Surrounding
         fields,
         via,
     })
+}
+
+const fn counts(version: Option<VersionRule>) -> bool {
+    matches!(version, Some(VersionRule::Sequence(_)))
 }
 
 /// The systems that data comes through, upstream first.

@@ -1,9 +1,9 @@
 //! Steps of a field: `steps = ["trim", { truncate = 40 }]`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::field::{is_numeric, type_name};
-use super::problems::{quoted, suggestion};
+use super::problems::suggestion;
 use super::section::{Keys, Node, Read};
 use crate::model::FieldType;
 use crate::model::mapping::Step;
@@ -126,22 +126,5 @@ fn fits(step: &Step, field_type: FieldType) -> bool {
         Step::Precision { .. } => field_type == FieldType::Timestamp,
         Step::Trim | Step::TrimEnd | Step::StripPrefix(_) | Step::StripSuffix(_) => field_type != FieldType::Bytes,
         Step::HtmlDecode | Step::Map(_) | Step::EmptyIsNull => field_type != FieldType::Bytes,
-    }
-}
-
-/// Reports a step that keeps a key from being computed back.
-pub(super) fn refuse_in_key(node: Node<'_>, step: &Step) {
-    if step.is_lossy() {
-        node.reading.problem(node.at(), "a key must not lose anything: this step cannot be undone");
-    } else if !step.is_invertible() {
-        node.reading.problem(node.at(), "a key with this step needs a key index: not supported yet");
-    }
-    if let Step::Map(map) = step {
-        let mut seen = BTreeSet::new();
-        let twice: Vec<_> = map.values().filter(|value| !seen.insert(value.as_str())).map(String::as_str).collect();
-        if !twice.is_empty() {
-            let message = format!("a key must map back: {} stands for more than one value", quoted(twice));
-            node.reading.problem(node.at(), message);
-        }
     }
 }

@@ -239,6 +239,10 @@ impl Reader for Translated {
         Ok(read)
     }
 
+    async fn keep_up(&self, mapping: &Mapping) -> Result<(), ReadError> {
+        self.reader.keep_up(mapping).await
+    }
+
     /// In the order of this system's keys. Where those are translated, their order has nothing to do with that of the
     /// common ones: the place has no key that would lead anybody else.
     async fn landmark(&self, mapping: &Mapping, within: KeyRange<'_>, keys: usize) -> Result<Reach, ReadError> {

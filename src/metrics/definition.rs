@@ -49,6 +49,7 @@ const FLOW_VERDICT: &[&str] = &["entity", "owner", "target", "verdict"];
 const ENTITY: &[&str] = &["entity", "owner"];
 const PROBE: &[&str] = &["probe", "entity", "owner"];
 const SYSTEM: &[&str] = &["system"];
+const ENTITY_SYSTEM: &[&str] = &["entity", "system"];
 
 macro_rules! definitions {
     ($($constant:ident = $kind:ident $name:literal $labels:expr, $help:literal;)*) => {
@@ -91,6 +92,10 @@ definitions! {
     THROTTLED_SECONDS = Counter "throttled_seconds_total" SYSTEM, "Time that reads waited for the system's budget.";
     CLOCK_OFFSET = Gauge "clock_offset_seconds" SYSTEM, "The system's clock minus ours.";
     CLOCK_UNCERTAINTY = Gauge "clock_uncertainty_seconds" SYSTEM, "How well the offset is known, plus or minus.";
+    KEY_INDEX_ENTRIES = Gauge "key_index_entries" ENTITY_SYSTEM,
+        "Addresses held by the index of a system's keys";
+    KEY_INDEX_LAG = Gauge "key_index_lag_seconds" ENTITY_SYSTEM,
+        "How long ago the index held every key that could be seen; +Inf until it is filled";
     SPOOL_BYTES = Gauge "spool_bytes" &[], "Bytes on disk that the ledger has not acknowledged.";
     SPOOL_BYTES_LIMIT = Gauge "spool_limit_bytes" &[], "Bytes the spool may hold before probes wait.";
     SPOOL_SEGMENTS = Gauge "spool_segments" &[], "Files that hold what the ledger has not acknowledged.";

@@ -91,6 +91,8 @@ closed_list! {
         BadAnswer = "bad_answer",
         /// The stored position does not fit.
         Cursor = "cursor",
+        /// Our index of the system's keys does not tell yet.
+        Index = "index",
         /// Our own state failed.
         State = "state",
         /// The spool failed.

@@ -9,6 +9,7 @@ mod apply;
 mod children;
 mod condition;
 mod json;
+mod key_index;
 mod parse;
 mod raw_key;
 mod stamp;
@@ -19,7 +20,7 @@ mod xref;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono_tz::Tz;
 
@@ -34,7 +35,7 @@ use super::id::{EntityId, SystemId};
 use super::number::{Number, Rounding};
 use super::value::Value;
 
-/// How one system holds an entity. Checked: indices are in range, key steps are invertible.
+/// How one system holds an entity. Checked: indices are in range, a key without an index leads back to its row.
 #[derive(Clone, Debug)]
 pub struct Mapping {
     /// The entity.
@@ -49,6 +50,8 @@ pub struct Mapping {
     pub key: Vec<usize>,
     /// Index into `sources`: the system's own address of a record.
     pub native: Option<usize>,
+    /// Records cannot be asked for by their key: Plumbline keeps an index of keys and asks by `native`.
+    pub key_index: bool,
     /// The stamp of the last change.
     pub changed_at: Option<Stamp>,
     /// What orders two states inside this system; the stamp when absent.
@@ -218,9 +221,13 @@ impl Step {
         )
     }
 
-    /// Whether a key may use the step: the raw value can be computed back.
-    pub const fn is_invertible(&self) -> bool {
-        matches!(self, Self::StripPrefix(_) | Self::StripSuffix(_) | Self::Map(_))
+    /// Whether the raw value can be computed back from what the step gives.
+    pub fn leads_back(&self) -> bool {
+        match self {
+            Self::StripPrefix(_) | Self::StripSuffix(_) => true,
+            Self::Map(map) => map.values().collect::<BTreeSet<_>>().len() == map.len(),
+            _ => false,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod changes;
 mod children;
 mod failures;
 mod findings;
+mod key_index;
 mod keys;
 mod ranges;
 mod values;

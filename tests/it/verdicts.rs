@@ -36,6 +36,7 @@ mod clocks;
 mod company;
 mod failing;
 mod holding;
+mod key_index;
 mod keys;
 mod leaving;
 mod moving;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use plumbline::audit::journal::{Committed, Journal, JournalError};
+use plumbline::audit::key_store::Indexes;
 use plumbline::audit::plan::{Readers, units};
 use plumbline::audit::run::Summary;
 use plumbline::audit::unit::{Shared, Unit};
@@ -30,6 +31,7 @@ pub struct World {
     pub recorder: Arc<Recorder>,
     shared: Arc<Shared>,
     readers: Readers,
+    pub indexes: Indexes,
     _dir: tempfile::TempDir,
 }
 
@@ -76,7 +78,8 @@ impl World {
             in_flight: AtomicU64::new(0),
             max_in_flight: config.plumbline.max_in_flight,
         });
-        let mut world = Self { config, units: Vec::new(), recorder, shared, readers, _dir: dir };
+        let indexes = Indexes::new(recorder.state.clone(), secret.digest_key(), Arc::clone(&shared.clock));
+        let mut world = Self { config, units: Vec::new(), recorder, shared, readers, indexes, _dir: dir };
         world.restart().await;
         // The first look only finds out where the present is; what is just behind it is no case's subject.
         world.changes().await;
@@ -87,7 +90,9 @@ impl World {
     /// Drops the units and takes them up again from state, as a new process would.
     pub async fn restart(&mut self) {
         self.units.clear();
-        for parts in units(&self.config, &self.readers, self.shared.clock.now()) {
+        let (state, secret) = (self.recorder.state.clone(), self.shared.secret.clone());
+        self.indexes = Indexes::new(state, secret, Arc::clone(&self.shared.clock));
+        for parts in units(&self.config, &self.readers, &self.indexes, self.shared.clock.now()) {
             let taken = self
                 .recorder
                 .state

@@ -37,7 +37,7 @@ pub(super) fn read(
             section.reading.problem(other.at(), format!("`{key}` cannot stand together with `agg`"));
         }
     }
-    refuse_misfits(section, field, false, "path");
+    refuse_misfits(section, field, "path");
     let path = section.need("path")?;
     let (children, column) = resolve(path, rows.children)?;
     let aggregate = aggregate?;

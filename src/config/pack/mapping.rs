@@ -15,7 +15,6 @@ pub(in crate::config) fn complete(section: &Section<'_>, mapping: &mut Mapping, 
         return;
     };
     refuse_paths(section, mapping, entity);
-    refuse_key(section, mapping, entity);
     let is_blind = |path: &str| entity.blind.iter().any(|blind| blind == path);
     let blind = mapping.children.iter_mut().filter(|children| is_blind(children.dataset.name()));
     blind.for_each(|children| children.bumps_parent = false);
@@ -27,6 +26,27 @@ pub(in crate::config) fn complete(section: &Section<'_>, mapping: &mut Mapping, 
     }
     if mapping.native.is_none() {
         mapping.native = Some(index(mapping, &entity.id.to_string()));
+    }
+    find_by_index(section, mapping, entity);
+    refuse_key(section, mapping, entity);
+}
+
+/// What cannot be asked for by its key can be asked for by its address, once an index of keys leads there.
+fn find_by_index(section: &Section<'_>, mapping: &mut Mapping, entity: &PackEntity) {
+    let is_asked_for = |path: &str| entity.lookups.iter().any(|lookup| lookup.path == path);
+    let native = mapping.native.and_then(|source| path_of(mapping, source));
+    let by_native = native.is_some_and(is_asked_for);
+    let by_key = key_paths(mapping).any(is_asked_for);
+    if mapping.key_index && !by_native {
+        let message = match native {
+            Some(path) => format!("the key is found by an index, and records cannot be asked for by `{path}`"),
+            None => "the key is found by an index, and records have no address to be asked for by".to_owned(),
+        };
+        section.reading.problem(section.at, message);
+    }
+    mapping.key_index |= !by_key && by_native && mapping.changed_at.is_some() && key_paths(mapping).next().is_some();
+    if mapping.key_index && mapping.changed_at.is_none() {
+        section.reading.problem(section.at, "the key is found by an index, which follows changes: add `changed_at`");
     }
 }
 
@@ -95,7 +115,10 @@ fn warn_unknown(section: &Section<'_>, path: &str, parsed: &JsonPath, entity: &P
 /// Records must be found by their key, or verdicts on single records could never be given.
 fn refuse_key(section: &Section<'_>, mapping: &Mapping, entity: &PackEntity) {
     let paths: Vec<&str> = key_paths(mapping).collect();
-    if paths.is_empty() || paths.iter().any(|path| entity.lookups.iter().any(|lookup| lookup.path == *path)) {
+    if mapping.key_index
+        || paths.is_empty()
+        || paths.iter().any(|path| entity.lookups.iter().any(|lookup| lookup.path == *path))
+    {
         return;
     }
     let known: Vec<&str> = entity.lookups.iter().map(|lookup| lookup.path.as_str()).collect();
@@ -110,9 +133,13 @@ fn key_paths(mapping: &Mapping) -> impl Iterator<Item = &str> {
     mapping.key.iter().filter_map(|field| {
         let Some(Some(rule)) = mapping.fields.get(*field) else { return None };
         let Origin::Source(source) = rule.origin else { return None };
-        match mapping.sources.get(source) {
-            Some(Source::Path(path)) => Some(path.as_str()),
-            _ => None,
-        }
+        path_of(mapping, source)
     })
+}
+
+fn path_of(mapping: &Mapping, source: usize) -> Option<&str> {
+    match mapping.sources.get(source)? {
+        Source::Path(path) => Some(path.as_str()),
+        Source::Sql(_) => None,
+    }
 }

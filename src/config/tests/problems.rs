@@ -795,26 +795,6 @@ fn rules_and_steps() {
         ),
         (
             NUMBER,
-            "fields.number = { path = \"ref\", steps = [\"trim\"] }",
-            &["26:42: a key must not lose anything: this step cannot be undone"],
-        ),
-        (
-            NUMBER,
-            "fields.number = { path = \"ref\", steps = [\"html_decode\"] }",
-            &["26:42: a key with this step needs a key index: not supported yet"],
-        ),
-        (
-            NUMBER,
-            "fields.number = { path = \"ref\", steps = [{ map = { a = \"x\", b = \"x\" } }] }",
-            &["26:42: a key must map back: `x` stands for more than one value"],
-        ),
-        (
-            NUMBER,
-            "fields.number = { path = \"ref\", when = { path = \"x\", eq = 1 } }",
-            &["26:40: a key with `when` needs a key index: not supported yet"],
-        ),
-        (
-            NUMBER,
             "fields.number = { const = \"x\" }",
             &["26:1: every part of the key is constant: all records would have the same key"],
         ),

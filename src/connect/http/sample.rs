@@ -169,6 +169,7 @@ fn bare(system: &SystemId, dataset: &str, changed_at: Option<&str>) -> Result<Ma
         sources: changed_at.map(|path| Source::Path(path.to_owned())).into_iter().collect(),
         key: Vec::new(),
         native: None,
+        key_index: false,
         changed_at: changed_at.map(|_| crate::model::mapping::Stamp { source: 0, zone: chrono_tz::UTC, epoch: None }),
         version: None,
         source_version: None,

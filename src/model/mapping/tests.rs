@@ -28,6 +28,7 @@ fn mapping(fields: Vec<FieldRule>) -> Mapping {
         sources: (0..4).map(|column| Source::Path(format!("c{column}"))).collect(),
         key: vec![0],
         native: None,
+        key_index: false,
         changed_at: None,
         version: None,
         source_version: None,
@@ -155,6 +156,7 @@ fn a_row_becomes_a_record() {
     };
     let mapping = Mapping {
         native: Some(1),
+        key_index: false,
         changed_at: Some(Stamp { source: 3, zone: Tz::UTC, epoch: Some(EpochUnit::Seconds) }),
         source_version: Some(1),
         scope: vec![Condition { source: 0, test: Test::NotEqual(Literal::Text("draft".to_owned())) }],

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Dataset, FieldRule, Mapping, Origin, Source};
+use super::{Dataset, FieldRule, Mapping, Source};
 use crate::model::{EntityId, FieldType, Key, Number, Record, SystemId, Value};
 
 /// A table that translates the values of one field. It must be one-to-one for a field of the key.
@@ -44,13 +44,14 @@ impl Xref {
                 sources: vec![Source::Path(from.clone()), Source::Path(to.clone())],
                 key: vec![key],
                 native: None,
+                key_index: false,
                 changed_at: None,
                 version: None,
                 source_version: None,
                 scope: Vec::new(),
                 children: Vec::new(),
                 xref: Vec::new(),
-                fields: vec![Some(text_column(FROM)), Some(text_column(TO))],
+                fields: vec![Some(FieldRule::of_text(FROM)), Some(FieldRule::of_text(TO))],
                 via: Vec::new(),
             })
         };
@@ -91,20 +92,6 @@ impl Xref {
     /// No value, because of the table.
     pub fn untranslated(&self, why: &str) -> Value {
         Value::untranslated(format!("{why} in `{}` of `{}`", self.table(), self.system))
-    }
-}
-
-fn text_column(source: usize) -> FieldRule {
-    FieldRule {
-        field_type: FieldType::Text,
-        origin: Origin::Source(source),
-        when: None,
-        steps: Vec::new(),
-        scale: None,
-        minor_units: false,
-        currency: None,
-        zone: chrono_tz::UTC,
-        epoch: None,
     }
 }
 

@@ -122,6 +122,7 @@ pub fn mapping(table: &str, keys: usize, columns: &[(&str, FieldType)]) -> Mappi
         sources: columns.iter().map(|(name, _)| Source::Path((*name).to_owned())).collect(),
         key: (0..keys).collect(),
         native: None,
+        key_index: false,
         changed_at: None,
         version: None,
         source_version: None,

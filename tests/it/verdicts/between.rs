@@ -41,6 +41,15 @@ pub struct Between {
     pub agenda: Arc<Agenda>,
     /// Whether it cannot be entered but by key, as some HTTP services cannot.
     pub by_key_only: bool,
+    /// How much of its changes it gives at most in one call; 0: as much as is asked for.
+    pub page: usize,
+}
+
+impl Between {
+    /// Hands a reader through, minding the agenda.
+    pub fn new(reader: Arc<dyn Reader>, agenda: &Arc<Agenda>) -> Self {
+        Self { reader, agenda: Arc::clone(agenda), by_key_only: false, page: 0 }
+    }
 }
 
 #[async_trait]
@@ -58,6 +67,7 @@ impl Reader for Between {
     }
 
     async fn changes(&self, mapping: &Mapping, cursor: &Cursor, limit: usize) -> Result<ChangesPage, ReadError> {
+        let limit = if self.page == 0 { limit } else { self.page };
         self.reader.changes(mapping, cursor, limit).await
     }
 

@@ -199,7 +199,7 @@ on_each_pair! {
         two_lines(&pair.target).await;
         let pair = Arc::new(pair);
         let agenda = Arc::new(Agenda::default());
-        let around = |reader| Arc::new(Between { reader, agenda: Arc::clone(&agenda), by_key_only: false }) as _;
+        let around = |reader| Arc::new(Between::new(reader, &agenda)) as _;
         let config = pair.config(setup(LINES, LINES));
         let mut world = World::open_through(&config, &pair.urls(), around).await;
         put_line(&pair.target, 13, 1, "c", 4, "1").await;

@@ -12,7 +12,7 @@ use crate::world::World;
 async fn world_with_agenda(pair: &Pair, deadline: &str) -> (World, Arc<Agenda>) {
     let agenda = Arc::new(Agenda::default());
     let config = pair.config(Setup { deadline, ..Setup::default() });
-    let around = |reader| Arc::new(Between { reader, agenda: Arc::clone(&agenda), by_key_only: false }) as _;
+    let around = |reader| Arc::new(Between::new(reader, &agenda)) as _;
     let world = World::open_through(&config, &pair.urls(), around).await;
     (world, agenda)
 }

@@ -225,7 +225,7 @@ async fn a_side_that_is_read_by_key_alone_is_looked_up_by_the_other_sides_keys()
         let agenda = Arc::new(Agenda::default());
         let around = |reader: Arc<dyn plumbline::connect::Reader>| {
             let by_key_only = reader.system().as_str() == by_key;
-            Arc::new(Between { reader, agenda: Arc::clone(&agenda), by_key_only }) as _
+            Arc::new(Between { by_key_only, ..Between::new(reader, &agenda) }) as _
         };
         let mut world = World::open_through(&pair.config(setup(SAMPLE)), &pair.urls(), around).await;
         pair.target.run("UPDATE stock SET qty = -1 WHERE sku = 'K00042'").await;
