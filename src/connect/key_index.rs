@@ -30,12 +30,6 @@ pub use store::{Address, IndexState, KeyStore, KeyStoreError};
 /// How often a read begins anew because records moved while it was under way.
 const MOST_ROUNDS: usize = 4;
 
-/// How long a read by key waits for an index that has been complete before to catch up.
-const CATCH_UP: Duration = Duration::from_secs(5);
-
-/// How long a read by key waits for an index that is being filled.
-const FILL_A_LITTLE: Duration = Duration::from_secs(1);
-
 /// How long the index is filled between two looks.
 const FILL: Duration = Duration::from_secs(10);
 
@@ -121,8 +115,7 @@ impl Reader for Indexed {
             return Ok(KeyedRead { records, window: Interval::new(needed, needed) });
         }
         for _ in 0..MOST_ROUNDS {
-            let wait = if self.index.is_live() { CATCH_UP } else { FILL_A_LITTLE };
-            let found = self.index.find(&open, needed, wait).await?;
+            let found = self.index.find(&open, needed).await?;
             cover(&mut window, found.window);
             let addresses = found.addresses.iter().map(|address| address.native.as_str()).collect();
             let fetched = self.fetch(mapping, addresses, &mut window).await?;
@@ -145,7 +138,7 @@ impl Reader for Indexed {
     }
 
     async fn keep_up(&self, _mapping: &Mapping) -> Result<(), ReadError> {
-        self.index.follow(self.index.now(), FILL).await.map(|_| ())
+        self.index.follow(self.index.now(), Some(FILL)).await.map(|_| ())
     }
 
     /// In the order of addresses, which says nothing of keys.

@@ -4,6 +4,7 @@ mod any_rest;
 mod captured;
 mod commands;
 mod hostile;
+mod key_index;
 mod memory;
 mod odoo_calls;
 mod over_tls;

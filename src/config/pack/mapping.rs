@@ -48,6 +48,10 @@ fn find_by_index(section: &Section<'_>, mapping: &mut Mapping, entity: &PackEnti
     if mapping.key_index && mapping.changed_at.is_none() {
         section.reading.problem(section.at, "the key is found by an index, which follows changes: add `changed_at`");
     }
+    if mapping.key_index && entity.since.is_none() {
+        let message = "the key is found by an index, and the pack knows no way to ask for changes: every read by key reads the whole list";
+        section.reading.warning(section.at, message);
+    }
 }
 
 fn index(mapping: &mut Mapping, path: &str) -> usize {

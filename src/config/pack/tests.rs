@@ -297,8 +297,13 @@ fn uses_of_a_pack_are_checked() {
     );
     refused(
         "fields = { sku = \"sku\", qty = \"stock_quantity\"",
-        "fields = { sku = \"name\", qty = \"stock_quantity\"",
+        "native = \"slug\"\nfields = { sku = \"name\", qty = \"stock_quantity\"",
         "records cannot be asked for by `name`, only by `id`, `sku`",
+    );
+    refused(
+        "fields = { sku = \"sku\", qty = \"stock_quantity\"",
+        "native = \"slug\"\nkey_index = true\nfields = { sku = \"sku\", qty = \"stock_quantity\"",
+        "the key is found by an index, and records cannot be asked for by `slug`",
     );
     refused("qty = \"stock_quantity\"", "qty = { sql = \"1\" }", "`sql` is for databases");
     refused("qty = \"stock_quantity\"", "qty = \"a..b\"", "a path is written");
@@ -307,6 +312,28 @@ fn uses_of_a_pack_are_checked() {
         "url = \"sqlite:erp.db\"\npack = \"woocommerce\"",
         "a SQLite file has no `pack`",
     );
+}
+
+#[test]
+fn what_cannot_be_asked_for_by_its_key_is_asked_for_by_its_id() {
+    let mapping = |text: &str| {
+        let config = config(text).unwrap_or_else(|problems| panic!("{problems}"));
+        let entity = config.entities.values().next().unwrap();
+        let mapping = entity.mappings[&"store".parse().unwrap()].clone();
+        (mapping.key_index, config.warnings)
+    };
+    assert!(!mapping(CONFIG).0);
+    let by_name = CONFIG.replace("sku = \"sku\", qty = \"stock_quantity\"", "sku = \"name\", qty = \"stock_quantity\"");
+    assert_eq!(mapping(&by_name), (true, Vec::new()));
+    let lower = CONFIG.replace(
+        "sku = \"sku\", qty = \"stock_quantity\"",
+        "sku = { path = \"sku\", steps = [\"lower\"] }, qty = \"stock_quantity\"",
+    );
+    assert_eq!(mapping(&lower), (true, Vec::new()));
+    let customers = by_name.replace("\"products\"", "\"customers\"").replace("\"stock_quantity\"", "\"id\"");
+    let (has_index, warnings) = mapping(&customers.replace("\"name\"", "\"username\""));
+    assert!(has_index);
+    assert!(warnings[0].contains("every read by key reads the whole list"), "{warnings:?}");
 }
 
 #[test]

@@ -795,6 +795,33 @@ fn rules_and_steps() {
         ),
         (
             NUMBER,
+            "fields.number = { path = \"ref\", steps = [\"trim\"] }",
+            &[
+                "26:8: `number` does not lead back to a row, so the key is found by an index of addresses; add `native`: a column by which rows are fetched, with an index in the database",
+            ],
+        ),
+        (NUMBER, "fields.number = { path = \"ref\", when = { path = \"x\", eq = 1 } }\nnative = \"id\"", &[]),
+        (
+            NUMBER,
+            "fields.number = { path = \"ref\", steps = [{ map = { a = \"x\", b = \"x\" } }] }\nnative = \"id\"",
+            &[],
+        ),
+        (
+            NUMBER,
+            "key_index = true\nfields.number = \"ref\"",
+            &[
+                "26:13: the key is found by an index of addresses; add `native`: a column by which rows are fetched, with an index in the database",
+            ],
+        ),
+        (
+            "changed_at = \"write_date\"",
+            "key_index = true\nnative = \"id\"",
+            &[
+                "25:13: the key is found by an index, which follows changes; add `changed_at`, or `version = { sequence = \"…\" }`",
+            ],
+        ),
+        (
+            NUMBER,
             "fields.number = { const = \"x\" }",
             &["26:1: every part of the key is constant: all records would have the same key"],
         ),

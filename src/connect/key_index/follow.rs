@@ -17,6 +17,15 @@ const PAGE: usize = 5_000;
 /// An index that finds nothing new is written down at least this often: a restart goes on from there.
 const WRITTEN_DOWN: Duration = Duration::from_secs(60);
 
+/// How long a read by key waits for an index that has been complete before to catch up.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
+/// How long a read by key waits for an index that is being filled.
+const FILL_A_LITTLE: Duration = Duration::from_secs(1);
+
+/// So many pages are read however long they take: enough for an index that is nearly complete.
+const FEWEST_PAGES: usize = 3;
+
 /// What an index is made of.
 pub struct IndexParts {
     /// Whose keys.
@@ -166,11 +175,11 @@ impl KeyIndex {
     }
 
     /// The addresses of `keys`, from an index that holds everything that could be seen at `needed`.
-    pub(super) async fn find(&self, keys: &HashSet<&Key>, needed: Moment, wait: Duration) -> Result<Found, ReadError> {
+    pub(super) async fn find(&self, keys: &HashSet<&Key>, needed: Moment) -> Result<Found, ReadError> {
         let keys: Vec<&Key> = keys.iter().copied().collect();
-        let until = Instant::now() + wait;
+        let until = Instant::now() + CATCH_UP;
         loop {
-            let as_of = self.follow(needed, until.saturating_duration_since(Instant::now())).await?;
+            let as_of = self.follow(needed, None).await?;
             let (addresses, version) =
                 self.store.find(&self.name, &self.form, &keys).await.map_err(|error| self.failed(&error))?;
             // Somebody dropped an address meanwhile, perhaps one that has come back since we last read.
@@ -185,14 +194,16 @@ impl KeyIndex {
         }
     }
 
-    /// Reads changes until everything that could be seen at `needed` is held, for at most about `wait`.
+    /// Reads changes until everything that could be seen at `needed` is held, for at most about `wait`; without that for
+    /// as long as a read by key may wait.
     ///
     /// # Errors
     /// [`ReadError::Index`] when it takes longer; what was read is kept.
-    pub(super) async fn follow(&self, needed: Moment, wait: Duration) -> Result<IndexState, ReadError> {
-        let until = Instant::now() + wait;
+    pub(super) async fn follow(&self, needed: Moment, wait: Option<Duration>) -> Result<IndexState, ReadError> {
         let mut progress = self.progress.lock().await;
         self.take_up(&mut progress).await?;
+        let until = Instant::now() + wait.unwrap_or(if self.is_live() { CATCH_UP } else { FILL_A_LITTLE });
+        let mut pages = 0;
         loop {
             if let (Some(through), Some(state)) = (progress.complete_through, &progress.state)
                 && through >= needed
@@ -200,7 +211,11 @@ impl KeyIndex {
                 return Ok(IndexState { complete_through: Some(through), ..state.clone() });
             }
             self.read_page(&mut progress).await?;
-            if Instant::now() >= until && progress.complete_through.is_none_or(|through| through < needed) {
+            pages += 1;
+            if pages >= FEWEST_PAGES
+                && Instant::now() >= until
+                && progress.complete_through.is_none_or(|through| through < needed)
+            {
                 let held = self.status().map_or(0, |status| status.entries);
                 return Err(self.not_settled(&format!("their index is not complete yet ({held} so far)")));
             }
@@ -258,7 +273,8 @@ impl KeyIndex {
         let mut addresses = Vec::with_capacity(records.len());
         for record in records {
             let key = Key::new(self.addresses_key(record));
-            if !key.is_usable() {
+            // What a product shows among its changes as thrown away cannot be asked for by its address.
+            if !key.is_usable() || !record.in_scope {
                 continue;
             }
             let Some(native) = self.mapping.address_of(record) else {

@@ -114,7 +114,7 @@ async fn what_is_read_by_key_is_what_is_there() {
         };
         let mut processes = [process(bed.reader()), process(bed.reader())];
         let mut run = Run::new(bed, 40 + number as u64).await;
-        for step in 0..150 {
+        for step in 0..80 {
             for _ in 0..run.random.random_range(0..3) {
                 run.change().await;
             }
