@@ -34,6 +34,8 @@ pub enum State {
     Duplicate(u32),
     /// One record with unreadable fields: indices into [`Flow::fields`].
     Invalid(Vec<usize>),
+    /// One record with fields that a table does not translate yet, and none that is unreadable otherwise.
+    Untranslated(Vec<usize>),
 }
 
 /// The compared content of a record.

@@ -154,6 +154,9 @@ pub struct ChangesPage {
     pub watermark: Option<Moment>,
     /// Whether everything visible was read. `false` when `limit` cut the read: call again at once.
     pub complete: bool,
+    /// Records whose key has not been translated for as long as that may take, under this system's own key. They were
+    /// among the records once, as what they are: without a key that names anything elsewhere.
+    pub given_up: Vec<Record>,
     /// When the snapshot was taken.
     pub window: ReadWindow,
     /// Their clock as this read met it, if it tells.

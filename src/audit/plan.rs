@@ -235,5 +235,5 @@ fn reader(
         return Some(reader);
     }
     let keep = LONGEST_TRANSLATION.min(deadline / 4);
-    Some(Arc::new(Translated::new(reader, mapping, |system| readers.get(system).cloned(), keep)?))
+    Some(Arc::new(Translated::new(reader, mapping, |system| readers.get(system).cloned(), keep, deadline)?))
 }

@@ -241,10 +241,16 @@ fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
 }
 
 /// The first look that differs. What the owner held before is not known: the clock starts at the birth of what it
-/// holds now, unless the target holds that already and the owner has moved on between its two reads.
+/// holds now, unless the target holds that already and the owner has moved on between its two reads. A translation may
+/// have gone missing as late as now, whatever the record's age.
 fn begun(case: &Case<'_>) -> Track {
     let first = case.states.first().map_or(case.owner.window, |first| first.born);
-    let diverged = case.older.and_then(|older| left(&case.states, older)).unwrap_or(first);
+    let mut diverged = case.older.and_then(|older| left(&case.states, older)).unwrap_or(first);
+    for look in [case.owner, case.target] {
+        if matches!(look.state, State::Untranslated(_)) {
+            diverged.high = diverged.high.max(look.window.high);
+        }
+    }
     Track {
         diverged,
         possible_until: if case.older.is_none() { newest_birth(&case.states) } else { diverged.high },
@@ -291,6 +297,7 @@ fn verdict(case: &Case<'_>, track: &Track, late: bool) -> (Verdict, bool) {
         (State::Duplicate(_), _) | (_, State::Duplicate(_)) => (Verdict::Duplicate, false),
         (State::Invalid(_), _) | (_, State::Invalid(_)) => (Verdict::Invalid, false),
         _ if !late => (Verdict::InFlight, false),
+        (State::Untranslated(_), _) | (_, State::Untranslated(_)) => (Verdict::Invalid, false),
         (State::Present(_), State::Absent) => (Verdict::Missing, false),
         (State::Absent, State::Present(_)) => (Verdict::Extra, false),
         _ => content_verdict(case, track, newest),

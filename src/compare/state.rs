@@ -18,7 +18,12 @@ pub fn state_of(flow: &Flow, side: Side, records: &[&Record]) -> State {
         return State::Duplicate(u32::try_from(others + 1).unwrap_or(u32::MAX));
     }
     let invalid = unreadable(flow, record);
-    if invalid.is_empty() { State::Present(held(flow, side, record)) } else { State::Invalid(invalid) }
+    let waits = |position: &usize| value_of(record, &flow.fields[*position]).is_untranslated();
+    match invalid.len() {
+        0 => State::Present(held(flow, side, record)),
+        _ if invalid.iter().all(waits) => State::Untranslated(invalid),
+        _ => State::Invalid(invalid),
+    }
 }
 
 fn unreadable(flow: &Flow, record: &Record) -> Vec<usize> {

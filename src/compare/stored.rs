@@ -37,6 +37,7 @@ enum StoredState {
     Present(StoredHeld),
     Duplicate(u32),
     Invalid(Vec<usize>),
+    Untranslated(Vec<usize>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -124,6 +125,7 @@ fn store_state(state: &State) -> StoredState {
         State::Present(held) => StoredState::Present(store_held(held)),
         State::Duplicate(count) => StoredState::Duplicate(*count),
         State::Invalid(fields) => StoredState::Invalid(fields.clone()),
+        State::Untranslated(fields) => StoredState::Untranslated(fields.clone()),
     }
 }
 
@@ -133,6 +135,7 @@ fn load_state(stored: StoredState) -> Option<State> {
         StoredState::Present(held) => State::Present(load_held(&held)?),
         StoredState::Duplicate(count) => State::Duplicate(count),
         StoredState::Invalid(fields) => State::Invalid(fields),
+        StoredState::Untranslated(fields) => State::Untranslated(fields),
     })
 }
 

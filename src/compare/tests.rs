@@ -104,6 +104,37 @@ fn duplicates_and_unreadable_values_do_not_wait_for_the_deadline() {
 }
 
 #[test]
+fn a_missing_translation_waits_for_the_deadline() {
+    let untranslated = || State::Untranslated(vec![0]);
+    for (owner, target) in [(holds(2), untranslated()), (untranslated(), holds(2)), (untranslated(), untranslated())] {
+        let judgement = first(None, &changed(owner.clone(), 99, 100), &look(target.clone(), 101));
+        assert_eq!(
+            (judgement.verdict, judgement.needs_confirmation),
+            (Verdict::InFlight, false),
+            "{owner:?} {target:?}"
+        );
+        let late = confirmed(judgement.track.clone(), &look(owner.clone(), 140), &look(target.clone(), 140), context());
+        assert_eq!((late.verdict, late.likely), (Verdict::Invalid, false), "{owner:?} {target:?}");
+        let arrived = first(judgement.track, &look(holds(2), 110), &look(holds(2), 110));
+        assert_eq!(arrived.verdict, Verdict::Match, "{owner:?} {target:?}");
+    }
+}
+
+#[test]
+fn a_translation_that_goes_missing_later_waits_from_then_on() {
+    // The record itself is old: written at 100, looked at from 1000 on.
+    let owner = |seconds| Look {
+        changed_at: Some(between(99, 100)),
+        commit_within: Some(Duration::ZERO),
+        ..look(holds(2), seconds)
+    };
+    let judgement = first(None, &owner(1_000), &look(State::Untranslated(vec![0]), 1_000));
+    assert_eq!(judgement.verdict, Verdict::InFlight);
+    let late = confirmed(judgement.track, &owner(1_040), &look(State::Untranslated(vec![0]), 1_040), context());
+    assert_eq!(late.verdict, Verdict::Invalid);
+}
+
+#[test]
 fn a_known_older_state_is_stale_for_certain() {
     let track = tracked(holds(1));
     let track = first(Some(track), &look(holds(3), 110), &look(holds(1), 110)).track;
@@ -441,7 +472,7 @@ fn tracks_read_back_and_other_formats_do_not() {
                 gap_after: true,
             },
             OwnerState {
-                state: State::Invalid(vec![3]),
+                state: State::Untranslated(vec![3]),
                 born: Interval { low: Moment::MIN, high: at(4) },
                 last_seen: at(5),
                 version: Some(Version::Tag("W/\"1\"".into())),

@@ -6,7 +6,7 @@
 //!
 //! A value without a translation, or with several, is invalid and says so. For a key the table must be one-to-one, which
 //! is looked at from both sides. A record whose key has no translation yet is remembered in the cursor and comes again as
-//! soon as it has one.
+//! soon as it has one, or when it has waited too long.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::{
     ReadError, ReadWindow, Reader, Shape, Usage,
 };
 use crate::model::mapping::Xref;
-use crate::model::{Interval, Key, Mapping, Record, SystemId, Value};
+use crate::model::{Interval, Key, Mapping, Moment, Record, SystemId, Value};
 
 mod pending;
 mod table;
@@ -35,23 +35,26 @@ const SCAN_BATCH: usize = 1_000;
 pub struct Translated {
     reader: Arc<dyn Reader>,
     tables: Vec<Table>,
+    /// How long the translation of a key may take.
+    patience: Duration,
 }
 
 impl Translated {
     /// Reads `mapping` through `reader`; its tables through the readers that `reader_of` knows. A translation is used for
-    /// at most `keep` before it is looked up again. `None` when a table's system has no reader.
+    /// at most `keep` before it is looked up again; a key without one is waited for as long as `patience`. `None` when a table's system has no reader.
     pub fn new(
         reader: Arc<dyn Reader>,
         mapping: &Mapping,
         reader_of: impl Fn(&SystemId) -> Option<Arc<dyn Reader>>,
         keep: Duration,
+        patience: Duration,
     ) -> Option<Self> {
         let table = |xref: &Xref| {
             let is_key = mapping.key.contains(&xref.field);
             Some(Table::new(reader_of(&xref.system)?, xref.clone(), is_key, keep))
         };
         let tables = mapping.xref.iter().map(table).collect::<Option<Vec<_>>>()?;
-        Some(Self { reader, tables })
+        Some(Self { reader, tables, patience })
     }
 
     fn translates_keys(&self) -> bool {
@@ -148,6 +151,40 @@ impl Translated {
     }
 }
 
+impl Translated {
+    /// Records whose keys have waited for their translation too long: those that are still there and in scope. They go on
+    /// waiting, but are told only once.
+    async fn given_up(
+        &self,
+        mapping: &Mapping,
+        pending: &mut Pending,
+        now: Moment,
+        window: &mut Option<ReadWindow>,
+    ) -> Result<Vec<Record>, ReadError> {
+        let overdue = pending.overdue(now - self.patience);
+        if overdue.is_empty() {
+            return Ok(Vec::new());
+        }
+        let read = self.reader.by_keys(mapping, &overdue).await?;
+        cover(window, read.window);
+        let there: HashSet<&Key> = read.records.iter().map(|record| &record.key).collect();
+        overdue.iter().filter(|key| !there.contains(key)).for_each(|key| pending.remove(key));
+        let local: Vec<Key> = read.records.iter().map(|record| record.key.clone()).collect();
+        let mut records = read.records;
+        cover_option(window, self.to_common(mapping, &mut records).await?);
+        let mut given_up = Vec::with_capacity(records.len());
+        for (mut record, local) in records.into_iter().zip(local) {
+            // One that has its translation now is looked at by the next read.
+            if record.in_scope && record.key.parts().iter().any(Value::is_untranslated) {
+                pending.set_told(&local);
+                record.key = local;
+                given_up.push(record);
+            }
+        }
+        Ok(given_up)
+    }
+}
+
 /// Keys of a read, by what this system calls them.
 #[derive(Default)]
 struct Keys {
@@ -202,6 +239,7 @@ impl Reader for Translated {
     async fn changes(&self, mapping: &Mapping, cursor: &Cursor, limit: usize) -> Result<ChangesPage, ReadError> {
         let (inner, mut pending) = Pending::split(self.system(), cursor)?;
         let mut page = self.reader.changes(mapping, &inner, limit).await?;
+        let began = page.window.low;
         let mut window = None;
         let mut records = self.late(mapping, &mut pending, &mut window).await?;
         // The same record in the page is the newer one.
@@ -214,11 +252,12 @@ impl Reader for Translated {
             if record.key.parts().iter().any(Value::is_untranslated) {
                 // Under its own key it can be told from others that have no translation either.
                 record.key = local.clone();
-                pending.add(local);
+                pending.add(local, began);
             } else {
                 pending.remove(&local);
             }
         }
+        page.given_up = self.given_up(mapping, &mut pending, began, &mut window).await?;
         page.records = records;
         page.window = covering(page.window, window);
         page.next = pending.join(page.next);

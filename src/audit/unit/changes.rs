@@ -11,7 +11,7 @@ use crate::audit::timing::interval_of;
 use crate::connect::{ChangesPage, ReadError, ReadWindow};
 use crate::metrics::{RunKind, Skip};
 use crate::model::digest::digest;
-use crate::model::{Lag, Moment, Record, Verdict};
+use crate::model::{Lag, Moment, Record, Value, Verdict};
 
 use super::examine::{Sighting, key_digest};
 use super::{Unit, UnitError};
@@ -57,6 +57,7 @@ impl Unit {
         }
         self.reads_again |= page.set_back;
         let not_before = self.position.last_complete;
+        page.given_up.iter().for_each(|record| self.unusable_key(&mut run, record, "xref"));
         let mut next = Position {
             cursor: page.next,
             last_complete: if page.complete { page.window.low } else { self.position.last_complete },
@@ -149,7 +150,8 @@ impl Unit {
                 continue;
             }
             if self.parts.owner.mapping.is_stand_in(&record) {
-                self.unusable_key(run, &record, "xref");
+                // It comes again when it has its translation, or has waited for it too long.
+                self.tell_key(run, &record, "xref", |_| Verdict::InFlight);
                 continue;
             }
             match by_key.entry(key_digest) {
@@ -165,8 +167,23 @@ impl Unit {
         (sightings, comes_again)
     }
 
-    /// A record whose key is empty, unreadable or not translated names nothing that could be looked up elsewhere.
+    /// A record whose key is empty, unreadable or not translated names nothing that could be looked up elsewhere. A
+    /// translation may still be on its way as long as the record's last change is younger than the deadline.
     pub(super) fn unusable_key(&self, run: &mut Run, record: &Record, reason: &'static str) {
+        if !record.key.parts().iter().any(Value::is_untranslated) {
+            self.tell_key(run, record, reason, |_| Verdict::Invalid);
+            return;
+        }
+        let now = self.shared.clock.now();
+        let stamps = self.stamps(&self.parts.owner);
+        let changed = record.changed_at.and_then(|stamp| stamps.interval(stamp));
+        self.tell_key(run, record, "xref", |deadline| match changed {
+            Some(changed) if now.since(changed.high) <= deadline => Verdict::InFlight,
+            _ => Verdict::Invalid,
+        });
+    }
+
+    fn tell_key(&self, run: &mut Run, record: &Record, reason: &'static str, verdict: impl Fn(Duration) -> Verdict) {
         for flow in &self.parts.flows {
             run.check(
                 &flow.flow,
@@ -174,7 +191,7 @@ impl Unit {
                     at: self.shared.clock.now(),
                     key_hash: self.key_hash(&record.key),
                     key: self.key_text(&record.key),
-                    verdict: Verdict::Invalid,
+                    verdict: verdict(flow.flow.deadline),
                     likely: false,
                     lag: Lag::ZERO,
                     reason,

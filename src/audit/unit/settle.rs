@@ -108,7 +108,7 @@ impl Unit {
         let untranslated = fields.iter().any(|field| field.owner.is_untranslated() || field.target.is_untranslated());
         let reason = match judgement.verdict {
             Verdict::Invalid if doubtful => "schema",
-            Verdict::Invalid if untranslated => "xref",
+            Verdict::Invalid | Verdict::InFlight if untranslated => "xref",
             _ => outcome.reason,
         };
         let redacted = self.redacted(unit_flow, &fields);

@@ -58,6 +58,7 @@ impl HttpReader {
             next: next.encode().ok_or_else(|| self.unfit("it cannot be encoded"))?,
             watermark: complete.then(|| on_our_timeline(&clock, read.pass.covers)),
             complete,
+            given_up: Vec::new(),
             window: read.window,
             clock: Some(clock),
             set_back,

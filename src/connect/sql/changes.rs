@@ -51,6 +51,7 @@ impl SqlReader {
             next: read.next.encode().map_err(|unfit| self.unfit(unfit))?,
             watermark: covered.map(|micros| on_our_timeline(micros, &answer, timing.sent)),
             complete: !read.cut,
+            given_up: Vec::new(),
             window: read.window,
             clock: Some(self.clock_reading(&answer, &timing)),
             set_back,

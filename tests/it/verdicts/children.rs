@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plumbline::model::Verdict;
+use sqlx::{Connection, Executor};
 
 use super::between::{Agenda, Between};
 use super::pair::{Database, PROBE, Pair, Product, Setup};
@@ -262,6 +263,150 @@ on_each_pair! {
         let since = world.checks().split_off(known);
         assert!(since.iter().all(|row| !row.is(Verdict::Match)), "what was read is not read again: {since:#?}");
     }
+}
+
+/// What the owner makes of an order's lines the target holds in columns of one row.
+const SUMMARY: &str = r#"
+    key = ["number"]
+    fields.number = { type = "text", store = "clear" }
+    fields.first = { type = "date", owner = "erp" }
+    fields.last = { type = "date", owner = "erp" }
+    fields.cheapest = { type = "decimal", owner = "erp" }
+    fields.dearest = { type = "money", owner = "erp" }
+    fields.low = { type = "text", owner = "erp", store = "clear" }
+    fields.high = { type = "text", owner = "erp", store = "clear" }
+    fields.skus = { type = "json", owner = "erp", store = "clear" }
+    fields.amounts = { type = "json", owner = "erp", store = "clear" }
+    fields.gifts = { type = "integer", owner = "erp" }
+    fields.priced = { type = "integer", owner = "erp" }
+"#;
+
+const OF_PARTS: &str = r#"
+    dataset = "orders"
+    native = "id"
+    changed_at = "updated_at"
+    children.parts = { dataset = "parts", parent = "order_id", changed_at = "changed_at" }
+    fields.number = "number"
+    fields.first = { path = "parts[].due", agg = "min" }
+    fields.last = { path = "parts[].due", agg = "max" }
+    fields.cheapest = { path = "parts[].price", agg = "min" }
+    fields.dearest = { path = "parts[].price", agg = "max", currency = "EUR" }
+    fields.low = { path = "parts[].sku", agg = "min" }
+    fields.high = { path = "parts[].sku", agg = "max" }
+    fields.skus = { path = "parts[].sku", agg = "list" }
+    fields.amounts = { path = "parts[].qty", agg = "list" }
+    fields.gifts = { path = "parts[].qty", agg = "sum", when = { path = "parts[].kind", eq = "gift" } }
+    fields.priced = { path = "parts[].price", agg = "count" }
+"#;
+
+const IN_COLUMNS: &str = r#"
+    dataset = "summaries"
+    changed_at = "updated_at"
+    fields = { number = "number", first = "first_due", last = "last_due", cheapest = "cheapest", low = "low", high = "high", skus = "skus", amounts = "amounts", gifts = "gifts", priced = "priced", dearest = { path = "dearest", currency = "EUR" } }
+"#;
+
+async fn create_parts(database: &Database) {
+    let stamp = database.stamp();
+    database
+        .run(&format!("CREATE TABLE orders (id integer PRIMARY KEY, number varchar(20), updated_at {stamp})"))
+        .await;
+    let columns = "sku varchar(20), qty integer, price decimal(20, 4), kind varchar(10), due date";
+    database
+        .run(&format!("CREATE TABLE parts (id integer PRIMARY KEY, order_id integer, {columns}, changed_at {stamp})"))
+        .await;
+}
+
+async fn create_summaries(database: &Database) {
+    let columns = "first_due date, last_due date, cheapest decimal(20, 4), dearest decimal(20, 4), \
+                   low varchar(20), high varchar(20), skus varchar(200), amounts varchar(200), gifts integer, priced integer";
+    let stamp = database.stamp();
+    database
+        .run(&format!("CREATE TABLE summaries (number varchar(20) PRIMARY KEY, {columns}, updated_at {stamp})"))
+        .await;
+}
+
+async fn put_part(database: &Database, id: i64, order: i64, values: &str) {
+    let now = database.now();
+    database.run(&format!("INSERT INTO parts VALUES ({id}, {order}, {values}, {now})")).await;
+}
+
+async fn put_summary(database: &Database, number: &str, values: &str) {
+    let now = database.now();
+    database.run(&format!("DELETE FROM summaries WHERE number = '{number}'")).await;
+    database.run(&format!("INSERT INTO summaries VALUES ('{number}', {values}, {now})")).await;
+}
+
+on_each_pair! {
+    async fn every_aggregate_agrees_with_what_the_other_side_holds_in_columns(pair: Pair) {
+        create_parts(&pair.owner).await;
+        create_summaries(&pair.target).await;
+        let setup = Setup { entity: SUMMARY, in_erp: OF_PARTS, in_store: IN_COLUMNS, more: PROBE, ..Setup::default() };
+        let mut world = pair.world_with(setup).await;
+        put_order(&pair.owner, 1).await;
+        // Neither in the order of rows nor in the database's: capitals come before small letters, and ä behind all.
+        put_part(&pair.owner, 11, 1, "'b', 10, 9.5, 'gift', '2026-03-02'").await;
+        put_part(&pair.owner, 12, 1, "'ä', 9, 100.25, 'sold', '2025-12-31'").await;
+        put_part(&pair.owner, 13, 1, "'B', 2, NULL, 'gift', '2026-03-01'").await;
+        put_part(&pair.owner, 14, 1, "NULL, NULL, 9.4999, NULL, NULL").await;
+        let whole = "'2025-12-31', '2026-03-02', 9.4999, 100.25, 'B', 'ä', '[\"B\",\"b\",\"ä\"]', '[2, 9, 10]', 12, 3";
+        put_summary(&pair.target, "N1", whole).await;
+        world.look_until_verdict("N1", Verdict::Match).await;
+        // One part moves both ends of everything.
+        put_part(&pair.owner, 15, 1, "'A', 11, 9.4998, 'gift', '2027-01-01'").await;
+        let row = world.look_until_verdict("N1", Verdict::Stale).await;
+        assert_eq!(row.fields, ["last", "cheapest", "low", "skus", "amounts", "gifts", "priced"]);
+        let now_it_is = "'2025-12-31', '2027-01-01', 9.4998, 100.25, 'A', 'ä', '[\"A\",\"B\",\"b\",\"ä\"]', '[2,9,10,11]', 23, 4";
+        put_summary(&pair.target, "N1", now_it_is).await;
+        world.look_until_verdict("N1", Verdict::Match).await;
+        // Of no children: null, null, null, and empty lists and sums.
+        put_order(&pair.owner, 2).await;
+        put_summary(&pair.target, "N2", "NULL, NULL, NULL, NULL, NULL, NULL, '[]', '[]', 0, 0").await;
+        world.look_until_verdict("N2", Verdict::Match).await;
+        assert_eq!(world.open_discrepancies().await, 0);
+    }
+}
+
+/// A line that is stamped and committed later than what was read meanwhile names its order all the same.
+#[tokio::test]
+async fn a_child_that_is_committed_late_is_found_on_postgres() {
+    let pair = Pair::empty(Product::Postgres, Product::Mariadb).await;
+    with_tables(&pair).await;
+    two_lines(&pair.owner).await;
+    two_lines(&pair.target).await;
+    let mut world = pair.world_with(Setup { erp: "", ..setup(LINES, LINES) }).await;
+    let mut late = sqlx::PgConnection::connect(&pair.owner.url()).await.unwrap();
+    late.execute("BEGIN").await.unwrap();
+    late.execute("UPDATE lines SET qty = 7, changed_at = now() WHERE id = 11").await.unwrap();
+    for order in 3..6 {
+        put_order(&pair.owner, order).await;
+        put_line(&pair.owner, order * 10, order, "x", 1, "1").await;
+        put_order(&pair.target, order).await;
+        put_line(&pair.target, order * 10, order, "x", 1, "1").await;
+        world.look_until_verdict(&format!("N{order}"), Verdict::Match).await;
+    }
+    late.execute("COMMIT").await.unwrap();
+    let row = world.look_until_verdict("N1", Verdict::Stale).await;
+    assert_eq!(row.fields, ["qty"]);
+}
+
+#[tokio::test]
+async fn a_child_that_is_committed_late_is_found_on_mariadb() {
+    let pair = Pair::empty(Product::Mariadb, Product::Postgres).await;
+    with_tables(&pair).await;
+    two_lines(&pair.owner).await;
+    two_lines(&pair.target).await;
+    let mut world = pair.world_with(Setup { erp: "commit_delay = \"10s\"", ..setup(LINES, LINES) }).await;
+    let mut late = sqlx::MySqlConnection::connect(&pair.owner.url()).await.unwrap();
+    late.execute("BEGIN").await.unwrap();
+    late.execute("UPDATE `lines` SET qty = 7, changed_at = utc_timestamp(6) WHERE id = 11").await.unwrap();
+    for order in 3..6 {
+        put_order(&pair.owner, order).await;
+        put_order(&pair.target, order).await;
+        world.look_until_verdict(&format!("N{order}"), Verdict::Match).await;
+    }
+    late.execute("COMMIT").await.unwrap();
+    let row = world.look_until_verdict("N1", Verdict::Stale).await;
+    assert_eq!(row.fields, ["qty"]);
 }
 
 /// One order with more lines than are read of one record: it has no value, and the other orders are judged as ever.

@@ -44,8 +44,12 @@ impl Three {
     }
 
     async fn world(&self, in_erp: &str, in_store: &str) -> World {
+        self.world_within("1s", in_erp, in_store).await
+    }
+
+    async fn world_within(&self, deadline: &str, in_erp: &str, in_store: &str) -> World {
         let mdm = format!("{PROBE}\n[system.mdm]\nkind = \"sqlite\"\nurl = \"env:MDM\"\ncommit_delay = \"2s\"\n");
-        let config = self.pair.config(Setup { in_erp, in_store, more: &mdm, ..Setup::default() });
+        let config = self.pair.config(Setup { deadline, in_erp, in_store, more: &mdm, ..Setup::default() });
         let [erp, store] = self.pair.urls();
         World::open(&config, &[erp, store, ("MDM", self.mdm.url())]).await
     }
@@ -96,6 +100,9 @@ on_each_pair! {
         let mut world = three.world(BY_NUMBER, STOCK).await;
         put_article(&three.pair.owner, 4712, 5).await;
         three.pair.target.put("A-18", 5).await;
+        let row = world.look_until_verdict("4712", Verdict::InFlight).await;
+        assert_eq!(row.reason, "xref");
+        world.restart().await;
         let row = world.look_until_verdict("4712", Verdict::Invalid).await;
         assert_eq!(row.reason, "xref");
         world.restart().await;
@@ -104,6 +111,7 @@ on_each_pair! {
         let told = world.checks().iter().filter(|row| row.key == "4712").count();
         world.changes().await;
         assert_eq!(world.checks().iter().filter(|row| row.key == "4712").count(), told, "told once");
+        assert_eq!(told, 2, "in flight, then invalid");
         assert_eq!(world.open_discrepancies().await, 0);
     }
 
@@ -114,10 +122,49 @@ on_each_pair! {
         three.pair.owner.put("A-19", 7).await;
         let row = world.look_until_verdict("A-19", Verdict::Invalid).await;
         assert_eq!(row.reason, "xref");
-        assert_eq!(world.verdicts("A-19"), ["invalid"], "never missing");
+        assert_eq!(world.verdicts("A-19"), ["in_flight", "invalid"], "never missing");
         three.translate("4713", "A-19").await;
         world.look_until_verdict("A-19", Verdict::Match).await;
         assert_eq!(world.open_discrepancies().await, 0);
+    }
+
+    async fn a_translation_that_comes_in_time_opens_nothing_at_the_owner(pair: Pair) {
+        let three = Three::owner_by_number(&pair).await;
+        let mut world = three.world_within("60s", BY_NUMBER, STOCK).await;
+        put_article(&three.pair.owner, 4712, 5).await;
+        three.pair.target.put("A-18", 5).await;
+        let row = world.look_until_verdict("4712", Verdict::InFlight).await;
+        assert_eq!(row.reason, "xref");
+        three.translate("4712", "A-18").await;
+        world.look_until_verdict("A-18", Verdict::Match).await;
+        assert_eq!(world.verdicts("4712"), ["in_flight"]);
+        assert_eq!(world.discrepancies(), []);
+    }
+
+    async fn a_translation_that_comes_in_time_opens_nothing_at_the_target(pair: Pair) {
+        let three = Three::target_by_number(&pair).await;
+        let mut world = three.world_within("60s", STOCK, BY_NUMBER).await;
+        put_article(&three.pair.target, 4713, 7).await;
+        three.pair.owner.put("A-19", 7).await;
+        let row = world.look_until_verdict("A-19", Verdict::InFlight).await;
+        assert_eq!(row.reason, "xref");
+        world.restart().await;
+        three.translate("4713", "A-19").await;
+        world.look_until_verdict("A-19", Verdict::Match).await;
+        assert_eq!(world.verdicts("A-19"), ["in_flight", "match"]);
+        assert_eq!(world.discrepancies(), []);
+    }
+
+    async fn a_record_that_goes_while_it_waits_for_its_translation_is_not_told_of_again(pair: Pair) {
+        let three = Three::owner_by_number(&pair).await;
+        let mut world = three.world(BY_NUMBER, STOCK).await;
+        put_article(&three.pair.owner, 4712, 5).await;
+        world.look_until_verdict("4712", Verdict::InFlight).await;
+        three.pair.owner.run("DELETE FROM articles WHERE number = 4712").await;
+        // Another one that came after it is told of: the first one's time had passed by then.
+        put_article(&three.pair.owner, 4714, 5).await;
+        world.look_until_verdict("4714", Verdict::Invalid).await;
+        assert_eq!(world.verdicts("4712"), ["in_flight"]);
     }
 
     async fn a_table_that_is_not_one_to_one_is_invalid_for_a_key(pair: Pair) {
