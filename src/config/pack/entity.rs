@@ -105,11 +105,27 @@ pub(super) fn read(section: &Section<'_>, any: bool, around: &Around<'_>) -> Opt
         columns,
         blind: section.get("blind").map(Node::one_or_many).unwrap_or_default().into_iter().filter_map(column).collect(),
     };
+    refuse_misfits(section, &entity)?;
+    refuse_unknown_variables(section, &entity)?;
+    Some(entity)
+}
+
+/// What has a meaning only beside something else that is not there.
+fn refuse_misfits(section: &Section<'_>, entity: &PackEntity) -> Option<()> {
     if !entity.ordered && entity.page.kind == super::PageKind::Keyset {
         return section.get("page")?.refuse("pages by `keyset` need `ordered = true`");
     }
-    refuse_unknown_variables(section, &entity)?;
-    Some(entity)
+    if entity.whole.is_some() && !entity.items.0.contains(&super::Step::Each) {
+        return section.get("whole")?.refuse("belongs to `items` that reach through a list");
+    }
+    let is_index = |ask: &super::Ask| matches!(ask, super::Ask::Body { index: true, .. });
+    let id = entity.id.to_string();
+    if entity.lookups.iter().any(|lookup| is_index(&lookup.ask))
+        && entity.lookups.iter().all(|lookup| lookup.path != id)
+    {
+        return section.get("by")?.refuse(format!("what an `index` finds is read again by `{id}`, which is not there"));
+    }
+    Some(())
 }
 
 /// What is asked, and where.

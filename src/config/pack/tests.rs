@@ -136,6 +136,11 @@ fn requests_with_a_body_only_read() {
     refused("size = 50", "size = 50\nsize_param = \"n\"", "is for addresses");
     refused("body = { ids", "param = \"ids\", body = { ids", "packs of this `[http] dialect` send a `body`");
     refused("dialect = \"graphql\"", "dialect = \"soap\"", "`soap` is not allowed");
+    refused("data.list.nodes", "data.list[].nodes[].nodes", "it can reach through one list");
+    refused("id = \"id\"", "id = \"id\"\nwhole = \"more\"", "belongs to `items` that reach through a list");
+    let indexed = "by.sku = { index = true, body = { ids";
+    refused("by.id = { body = { ids", indexed, "what an `index` finds is read again by `id`, which is not there");
+    refused("id = \"id\"", "id = \"id\"\nfragment = \"mutation { x }\"", "it holds a `mutation`");
     refused("dialect = \"graphql\"", "", "belongs to packs that send bodies");
 }
 
@@ -165,6 +170,30 @@ fn models_are_asked_for_records_and_nothing_else() {
     check(&format!("{odoo}{auth}")).unwrap();
     let problems = check(&format!("{GRAPH}{auth}")).unwrap_err().to_string();
     assert!(problems.contains("belongs to the dialects `json2` and `jsonrpc`"), "{problems}");
+}
+
+#[test]
+fn limits_in_points_and_rules_are_checked() {
+    let cost = |share: &str| {
+        let places = ["asked", "used", "available", "maximum", "restore"];
+        let places = places.map(|name| format!("{name} = \"body:cost.{name}\"\n")).concat();
+        format!("{GRAPH}[limit.cost]\n{places}share = {share}\n")
+    };
+    for share in ["0.5", "\"0.5\"", "1"] {
+        let pack = check(&cost(share)).unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(pack.limit.cost.is_some_and(|cost| (0.5..=1.0).contains(&cost.share)));
+    }
+    for (text, expect) in [
+        (cost("0"), "must be a number from 0.01 to 1"),
+        (cost("\"half\""), "must be a number from 0.01 to 1"),
+        (cost("0.5").replace("body:cost.used", "header:used"), "`used`: must be `body:PATH`"),
+        (cost("0.5").replace("maximum =", "most ="), "key `maximum` is missing"),
+        (format!("{GRAPH}[[error]]\ndo = \"retry\"\n"), "a rule names a `status`"),
+        (format!("{GRAPH}[[error]]\nheader = \"x\"\nbody = \"y\"\ndo = \"retry\"\n"), "a rule names a `status`"),
+    ] {
+        let problems = check(&text).unwrap_err().to_string();
+        assert!(problems.contains(expect), "{problems}");
+    }
 }
 
 #[test]

@@ -7,25 +7,32 @@ use axum::http::Uri;
 use serde_json::json;
 
 use super::served::{Served, json, param};
+use super::shopify::TOKEN;
 
 fn plumbline(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plumbline"));
-    command.args(arguments).current_dir(directory).env("ACME_TOKEN", "t0ken").output().expect("the binary runs")
+    command
+        .args(arguments)
+        .current_dir(directory)
+        .env("ACME_TOKEN", "t0ken")
+        .env("SHOPIFY_TOKEN", TOKEN)
+        .output()
+        .expect("the binary runs")
 }
 
 #[track_caller]
-fn check(output: &Output, code: i32, words: &[&str]) {
+pub fn check(output: &Output, code: i32, words: &[&str]) {
     let text = [&output.stdout[..], &output.stderr[..]].concat();
     let text = String::from_utf8_lossy(&text);
     assert_eq!(output.status.code(), Some(code), "{text}");
     for word in words {
         assert!(text.contains(word), "no `{word}` in:\n{text}");
     }
-    assert!(!text.contains("t0ken"), "{text}");
+    assert!(!text.contains("t0ken") && !text.contains(TOKEN), "{text}");
 }
 
 /// Runs the binary while the service answers.
-async fn while_served(directory: &Path, arguments: &[&str]) -> Output {
+pub async fn while_served(directory: &Path, arguments: &[&str]) -> Output {
     let directory = directory.to_owned();
     let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     let run = move || plumbline(&directory, &arguments.iter().map(String::as_str).collect::<Vec<_>>());

@@ -9,6 +9,7 @@ use plumbline::connect::{Cursor, ReadError};
 use plumbline::model::{Key, Record, Value};
 use serde_json::json;
 
+use super::commands::{check, while_served};
 use super::shop::{Shop, config, parsed, sku};
 use super::shopify::{Shopify, gid, money};
 
@@ -225,7 +226,8 @@ async fn another_version_of_the_api_is_an_error() {
     store.answer_as_version("2027-01");
     let error = all(&reader(&store, VARIANTS)).await.unwrap_err();
     assert_eq!(error.reason_code(), "shape");
-    let expect = "`x-shopify-api-version: 2027-01`: the shop answers with another version of the API";
+    let expect =
+        "`x-shopify-api-version: 2027-01`: the shop answers with another version of the API than it was asked for";
     assert!(error.to_string().contains(expect), "{error}");
 }
 
@@ -287,6 +289,25 @@ async fn a_refused_query_waits_until_the_points_are_there() {
     assert!(took >= Duration::from_millis(900), "{took:?}");
     let requests = store.take_requests();
     assert!(requests.len() <= 6, "one try too early, then in time: {}", requests.len());
+}
+
+#[tokio::test]
+async fn the_commands_work_with_it() {
+    let store = Shopify::start().await;
+    store.add("ProductVariant", json!({ "sku": "V-1", "price": "10.5" }));
+    let directory = tempfile::tempdir().unwrap();
+    let write = |mapping: &str| {
+        let text = config(SHOPIFY, mapping).replace("env:STORE", &store.url);
+        std::fs::write(directory.path().join("plumbline.toml"), text).unwrap();
+    };
+    write(VARIANTS);
+    let run = async |arguments: &[&str]| while_served(directory.path(), arguments).await;
+    check(&run(&["check"]).await, 0, &["stock: erp -> store"]);
+    check(&run(&["pack", "test", "shopify"]).await, 0, &["inventory_levels", "all are read", "ok: shopify"]);
+    let sample = run(&["pack", "sample", "--system", "store", "--entity", "stock"]).await;
+    check(&sample, 0, &["legacyResourceId", "\"10.5\"", "V-1", "1 records"]);
+    write(&VARIANTS.replace("\"price\"", "\"prize\""));
+    check(&run(&["check"]).await, 2, &["the pack does not ask for `prize`; did you mean `price`?"]);
 }
 
 #[tokio::test]
