@@ -42,5 +42,5 @@ deny: ## Licences, bans and sources by cargo-deny, which is installed if missing
 clean: ## Removes what was built
 	cargo clean
 
-clean-cache: ## Removes what was fetched: libchdb, the clients of the tests
-	rm -rf $(CACHE)/libchdb $(CACHE)/clients
+clean-cache: ## Removes what was fetched: libchdb, the Odoo and the clients of the tests
+	rm -rf $(CACHE)/libchdb $(CACHE)/clients $(CACHE)/odoo

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests: installs what is missing, starts one private PostgreSQL and one private MariaDB, stops them.
+# Runs the tests: installs what is missing, starts private servers (PostgreSQL, MariaDB, and a PostgreSQL for Odoo), stops
+# them.
 #
 #   scripts/test.sh                    everything, then checks that every promise was shown
 #   scripts/test.sh NEXTEST-ARGUMENT…  what `cargo nextest run` selects with these, for instance -E 'test(lease)'
@@ -12,6 +13,7 @@ PATH=$PATH:$HOME/.cargo/bin
 
 scripts/install-test-tools.sh
 scripts/fetch-libchdb.sh
+scripts/fetch-odoo.sh
 
 servers=$(mktemp -d "${TMPDIR:-/tmp}/plumbline-servers-XXXXXX")
 chmod 0755 "$servers"
@@ -31,7 +33,7 @@ trap stop_servers EXIT
 trap 'exit 130' INT TERM HUP
 
 start_server() {
-    local engine=$1 directory=$servers/$1 port pid
+    local engine=$1 directory=$servers/${2:-$1} port pid
     port=$(scripts/private-server.sh port)
     scripts/private-server.sh init "$engine" "$directory" "$port"
     scripts/private-server.sh run "$engine" "$directory" >"$directory/log" 2>&1 </dev/null &
@@ -48,6 +50,8 @@ start_server postgres
 export PLUMBLINE_TEST_POSTGRES=$url
 start_server mariadb
 export PLUMBLINE_TEST_MARIADB=$url
+start_server postgres odoo
+export PLUMBLINE_TEST_ODOO_POSTGRES=$url
 
 # A report of an earlier run must not pass for this one's.
 rm -f target/nextest/default/junit.xml

@@ -1,8 +1,8 @@
 //! What the tests stand on: real databases, the engine library, ports and waiting.
 //!
 //! `scripts/test.sh` starts one PostgreSQL and one MariaDB for the whole run and names them in
-//! `PLUMBLINE_TEST_POSTGRES` and `PLUMBLINE_TEST_MARIADB`. Without these variables a test process starts its own.
-//! Every test gets a database of its own on them. Tests that stop, kill or reconfigure a server start a
+//! `PLUMBLINE_TEST_POSTGRES` and `PLUMBLINE_TEST_MARIADB`, and a PostgreSQL for [`Odoo`] in
+//! `PLUMBLINE_TEST_ODOO_POSTGRES`. Without these variables a test process starts its own. Every test gets a database of its own on them. Tests that stop, kill or reconfigure a server start a
 //! [`PrivateServer`].
 
 use std::future::Future;
@@ -12,10 +12,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 mod database;
+mod odoo;
 mod server;
 
 #[allow(unused_imports, reason = "tests name these types when they hand them on")]
 pub use database::{TestDatabase, TestServer, TestSqlite, mariadb, postgres, sqlite};
+#[allow(unused_imports, reason = "tests name these types when they hand them on")]
+pub use odoo::Odoo;
 #[allow(unused_imports, reason = "tests name these types when they hand them on")]
 pub use server::{PrivateMariadb, PrivatePostgres, PrivateServer};
 

@@ -177,10 +177,10 @@ impl<P: Product> Drop for PrivateServer<P> {
 }
 
 /// The names of our directories begin so; the id of the process that made them follows.
-const DIRECTORY_PREFIX: &str = "plumbline-server-";
+pub(super) const DIRECTORY_PREFIX: &str = "plumbline-server-";
 
 /// A process that was killed, or that shared its server among its tests, leaves the server's directory behind.
-fn remove_what_ended_processes_left() {
+pub(super) fn remove_what_ended_processes_left() {
     let entries = fs::read_dir(std::env::temp_dir()).expect("the temporary directory can be listed");
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -193,7 +193,7 @@ fn remove_what_ended_processes_left() {
     }
 }
 
-fn send_signal(child: &Child, signal: &str) {
+pub(super) fn send_signal(child: &Child, signal: &str) {
     let status = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
     assert!(status.expect("kill runs").success(), "process {} takes signal {signal}", child.id());
 }
@@ -213,7 +213,7 @@ type Answer = Sender<io::Result<Child>>;
 
 /// Starts a child from a thread that lives as long as the process: the server asks the kernel to be ended with its
 /// parent, and to the kernel the parent is the thread, which for a test ends with the test.
-fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
+pub(super) fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
     static SPAWNER: LazyLock<Sender<(Command, Answer)>> = LazyLock::new(|| {
         let (sender, receiver): (_, Receiver<(Command, Answer)>) = channel();
         std::thread::spawn(move || {
