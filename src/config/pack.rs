@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use super::problems::{Problems, suggestion};
 use super::secret::Environment;
 use super::section::Reading;
-use crate::model::mapping::Literal;
+use crate::model::mapping::{EpochUnit, Literal};
 
 mod auth;
 mod body;
@@ -40,8 +40,9 @@ pub use path::{JsonPath, Step};
 pub(super) use system::read_use;
 
 /// The packs that are part of the program, by name.
-pub const SHIPPED: [(&str, &str); 3] = [
+pub const SHIPPED: [(&str, &str); 4] = [
     ("json-api", include_str!("../../probes/json-api.toml")),
+    ("odoo", include_str!("../../probes/odoo.toml")),
     ("shopify", include_str!("../../probes/shopify.toml")),
     ("woocommerce", include_str!("../../probes/woocommerce.toml")),
 ];
@@ -64,6 +65,8 @@ pub struct Pack {
     pub base: url::Url,
     /// The form of its requests and answers.
     pub dialect: Dialect,
+    /// How far paths reach, for the dialects of Odoo.
+    pub relations: Relations,
     /// Sent with every request.
     pub headers: Vec<(String, SecretString)>,
     /// A path that is cheap to ask, for the clock.
@@ -89,10 +92,26 @@ pub enum Dialect {
     Rest,
     /// POST of a GraphQL document that holds one `query`, and its variables.
     GraphQl,
-    /// POST to `/json/2/MODEL/search_read` of Odoo (19.0 and newer), with named arguments.
+    /// POST to `/json/2/MODEL/METHOD` of Odoo (19.0 and newer), with named arguments.
     Json2,
-    /// POST of a JSON-RPC call to `/jsonrpc` of Odoo: `execute_kw` of `search_read`, with named arguments.
+    /// POST of a JSON-RPC call to `/jsonrpc` of Odoo: `execute_kw` of a method, with named arguments.
     JsonRpc,
+}
+
+impl Dialect {
+    /// Whether it is one of Odoo's.
+    pub const fn is_odoo(self) -> bool {
+        matches!(self, Self::Json2 | Self::JsonRpc)
+    }
+}
+
+/// How far paths reach into what a record of Odoo is linked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relations {
+    /// Anywhere: records come by `web_search_read`, which takes a specification (17.0 and newer).
+    Nested,
+    /// To the id and name of a linked record: records come by `search_read`.
+    Flat,
 }
 
 /// How requests prove who sends them.
@@ -227,6 +246,8 @@ pub struct PackEntity {
     pub page: Paging,
     /// The stamp of the last change, in UTC unless it names its instant.
     pub changed_at: Option<String>,
+    /// What the stamp counts, where it is a number.
+    pub epoch: Option<EpochUnit>,
     /// How to ask for changes; without it everything is read.
     pub since: Option<Since>,
     /// Queries whose lists a changes read reads as well, for records that have left the main list.

@@ -31,6 +31,7 @@ mod doctor;
 mod keys;
 mod list;
 mod login;
+mod odoo;
 mod places;
 mod plan;
 mod position;

@@ -13,6 +13,7 @@ mod engine_http;
 mod engine_process;
 mod http;
 mod ledger;
+mod odoo;
 mod readers;
 mod serve;
 mod server;

@@ -30,11 +30,9 @@ pub enum Placeholder {
     High,
     /// The values that records are asked for by.
     Values,
-    /// The members of a record that the mapping reads.
-    Fields,
 }
 
-const WORDS: [(&str, Placeholder); 9] = [
+const WORDS: [(&str, Placeholder); 8] = [
     ("size", Placeholder::Size),
     ("page", Placeholder::Page),
     ("offset", Placeholder::Offset),
@@ -43,7 +41,6 @@ const WORDS: [(&str, Placeholder); 9] = [
     ("low", Placeholder::Low),
     ("high", Placeholder::High),
     ("values", Placeholder::Values),
-    ("fields", Placeholder::Fields),
 ];
 
 /// Members of a body, in order.

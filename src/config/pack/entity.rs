@@ -12,6 +12,7 @@ use crate::config::condition;
 use crate::config::duration;
 use crate::config::problems::quoted;
 use crate::config::section::{Entry, Keys, Node, Section};
+use crate::model::mapping::EpochUnit;
 
 pub(super) const KEYS: Keys = Keys {
     section: "[entity.NAME]",
@@ -29,6 +30,7 @@ pub(super) const KEYS: Keys = Keys {
         "query",
         "page",
         "changed_at",
+        "epoch",
         "since",
         "also",
         "gone",
@@ -54,6 +56,8 @@ const FORMATS: [(&str, SinceFormat); 5] = [
     ("seconds", SinceFormat::Seconds),
     ("milliseconds", SinceFormat::Milliseconds),
 ];
+const STAMPS: [(&str, Option<EpochUnit>); 3] =
+    [("text", None), ("seconds", Some(EpochUnit::Seconds)), ("milliseconds", Some(EpochUnit::Milliseconds))];
 const TYPES: [&str; 6] = ["text", "integer", "number", "boolean", "list", "object"];
 
 /// Why a key of addresses may not stand in a pack that sends bodies.
@@ -87,9 +91,7 @@ pub(super) fn read(section: &Section<'_>, any: bool, around: &Around<'_>) -> Opt
     let by_keys = section.get("by").and_then(Node::entries).unwrap_or_default();
     let entity = PackEntity {
         question: question?,
-        body: section
-            .get("body")
-            .map_or(Some(Body::default()), |node| body::read(node, values, &[Placeholder::Fields]))?,
+        body: section.get("body").map_or(Some(Body::default()), |node| body::read(node, values, &[]))?,
         items: items?,
         whole: section.get("whole").and_then(|node| path_in_json(node, values)),
         parts: section.get("parts").and_then(Node::list).unwrap_or_default().into_iter().filter_map(part).collect(),
@@ -98,6 +100,7 @@ pub(super) fn read(section: &Section<'_>, any: bool, around: &Around<'_>) -> Opt
         query,
         page: page?,
         changed_at: section.get("changed_at").and_then(|node| fill::some_text(node, values)),
+        epoch: section.get("epoch").and_then(|node| fill::choice(node, values, &STAMPS)).flatten(),
         since,
         also: also.into_iter().map(|node| fill::query(node, values)).collect(),
         gone: section.get("gone").and_then(gone),

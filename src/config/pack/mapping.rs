@@ -1,6 +1,6 @@
 //! What a pack adds to a mapping, and what of a mapping its product cannot do.
 
-use super::{JsonPath, Pack, PackEntity, Question, Step};
+use super::{JsonPath, Pack, PackEntity, Question, Relations, Step};
 use crate::config::problems::suggestion;
 use crate::config::section::Section;
 use crate::model::mapping::{Mapping, Origin, Source, Stamp};
@@ -15,6 +15,9 @@ pub(in crate::config) fn complete(section: &Section<'_>, mapping: &mut Mapping, 
         return;
     };
     refuse_paths(section, mapping, entity);
+    if pack.dialect.is_odoo() && pack.relations == Relations::Flat {
+        refuse_links(section, mapping);
+    }
     let is_blind = |path: &str| entity.blind.iter().any(|blind| blind == path);
     let blind = mapping.children.iter_mut().filter(|children| is_blind(children.dataset.name()));
     blind.for_each(|children| children.bumps_parent = false);
@@ -22,7 +25,7 @@ pub(in crate::config) fn complete(section: &Section<'_>, mapping: &mut Mapping, 
         && let Some(path) = &entity.changed_at
     {
         let source = index(mapping, path);
-        mapping.changed_at = Some(Stamp { source, zone: chrono_tz::UTC, epoch: None });
+        mapping.changed_at = Some(Stamp { source, zone: chrono_tz::UTC, epoch: entity.epoch });
     }
     if mapping.native.is_none() {
         mapping.native = Some(index(mapping, &entity.id.to_string()));
@@ -82,6 +85,21 @@ fn refuse_paths(section: &Section<'_>, mapping: &Mapping, entity: &PackEntity) {
             Ok(_) if is_document(entity) => refuse_unasked(section, path, entity),
             Ok(parsed) => warn_unknown(section, path, &parsed, entity),
             Err(error) => section.reading.problem(section.at, format!("`{path}`: {error}")),
+        }
+    }
+}
+
+/// Without nested relations a linked record is an id and a name, and a list of lines is ids.
+fn refuse_links(section: &Section<'_>, mapping: &Mapping) {
+    const NESTED: &str = "it takes `relations = \"nested\"` among the settings, and Odoo 17 or newer";
+    for children in &mapping.children {
+        let list = children.dataset.name();
+        section.reading.problem(section.at, format!("the records hold no lines of `{list}`; {NESTED}"));
+    }
+    for source in &mapping.sources {
+        let Source::Path(path) = source else { continue };
+        if path.parse::<JsonPath>().is_ok_and(|parsed| !parsed.is_flat_in_odoo()) {
+            section.reading.problem(section.at, format!("`{path}` leads into linked records; {NESTED}"));
         }
     }
 }

@@ -61,6 +61,18 @@ fn selection(inside: &str) -> Result<Step, NotAPath> {
     }
 }
 
+impl JsonPath {
+    /// Whether it stays at a field of a record of Odoo, or at the `id` or `display_name` of a linked one.
+    pub fn is_flat_in_odoo(&self) -> bool {
+        let is_known = |name: &str| matches!(name, "id" | "display_name");
+        match &self.0[..] {
+            [Step::Member(_)] => true,
+            [Step::Member(_), Step::Member(part)] => is_known(part),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for JsonPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, step) in self.0.iter().enumerate() {

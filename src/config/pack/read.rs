@@ -6,7 +6,8 @@ use secrecy::SecretString;
 use toml::de::DeTable;
 
 use super::{
-    Auth, Dialect, ErrorRule, JsonPath, Limits, Meaning, Pack, Place, Values, auth, entity, fill, limit, page, settings,
+    Auth, Dialect, ErrorRule, JsonPath, Limits, Meaning, Pack, Place, Relations, Values, auth, entity, fill, limit,
+    page, settings,
 };
 use crate::config::duration;
 use crate::config::problems::{At, Problems};
@@ -21,7 +22,7 @@ pub(super) const PACK_KEYS: Keys =
     Keys { section: "[pack]", names: &["id", "title", "schema", "verified", "access"], not_yet: &[] };
 pub(super) const HTTP_KEYS: Keys = Keys {
     section: "[http]",
-    names: &["base", "dialect", "headers", "clock", "fields_param", "body_limit"],
+    names: &["base", "dialect", "relations", "headers", "clock", "fields_param", "body_limit"],
     not_yet: &[],
 };
 pub(super) const ERROR_KEYS: Keys =
@@ -34,6 +35,7 @@ const MEANINGS: [(&str, Meaning); 4] = [
     ("retry", Meaning::Retry),
 ];
 
+const RELATIONS: [(&str, Relations); 2] = [("nested", Relations::Nested), ("flat", Relations::Flat)];
 const DIALECTS: [(&str, Dialect); 4] =
     [("rest", Dialect::Rest), ("graphql", Dialect::GraphQl), ("json2", Dialect::Json2), ("jsonrpc", Dialect::JsonRpc)];
 
@@ -96,7 +98,7 @@ fn read_sections(root: &Section<'_>, values: &Values) -> Option<Pack> {
     }
     let pages = read_pages(root, dialect, values);
     let entities = read_entities(root, dialect, values, &pages);
-    let Http { base, dialect, headers, clock, fields_param, body_limit } = http?;
+    let Http { base, dialect, relations, headers, clock, fields_param, body_limit } = http?;
     let [id, title, verified, access] = about??;
     Some(Pack {
         id,
@@ -105,6 +107,7 @@ fn read_sections(root: &Section<'_>, values: &Values) -> Option<Pack> {
         access,
         base,
         dialect,
+        relations,
         headers,
         clock,
         fields_param,
@@ -131,6 +134,7 @@ fn about(section: &Section<'_>) -> Option<[String; 4]> {
 struct Http {
     base: url::Url,
     dialect: Dialect,
+    relations: Relations,
     headers: Vec<(String, SecretString)>,
     clock: Option<String>,
     fields_param: Option<String>,
@@ -140,6 +144,13 @@ struct Http {
 fn http(section: &Section<'_>, values: &Values) -> Option<Http> {
     let base = section.need("base").and_then(|node| base(node, values));
     let dialect = section.get("dialect").map_or(Some(Dialect::Rest), |node| fill::choice(node, values, &DIALECTS));
+    let relations = match section.get("relations") {
+        None => Some(Relations::Flat),
+        Some(node) if dialect.is_some_and(|dialect| !dialect.is_odoo()) => {
+            node.refuse("belongs to the dialects `json2` and `jsonrpc`")
+        }
+        Some(node) => fill::choice(node, values, &RELATIONS),
+    };
     let headers = section.get("headers").and_then(Node::entries).unwrap_or_default();
     let header = |entry: &Entry<'_>| Some((entry.name.to_owned(), fill::secret(entry.node, values)?));
     let body_limit = section.get("body_limit").and_then(body_limit).unwrap_or(BODY_LIMIT);
@@ -150,6 +161,7 @@ fn http(section: &Section<'_>, values: &Values) -> Option<Http> {
         body_limit: usize::try_from(body_limit).unwrap_or(usize::MAX),
         base: base?,
         dialect: dialect?,
+        relations: relations?,
     })
 }
 

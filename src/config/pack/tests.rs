@@ -166,6 +166,8 @@ fn models_are_asked_for_records_and_nothing_else() {
         "kind = \"keyset\"\nbody = { first = \"{size}\", after = \"{last}\"",
         "need `ordered = true`",
     );
+    refused("\"jsonrpc\"", "\"jsonrpc\"\nrelations = \"deep\"", "`deep` is not allowed");
+    refused("\"jsonrpc\"", "\"graphql\"\nrelations = \"nested\"", "belongs to the dialects `json2` and `jsonrpc`");
     let auth = "[auth]\nkind = \"odoo\"\ndatabase = \"d\"\nuser = \"u\"\ntoken = \"t\"\n";
     check(&format!("{odoo}{auth}")).unwrap();
     let problems = check(&format!("{GRAPH}{auth}")).unwrap_err().to_string();
@@ -240,6 +242,7 @@ fn every_key_is_described() {
 fn shipped_packs_are_described() {
     let pages = [
         include_str!("../../../docs/packs/json-api.md"),
+        include_str!("../../../docs/packs/odoo.md"),
         include_str!("../../../docs/packs/shopify.md"),
         include_str!("../../../docs/packs/woocommerce.md"),
     ];

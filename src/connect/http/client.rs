@@ -387,7 +387,9 @@ fn headers(pack: &Pack) -> Result<HeaderMap, String> {
         Auth::Odoo { .. } if pack.dialect == Dialect::JsonRpc => {}
         Auth::Odoo { database, key, .. } => {
             insert(&mut headers, "authorization", &format!("bearer {}", key.expose_secret()))?;
-            insert(&mut headers, "x-odoo-database", database)?;
+            if !database.is_empty() {
+                insert(&mut headers, "x-odoo-database", database)?;
+            }
         }
     }
     Ok(headers)

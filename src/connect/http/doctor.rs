@@ -97,7 +97,7 @@ const fn sent(pack: &Pack) -> &'static str {
     match pack.dialect {
         Dialect::Rest => "GET",
         Dialect::GraphQl => "GraphQL `query`",
-        Dialect::Json2 | Dialect::JsonRpc => "`search_read`",
+        Dialect::Json2 | Dialect::JsonRpc => "`search_read`, `web_search_read` and `fields_get`",
     }
 }
 

@@ -3,13 +3,14 @@
 use url::Url;
 
 use super::decode::{Inner, Shape};
+use super::odoo::{self, Meanings};
 use super::request::address;
-use crate::config::pack::{Dialect, JsonPath, Pack, PackEntity, PageKind, Place, Step};
+use crate::config::pack::{Dialect, JsonPath, Pack, PackEntity, PageKind, Place, Relations, Step};
 use crate::model::mapping::{Children, Condition, Folded, Mapping, Source, Test};
 use crate::model::{Raw, Record};
 
 /// Where a JSON-RPC answer holds what was asked for.
-const RESULT: &str = "result";
+pub(super) const RESULT: &str = "result";
 
 /// How one mapping is read.
 #[derive(Debug)]
@@ -29,6 +30,10 @@ pub(super) struct Plan {
     pub outer: Outer,
     /// The members of a record that are read.
     pub fields: Vec<String>,
+    /// What is read of a record of Odoo and of what it is linked to.
+    pub specification: Option<serde_json::Value>,
+    /// What values mean that do not say it themselves.
+    meanings: Option<Meanings>,
     /// Its name in the mapping.
     pub dataset: String,
     sources: Vec<Source>,
@@ -59,26 +64,26 @@ impl Plan {
         let dataset = mapping.dataset.name();
         let entity = pack.entity(dataset).ok_or_else(|| format!("pack `{}` has no dataset `{dataset}`", pack.id))?;
         let mut entity = entity.clone();
-        if pack.dialect == Dialect::JsonRpc {
-            entity.items.0.insert(0, Step::Member(RESULT.into()));
+        entity.items.0.splice(0..0, envelope(pack));
+        let (mut paths, id, gone) = record_paths(mapping, &entity)?;
+        let wanted = paths.clone();
+        let is_odoo = pack.dialect.is_odoo();
+        if is_odoo {
+            odoo::places(pack.relations, &mut paths)?;
         }
-        let mut paths = paths_of(&mapping.sources)?;
-        let id = paths.len();
-        paths.push(entity.id.clone());
-        let gone = entity.gone.as_ref().map(|(path, values)| {
-            paths.push(path.clone());
-            Condition { source: paths.len() - 1, test: Test::In(values.clone()) }
-        });
+        let meanings = is_odoo.then(|| Meanings::new(&entity, pack.relations, mapping, &wanted));
         let parts = cut_lists(&entity, mapping, &mut paths);
         let mut record = Shape::new(&paths);
-        let mut lists = Vec::new();
         for children in &mapping.children {
-            let name = children.dataset.name();
-            let path: JsonPath = name.parse().map_err(|error| format!("`{name}`: {error}"))?;
-            record = record.with_list(&path, Shape::new(&paths_of(&children.sources)?));
-            lists.push(path);
+            let (list, mut inner) = (list_path(children)?, paths_of(&children.sources)?);
+            if is_odoo {
+                odoo::places(pack.relations, &mut inner)?;
+            }
+            record = record.with_list(&list, Shape::new(&inner));
+            paths.extend(inner.into_iter().map(|path| below(&list, path)));
+            paths.push(below(&list, entity.id.clone()));
         }
-        paths.append(&mut lists);
+        let is_nested = is_odoo && pack.relations == Relations::Nested;
         Ok(Self {
             url: address(pack, &entity.question, dataset)?,
             record,
@@ -87,6 +92,8 @@ impl Plan {
             parts,
             outer: Outer::new(pack, &entity),
             fields: top_level(&paths),
+            specification: is_nested.then(|| odoo::specification(&paths)),
+            meanings,
             entity,
             dataset: dataset.to_owned(),
             sources: mapping.sources.clone(),
@@ -95,7 +102,10 @@ impl Plan {
     }
 
     /// The record that a row and its inner lists are.
-    pub fn record_of(&self, mapping: &Mapping, row: &mut [Raw], inner: &Inner) -> Record {
+    pub fn record_of(&self, mapping: &Mapping, row: &mut [Raw], inner: &mut Inner) -> Record {
+        if let Some(meanings) = &self.meanings {
+            meanings.apply(row, inner);
+        }
         let is_gone = self.gone.as_ref().is_some_and(|gone| gone.holds(row));
         let mut folded = folded(mapping, inner);
         for (number, slot) in &self.parts {
@@ -150,6 +160,35 @@ fn paths_of(sources: &[Source]) -> Result<Vec<JsonPath>, String> {
         Source::Sql(_) => Err("`sql` is for databases".to_owned()),
     };
     sources.iter().map(path).collect()
+}
+
+/// The paths of a record's slots: the sources of the mapping, the id (its slot), what tells that it is gone.
+fn record_paths(mapping: &Mapping, entity: &PackEntity) -> Result<(Vec<JsonPath>, usize, Option<Condition>), String> {
+    let mut paths = paths_of(&mapping.sources)?;
+    let id = paths.len();
+    paths.push(entity.id.clone());
+    let gone = entity.gone.as_ref().map(|(path, values)| {
+        paths.push(path.clone());
+        Condition { source: paths.len() - 1, test: Test::In(values.clone()) }
+    });
+    Ok((paths, id, gone))
+}
+
+fn list_path(children: &Children) -> Result<JsonPath, String> {
+    let name = children.dataset.name();
+    name.parse().map_err(|error| format!("`{name}`: {error}"))
+}
+
+/// A path of the elements of a list, from the record.
+fn below(list: &JsonPath, path: JsonPath) -> JsonPath {
+    JsonPath(list.0.iter().cloned().chain([Step::Each]).chain(path.0).collect())
+}
+
+/// What is around the records of Odoo's answers.
+fn envelope(pack: &Pack) -> Vec<Step> {
+    let rpc = (pack.dialect == Dialect::JsonRpc).then_some(RESULT);
+    let nested = (pack.dialect.is_odoo() && pack.relations == Relations::Nested).then_some(odoo::RECORDS);
+    [rpc, nested].into_iter().flatten().map(|name| Step::Member(name.into())).collect()
 }
 
 /// The first names of all paths, each once.

@@ -1,16 +1,14 @@
 //! Requests: an address, and for some products a body. Pure.
 //!
-//! Whatever a pack says, what comes out is a read: GET, a GraphQL `query`, or `search_read` of Odoo.
+//! Whatever a pack says, what comes out is a read: GET, a GraphQL `query`, or one of the methods of Odoo that [`odoo`] names.
 
 use serde_json::{Map, Value as Json, json};
 use url::Url;
 
+use super::odoo::{self, FIELDS_GET, SEARCH_READ, WEB_SEARCH_READ};
 use super::plan::Plan;
 use super::walk::Token;
-use crate::config::pack::{Answered, Bounds, Dialect, Pack, PageKind, Placeholder, Question, Since};
-
-/// The only method of Odoo's that is ever called for records.
-const SEARCH_READ: &str = "search_read";
+use crate::config::pack::{Answered, Bounds, Dialect, Pack, PageKind, Placeholder, Question, Relations, Since};
 
 /// One request.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,7 +76,7 @@ impl Plan {
         if pack.dialect == Dialect::Rest {
             return Ok(Request::get(self.with_params(pack, url, query, token, (size, fields))));
         }
-        Ok(Request { url, content: self.content(pack.dialect, self.body(query, token, (size, fields))) })
+        Ok(Request { url, content: self.content(pack.dialect, self.body(query, token, size)) })
     }
 
     /// The request for the first records with all of their members.
@@ -87,18 +85,38 @@ impl Plan {
         if pack.dialect == Dialect::Rest {
             return Request::get(self.with_params(pack, url, &query, &Token::First, (size, None)));
         }
-        Request { url, content: self.content(pack.dialect, self.body(&query, &Token::First, (size, None))) }
+        Request { url, content: self.content(pack.dialect, self.body(&query, &Token::First, size)) }
     }
 
-    fn body(&self, query: &Query, token: &Token, (size, fields): (usize, Option<&[String]>)) -> Map<String, Json> {
+    fn body(&self, query: &Query, token: &Token, size: usize) -> Map<String, Json> {
         let mut body = Map::new();
-        let fields: Vec<_> = fields.map(|fields| (Placeholder::Fields, json!(fields))).into_iter().collect();
-        self.entity.body.fill(&fields, &mut body);
+        self.entity.body.fill(&[], &mut body);
         let mut page = vec![(Placeholder::Size, json!(size))];
         page.extend(place(&self.entity.page.kind, token));
         self.entity.page.body.fill(&page, &mut body);
         crate::config::pack::merge(&mut body, query.body.clone());
+        if let Question::Model(_) = &self.entity.question {
+            let (name, wanted) = match &self.specification {
+                Some(specification) => ("specification", specification.clone()),
+                None => ("fields", json!(self.fields)),
+            };
+            body.insert(name.to_owned(), wanted);
+        }
         body
+    }
+
+    /// The request for the fields of a model of Odoo; `None` for other products.
+    pub fn fields_of_model(&self, pack: &Pack) -> Option<Request> {
+        let Question::Model(model) = &self.entity.question else { return None };
+        let model = model.replace("{dataset}", &self.dataset);
+        let arguments = odoo::fields_arguments();
+        if pack.dialect == Dialect::JsonRpc {
+            let content = Content::Call { model, method: FIELDS_GET, arguments };
+            return Some(Request { url: self.url.clone(), content });
+        }
+        let mut url = self.url.clone();
+        url.path_segments_mut().ok()?.pop().push(FIELDS_GET);
+        Some(Request { url, content: Content::Json(Json::Object(arguments)) })
     }
 
     /// The request of a document of its own.
@@ -113,7 +131,8 @@ impl Plan {
             Question::Model(_) if dialect == Dialect::Json2 => Content::Json(Json::Object(body)),
             Question::Model(model) => {
                 let model = model.replace("{dataset}", &self.dataset);
-                Content::Call { model, method: SEARCH_READ, arguments: body }
+                let method = if self.specification.is_some() { WEB_SEARCH_READ } else { SEARCH_READ };
+                Content::Call { model, method, arguments: body }
             }
         }
     }
@@ -183,7 +202,9 @@ pub(super) fn address(pack: &Pack, question: &Question, dataset: &str) -> Result
     let path = match question {
         Question::Path(path) | Question::Document { path, .. } => path.replace("{dataset}", dataset),
         Question::Model(model) if pack.dialect == Dialect::Json2 => {
-            format!("json/2/{}/{SEARCH_READ}", model.replace("{dataset}", dataset))
+            let nested = pack.relations == Relations::Nested;
+            let method = if nested { WEB_SEARCH_READ } else { SEARCH_READ };
+            format!("json/2/{}/{method}", model.replace("{dataset}", dataset))
         }
         Question::Model(_) => "jsonrpc".to_owned(),
     };

@@ -10,9 +10,9 @@ use super::walk::Token;
 use super::{HttpReader, open};
 use crate::clock::Clock;
 use crate::config::System;
-use crate::config::pack::{Ask, Pack};
+use crate::config::pack::{Ask, Pack, PackEntity};
 use crate::connect::{Budget, Finding, ReadError, Severity};
-use crate::model::mapping::{Dataset, Mapping, Source};
+use crate::model::mapping::{Dataset, Mapping, Source, Stamp};
 use crate::model::{EntityId, Raw, Record, SystemId};
 
 /// One record before and after the mapping.
@@ -115,13 +115,13 @@ fn sampled(plan: &Plan, mapping: &Mapping, text: &str, limit: usize) -> Result<V
     Err(format!("there is no list of records at `{}`, and no single record", plan.entity.items))
 }
 
-fn one(plan: &Plan, mapping: &Mapping, row: &mut [Raw], inner: &decode::Inner) -> Sampled {
+fn one(plan: &Plan, mapping: &Mapping, row: &mut [Raw], inner: &mut decode::Inner) -> Sampled {
     let name = |source: &Source| match source {
         Source::Path(text) | Source::Sql(text) => text.clone(),
     };
     let mut raw: Vec<(String, String)> =
         mapping.sources.iter().zip(row.iter()).map(|(source, raw)| (name(source), shown(raw))).collect();
-    for (children, rows) in mapping.children.iter().zip(inner) {
+    for (children, rows) in mapping.children.iter().zip(inner.iter()) {
         raw.push((format!("{}[]", children.dataset.name()), format!("{} elements", rows.len())));
     }
     Sampled { raw, record: plan.record_of(mapping, row, inner) }
@@ -148,7 +148,7 @@ pub async fn try_datasets(system: &System, clock: Arc<dyn Clock>) -> Result<Vec<
     let pack = Arc::clone(&reader.client.pack);
     let mut findings = reader.findings(&[]).await;
     for (dataset, entity) in pack.entities.iter().filter(|(dataset, _)| *dataset != "*") {
-        let mapping = bare(&system.id, dataset, entity.changed_at.as_deref());
+        let mapping = bare(&system.id, dataset, entity);
         let Ok(mapping) = mapping else { continue };
         reader.try_dataset(dataset, &mapping, &mut findings).await;
     }
@@ -160,17 +160,17 @@ fn reader(system: &System, clock: Arc<dyn Clock>) -> Result<HttpReader, ReadErro
 }
 
 /// A mapping that maps nothing but the stamp.
-fn bare(system: &SystemId, dataset: &str, changed_at: Option<&str>) -> Result<Mapping, String> {
+fn bare(system: &SystemId, dataset: &str, pack: &PackEntity) -> Result<Mapping, String> {
     let entity: EntityId = "dataset".parse().map_err(|error| format!("{error}"))?;
     Ok(Mapping {
         entity,
         system: system.clone(),
         dataset: Dataset::Table(dataset.to_owned()),
-        sources: changed_at.map(|path| Source::Path(path.to_owned())).into_iter().collect(),
+        sources: pack.changed_at.clone().map(Source::Path).into_iter().collect(),
         key: Vec::new(),
         native: None,
         key_index: false,
-        changed_at: changed_at.map(|_| crate::model::mapping::Stamp { source: 0, zone: chrono_tz::UTC, epoch: None }),
+        changed_at: pack.changed_at.as_ref().map(|_| Stamp { source: 0, zone: chrono_tz::UTC, epoch: pack.epoch }),
         version: None,
         source_version: None,
         scope: Vec::new(),

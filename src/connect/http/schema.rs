@@ -1,14 +1,16 @@
-//! What a dataset's records look like: names and JSON types, from a page of them.
+//! What a dataset's records look like: names and JSON types, from a page of them. Odoo says itself which fields a
+//! model has.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::HttpReader;
-use super::classify::Fault;
+use super::classify::{self, Fault};
 use super::client::Answer;
-use super::plan::Plan;
-use crate::config::pack::{JsonPath, Step};
+use super::odoo;
+use super::plan::{Plan, RESULT};
+use crate::config::pack::{Dialect, JsonPath, Step};
 use crate::connect::{Column, ReadError, Shape};
 use crate::model::Mapping;
 
@@ -34,6 +36,11 @@ impl HttpReader {
     /// The paths of the records of the first page.
     pub(super) async fn describe_dataset(&self, mapping: &Mapping) -> Result<Shape, ReadError> {
         let plan = self.plan(mapping)?;
+        if let Some(request) = plan.fields_of_model(&self.client.pack) {
+            let columns = self.client.ask(&request, &mut |answer: &Answer| self.fields_of_model(answer)).await?;
+            let dataset = mapping.dataset.name().to_owned();
+            return Ok(Shape { dataset, columns, sampled: None, children: Vec::new() });
+        }
         let size = plan.entity.page.size.min(RECORDS);
         // What the mapping reads is no limit here: everything is of interest.
         let request = plan.first_records(&self.client.pack, size);
@@ -48,6 +55,15 @@ impl HttpReader {
             sampled: Some(records.len() as u64),
             children: Vec::new(),
         })
+    }
+
+    /// The fields of a model of Odoo, which names them with their types.
+    fn fields_of_model(&self, answer: &Answer) -> Result<Vec<Column>, Fault> {
+        let document = whole_document(answer)?;
+        let pack = &self.client.pack;
+        let fields = if pack.dialect == Dialect::JsonRpc { document.get(RESULT) } else { Some(&document) };
+        let other = || classify::without_records(pack, answer.status, answer.content_type(), &answer.text);
+        fields.and_then(odoo::columns).ok_or_else(other)
     }
 }
 

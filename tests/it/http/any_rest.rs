@@ -136,6 +136,21 @@ async fn an_address_that_finds_nothing_proves_nothing() {
 }
 
 #[tokio::test]
+async fn stamps_may_be_numbers() {
+    for (stamp, number) in [("seconds", 1_763_632_800_i64), ("milliseconds", 1_763_632_800_000)] {
+        let answer = move |uri: &Uri| match param(uri, "page").as_deref() {
+            Some("1") => json(&json!({ "data": [{ "id": 1, "qty": 1, "updated_at": number }] })),
+            _ => json(&json!({ "data": [] })),
+        };
+        let service = Served::by(answer).await;
+        let shop = items(&format!("stamp = \"{stamp}\""), &service.url);
+        let page = shop.reader.changes(&shop.mapping, &Cursor::from_beginning(), 100).await.unwrap();
+        let shown = format!("{:?}", page.records[0].changed_at.unwrap());
+        assert_eq!(shown, "2025-11-20T10:00:00.000000Z", "{stamp}");
+    }
+}
+
+#[tokio::test]
 async fn changes_are_asked_for_in_every_format() {
     for (format, form) in
         [("rfc3339", "20??-??-??T??:??:??Z"), ("naive", "20??-??-??T??:??:??"), ("seconds", "??????????")]

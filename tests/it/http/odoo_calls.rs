@@ -53,7 +53,7 @@ size = 10
 
 [entity.products]
 model = "product.product"
-body = { domain = [], fields = "{fields}", order = "id", context = { active_test = false } }
+body = { domain = [], order = "id", context = { active_test = false } }
 id = "id"
 ordered = true
 page = "ids"
