@@ -11,7 +11,7 @@ use super::{Class, Entity, System, field, mapping, pack};
 use crate::model::{EntityId, FieldType, Mapping, SystemId};
 
 pub(super) const KEYS: Keys =
-    Keys { section: "[entity.NAME]", names: &["class", "key", "fields", "in"], not_yet: &["for_each"] };
+    Keys { section: "[entity.NAME]", names: &["for_each", "class", "key", "fields", "in"], not_yet: &[] };
 
 const CLASSES: [(&str, Class); 3] =
     [("realtime", Class::Realtime), ("near_realtime", Class::NearRealtime), ("batch", Class::Batch)];
@@ -104,7 +104,6 @@ fn read_mappings(
 ) -> BTreeMap<SystemId, Arc<Mapping>> {
     let mut mappings = BTreeMap::new();
     for entry in section.need("in").and_then(Node::entries).unwrap_or_default() {
-        let _repetition = section.reading.within(&entry);
         if !is_system(&entry, systems) {
             continue;
         }

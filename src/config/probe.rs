@@ -13,8 +13,8 @@ use crate::model::{EntityId, Flow, FlowId, SystemId};
 
 pub(super) const KEYS: Keys = Keys {
     section: "[[probe]]",
-    names: &["entity", "owner", "kind", "schedule", "time_zone", "keys_per_run", "every_key_within"],
-    not_yet: &["for_each"],
+    names: &["for_each", "entity", "owner", "kind", "schedule", "time_zone", "keys_per_run", "every_key_within"],
+    not_yet: &[],
 };
 
 /// Kinds that have a meaning but are not built yet.

@@ -85,7 +85,6 @@ fn listed<'a>(root: &Section<'a>, key: &'static str, keys: &'static Keys) -> Vec
 fn read_systems(entries: &[Entry<'_>]) -> BTreeMap<SystemId, System> {
     let mut systems = BTreeMap::new();
     for entry in entries {
-        let _repetition = entry.node.reading.within(entry);
         let id = entry.parsed_name::<SystemId>();
         let Some((id, section)) = id.zip(entry.node.section(&system::KEYS)) else { continue };
         if let Some(system) = system::read(id.clone(), &section) {

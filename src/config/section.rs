@@ -44,7 +44,7 @@ fn entries<'a>(reading: &'a Reading<'a>, table: &'a DeTable<'a>) -> Vec<Entry<'a
         Entry { name, name_at: At(key.span().start), node: Node { reading, key: name, value } }
     };
     let mut entries: Vec<_> = table.iter().map(entry).collect();
-    entries.sort_by_key(|entry| entry.name_at);
+    entries.sort_by_key(|entry| reading.repetition_of(entry.name_at));
     entries
 }
 

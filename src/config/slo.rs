@@ -11,8 +11,8 @@ use crate::model::{EntityId, FlowId, Number};
 
 pub(super) const KEYS: Keys = Keys {
     section: "[[slo]]",
-    names: &["name", "entity", "flow", "owner", "target", "indicator", "within", "objective", "window"],
-    not_yet: &["for_each"],
+    names: &["for_each", "name", "entity", "flow", "owner", "target", "indicator", "within", "objective", "window"],
+    not_yet: &[],
 };
 
 /// Indicators that have a meaning but are not built yet.

@@ -97,6 +97,84 @@ async fn migrate_prepares_state_and_ledger_and_may_run_twice() {
     }
 }
 
+/// 3,000 articles whose codes the store writes in small letters.
+async fn with_codes(directory: &Path) {
+    for (file, code) in [("erp.db", "'K' || n"), ("store.db", "' k' || n")] {
+        let url = format!("sqlite://{}?mode=rwc", directory.join(file).display());
+        let pool = sqlx::SqlitePool::connect(&url).await.expect("a database");
+        let filled = format!(
+            "CREATE TABLE stock (id INTEGER PRIMARY KEY, code TEXT, qty INTEGER, at TEXT);
+            CREATE INDEX stock_code ON stock (code);
+            CREATE INDEX stock_at ON stock (at, id);
+            WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 3000)
+            INSERT INTO stock SELECT n, {code}, n, '2026-01-01 00:00:00' FROM n"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(filled)).execute(&pool).await.expect("rows");
+        pool.close().await;
+    }
+    let config = r#"
+        [plumbline]
+        data_dir = "data"
+        [system.erp]
+        kind = "sqlite"
+        url = "sqlite:erp.db"
+        [system.store]
+        kind = "sqlite"
+        url = "sqlite:store.db"
+        [entity.stock]
+        key = ["sku"]
+        fields.sku = { type = "text", store = "clear" }
+        fields.qty = { type = "integer", owner = "erp" }
+        [entity.stock.in.erp]
+        dataset = "stock"
+        changed_at = "at"
+        fields = { sku = "code", qty = "qty" }
+        [entity.stock.in.store]
+        dataset = "stock"
+        native = "id"
+        changed_at = "at"
+        fields.sku = { path = "code", steps = ["trim", "upper"] }
+        fields.qty = "qty"
+        [[probe]]
+        entity = "stock"
+        kind = "changes"
+        schedule = "every 30s"
+    "#;
+    std::fs::write(directory.join("plumbline.toml"), config).expect("a file");
+}
+
+#[tokio::test]
+async fn an_index_of_keys_is_looked_at_by_doctor_and_counted_by_plan() {
+    use plumbline::audit::auditor::{open_state, secret};
+    use plumbline::audit::key_store::Indexes;
+    use plumbline::clock::{AnchoredClock, Clock};
+    use std::sync::Arc;
+    let directory = tempfile::tempdir().expect("a directory");
+    with_codes(directory.path()).await;
+    check(&plumbline(directory.path(), &["doctor"]), 0, "begins with the first probe", "");
+    assert!(!directory.path().join("data").exists(), "doctor begins nothing");
+    check(&plumbline(directory.path(), &["plan", "--keys", "3000"]), 0, "keys of `store` are found by an index", "");
+    let config = plumbline::config::load(&directory.path().join("plumbline.toml")).expect("a config");
+    std::fs::create_dir(&config.plumbline.data_dir).expect("a directory");
+    let secret = secret(&config).expect("a secret");
+    let state = open_state(&config, &secret).await.expect("a state");
+    let clock: Arc<dyn Clock> = Arc::new(AnchoredClock::from_machine());
+    let indexes = Indexes::new(state.clone(), secret.digest_key(), Arc::clone(&clock));
+    let store = "store".parse().expect("a name");
+    let mapping = &config.entities.values().next().expect("an entity").mappings[&store];
+    let reader = plumbline::connect::open(&config.systems[&store], clock).expect("a reader");
+    indexes.before(reader, mapping).expect("an index").keep_up(mapping).await.expect("a full index");
+    state.close().await;
+    check(&plumbline(directory.path(), &["doctor"]), 0, "3000 addresses, complete as of", "");
+}
+
+#[tokio::test]
+async fn a_single_look_fills_an_index_of_its_own() {
+    let directory = tempfile::tempdir().expect("a directory");
+    with_codes(directory.path()).await;
+    check(&plumbline(directory.path(), &["probe", "stock", "--once"]), 0, "stock: erp -> store: 3000 match", "");
+}
+
 /// A config over two SQLite files of which the owner's has 3,000 keys.
 async fn with_keys(directory: &Path) {
     let url = format!("sqlite://{}?mode=rwc", directory.join("erp.db").display());

@@ -32,10 +32,10 @@ impl<'a> Node<'a> {
 
     /// The place of a byte of this value's text, if it is text: as exact as escapes allow.
     pub fn at_offset(self, offset: usize) -> At {
-        let span = self.value.span();
-        let raw = self.reading.text.get(span.clone()).unwrap_or_default();
+        let (inside, _) = self.reading.repetition_of(self.at());
+        let raw = self.reading.text.get(inside.0..inside.0 + self.value.span().len()).unwrap_or_default();
         let text = self.value.get_ref().as_str().unwrap_or_default();
-        raw.find(text).map_or(self.at(), |start| At(span.start + start + offset))
+        raw.find(text).map_or(self.at(), |start| At(self.at().0 + start + offset))
     }
 
     /// Reports a problem at this value, under the name of its key.

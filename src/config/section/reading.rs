@@ -7,9 +7,8 @@ use std::path::Path;
 use toml::de::Error as SyntaxError;
 
 use crate::config::problems::{At, Problem, Problems, line_and_column, on_one_line, suggestion};
+use crate::config::repeat::EACH;
 use crate::config::secret::Environment;
-
-use super::Entry;
 
 /// What reading one config text shares: the text, its surroundings and the problems found so far.
 pub(in crate::config) struct Reading<'a> {
@@ -20,19 +19,17 @@ pub(in crate::config) struct Reading<'a> {
     pub environment: &'a Environment,
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<(At, String)>>,
-    /// Blocks that `for_each` repeated: where they are written, and the name of the repetition.
-    repeated: RefCell<Vec<(At, String)>>,
-    /// The repetition that is being read.
-    repetition: RefCell<Option<String>>,
+    /// The repetitions that `for_each` made: the first one's name stands first.
+    repetitions: RefCell<Vec<String>>,
     /// Lines that are not TOML: what else is found there is an echo of that.
     broken_lines: Vec<usize>,
 }
 
 impl<'a> Reading<'a> {
     pub fn new(text: &'a str, file: &'a Path, base_dir: &'a Path, environment: &'a Environment) -> Self {
-        let (problems, warnings, repeated, repetition) = Default::default();
+        let (problems, warnings, repetitions) = Default::default();
         let broken_lines = Vec::new();
-        Self { text, file, base_dir, environment, problems, warnings, repeated, repetition, broken_lines }
+        Self { text, file, base_dir, environment, problems, warnings, repetitions, broken_lines }
     }
 
     /// Reports what is not TOML.
@@ -71,34 +68,47 @@ impl<'a> Reading<'a> {
     }
 
     fn report(&self, at: At, message: String, hint: Option<String>) {
-        let (line, column) = line_and_column(self.text, at);
+        let (inside, repetition) = self.repetition_of(at);
+        let (line, column) = line_and_column(self.text, inside);
         if !self.broken_lines.contains(&line) {
-            let message = on_one_line(&self.in_repetition(message));
+            let message = on_one_line(&self.named(repetition, message));
             self.problems.borrow_mut().push(Problem { line, column, message, hint });
         }
     }
 
     /// A legal but risky combination.
     pub fn warning(&self, at: At, message: impl Into<String>) {
-        self.warnings.borrow_mut().push((at, self.in_repetition(message.into())));
+        let (inside, repetition) = self.repetition_of(at);
+        self.warnings.borrow_mut().push((inside, self.named(repetition, message.into())));
     }
 
-    /// Notes that the block written at `at` is repeated under this name.
-    pub fn note_repeated(&self, at: At, name: &str) {
-        self.repeated.borrow_mut().push((at, name.to_owned()));
+    /// A repetition called `name` of what is part of the repetition `of` already (0: of none). Its number.
+    ///
+    /// A repetition's places lie behind the text, as far behind as its number says, so that whatever is found at one of
+    /// them, however late, tells in which repetition.
+    pub fn repeat(&self, of: usize, name: &str) -> usize {
+        let mut repetitions = self.repetitions.borrow_mut();
+        let outer = of.checked_sub(1).and_then(|of| repetitions.get(of));
+        let within = |outer: &String| format!("{}, `{name}`", outer.replace(EACH, name));
+        let name = outer.map_or_else(|| format!("`{name}`"), within);
+        repetitions.push(name);
+        repetitions.len()
     }
 
-    /// While the answer lives, problems name the repetition that the entry is, if it is one.
-    pub fn within(&self, entry: &Entry<'_>) -> Within<'_> {
-        let is_repeated =
-            self.repeated.borrow().iter().any(|(at, name)| *at == entry.name_at && name.as_str() == entry.name);
-        *self.repetition.borrow_mut() = is_repeated.then(|| entry.name.to_owned());
-        Within(&self.repetition)
+    /// The place of `at` in the text, and the repetition that it is part of; 0 for none.
+    pub fn repetition_of(&self, at: At) -> (At, usize) {
+        let stride = self.text.len() + 1;
+        (At(at.0 % stride), at.0 / stride)
     }
 
-    fn in_repetition(&self, message: String) -> String {
-        match &*self.repetition.borrow() {
-            Some(name) => format!("{message} (for `{name}`)"),
+    /// The same place in a repetition.
+    pub fn in_repetition(&self, at: At, repetition: usize) -> At {
+        At(at.0 + repetition * (self.text.len() + 1))
+    }
+
+    fn named(&self, repetition: usize, message: String) -> String {
+        match repetition.checked_sub(1).and_then(|index| self.repetitions.borrow().get(index).cloned()) {
+            Some(name) => format!("{message} (for {name})"),
             None => message,
         }
     }
@@ -123,14 +133,5 @@ impl<'a> Reading<'a> {
             format!("{}:{line}:{column}", self.file.display())
         };
         warnings.into_iter().map(|(at, message)| format!("{}: {message}", place(at))).collect()
-    }
-}
-
-/// A repetition that is being read.
-pub(in crate::config) struct Within<'r>(&'r RefCell<Option<String>>);
-
-impl Drop for Within<'_> {
-    fn drop(&mut self) {
-        *self.0.borrow_mut() = None;
     }
 }

@@ -208,6 +208,126 @@ fn one_block_stands_for_several_systems() {
     ");
 }
 
+/// Everything that can be repeated is.
+const SHOPS: &str = r#"
+[system.erp]
+kind = "sqlite"
+url = "sqlite:erp.db"
+
+[system."shop-${each}"]
+for_each = ["de", "fr"]
+kind = "sqlite"
+url = "sqlite:shop-${each}.db"
+
+[entity."order-${each}"]
+for_each = ["de", "fr"]
+key = "number"
+fields.number = "text"
+fields.total = { type = "integer", owner = "shop-${each}" }
+
+[entity."order-${each}".in."shop-${each}"]
+dataset = "orders"
+changed_at = "at"
+fields = { number = "id", total = "total" }
+
+[entity."order-${each}".in.erp]
+dataset = "orders_${each}"
+fields = { number = "number", total = "total" }
+
+[[probe]]
+for_each = ["de", "fr"]
+entity = "order-${each}"
+kind = "changes"
+schedule = "every 30s"
+
+[[slo]]
+for_each = ["de", "fr"]
+name = "orders-${each}"
+entity = "order-${each}"
+within = "5m"
+objective = "99%"
+window = "30d"
+"#;
+
+#[test]
+fn entities_probes_and_promises_are_repeated() {
+    let config = parsed(SHOPS).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(flows(SHOPS), ["order-de: shop-de -> erp [total] 300s", "order-fr: shop-fr -> erp [total] 300s"]);
+    let probes: Vec<String> = config.probes.iter().map(|probe| format!("{} {}", probe.entity, probe.owner)).collect();
+    assert_eq!(probes, ["order-de shop-de", "order-fr shop-fr"]);
+    let slos: Vec<(&str, usize)> = config.slos.iter().map(|slo| (slo.name.as_str(), slo.flows.len())).collect();
+    assert_eq!(slos, [("orders-de", 1), ("orders-fr", 1)]);
+    let dataset = |entity: &str| {
+        let mappings = &config.entities[&entity.parse::<crate::model::EntityId>().unwrap()].mappings;
+        mappings[&"erp".parse::<crate::model::SystemId>().unwrap()].dataset.name().to_owned()
+    };
+    assert_eq!((dataset("order-de"), dataset("order-fr")), ("orders_de".to_owned(), "orders_fr".to_owned()));
+}
+
+#[test]
+fn problems_of_repeated_blocks_point_at_the_block_and_name_the_repetition() {
+    let mut failures = String::new();
+    let mut check = |changes: &[(&str, &str)], expect: &[&str]| {
+        let text = changes.iter().fold(SHOPS.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from}");
+            text.replacen(from, to, 1)
+        });
+        let problems = parsed(&text).unwrap_err();
+        let told: Vec<String> =
+            problems.iter().map(|problem| format!("{}:{}: {problem}", problem.line, problem.column)).collect();
+        if told != expect {
+            failures.push_str(&format!("{changes:?} gives {told:#?}\n"));
+        }
+    };
+    // Found late, when all sections have been read: flows are known by then.
+    check(
+        &[("every 30s", "every 10m")],
+        &[
+            "30:12: two looks are up to 10m apart, so a lag is known only to about 10m: too little to decide the deadline 5m of `order-de: shop-de -> erp` (for `de`); look at least every 2m30s (half the deadline)",
+            "30:12: two looks are up to 10m apart, so a lag is known only to about 10m: too little to decide the deadline 5m of `order-fr: shop-fr -> erp` (for `fr`); look at least every 2m30s (half the deadline)",
+        ],
+    );
+    check(
+        &[("owner = \"shop-${each}\"", "owner = \"erp-${each}\"")],
+        &[
+            "15:44: `erp-de` is not a system (for `de`); known: `erp`, `shop-de`, `shop-fr`",
+            "15:44: `erp-fr` is not a system (for `fr`); known: `erp`, `shop-de`, `shop-fr`",
+        ],
+    );
+    check(
+        &[("fields = { number = \"number\"", "fields = { numbr = \"number\"")],
+        &[
+            "22:1: key field `number` of `order-de` is not mapped; add it to `fields` (for `de`)",
+            "22:1: key field `number` of `order-fr` is not mapped; add it to `fields` (for `fr`)",
+            "24:12: `numbr` is not a field of `order-de` (for `de`); did you mean `number`?",
+            "24:12: `numbr` is not a field of `order-fr` (for `fr`); did you mean `number`?",
+        ],
+    );
+    check(
+        &[("name = \"orders-${each}\"", "name = \"orders\"")],
+        &["34:8: `orders` is the name of another SLO (for `fr`)"],
+    );
+    check(
+        &[("[[slo]]\nfor_each = [\"de\", \"fr\"]", "[[slo]]\nfor_each = [\"de\", \"it\"]")],
+        &["35:10: `order-it` is not an entity (for `it`); did you mean `order-de`?"],
+    );
+    check(
+        &[("[[probe]]\nfor_each = [\"de\", \"fr\"]", "[[probe]]\nfor_each = [\"de\", \"de\"]")],
+        &["27:19: `de` is there twice"],
+    );
+    check(
+        &[(
+            "[entity.\"order-${each}\".in.erp]",
+            "[entity.\"order-${each}\".in.erp]\nfor_each = [\"erp\", \"${each}\"]",
+        )],
+        &[
+            "22:28: `de` is not a system (for `de`, `de`); known: `erp`, `shop-de`, `shop-fr`",
+            "22:28: `fr` is not a system (for `fr`, `fr`); known: `erp`, `shop-de`, `shop-fr`",
+        ],
+    );
+    assert!(failures.is_empty(), "{failures}");
+}
+
 #[test]
 fn the_path_of_data_is_made_of_systems() {
     let via = |list: &str| {

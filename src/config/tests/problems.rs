@@ -498,7 +498,16 @@ fn fields() {
                 "17:9: `class`: `near-realtime` is not allowed, only `realtime`, `near_realtime`, `batch`; did you mean `near_realtime`?",
             ],
         ),
-        ("key = \"number\"", "for_each = [\"de\"]\nkey = \"number\"", &["17:1: `for_each` is not supported yet"]),
+        (
+            "key = \"number\"",
+            "for_each = [\"de\", \"fr\"]\nkey = \"number\"",
+            &[
+                "16:9: `for_each`: all of these would be the same; `${each}` stands for the name in texts",
+                "45:10: `order` is not an entity; none is known here",
+                "51:10: `order` is not an entity; none is known here",
+                "58:10: `order` is not an entity; none is known here",
+            ],
+        ),
         (
             "fields.number = \"text\"",
             "fields.number = { type = \"integer\", tolerance = \"1\" }",

@@ -167,6 +167,33 @@ on_each_pair! {
         assert_eq!(world.verdicts("4712"), ["in_flight"]);
     }
 
+    async fn a_key_may_need_both_an_index_and_a_table(pair: Pair) {
+        let three = Three::new(pair.owner.product(), pair.target.product()).await;
+        three.pair.owner.create_stock().await;
+        let (target, stamp) = (&three.pair.target, three.pair.target.stamp());
+        let columns = format!("id integer PRIMARY KEY, code varchar(20), qty integer, updated_at {stamp} NOT NULL");
+        target.run(&format!("CREATE TABLE codes ({columns})")).await;
+        three.translate("X-1", "A-17").await;
+        let in_store = r#"
+            dataset = "codes"
+            native = "id"
+            changed_at = "updated_at"
+            xref.sku = { system = "mdm", dataset = "sku_map", from = "erp_sku", to = "sku" }
+            fields.sku = { path = "code", steps = ["trim", "upper"] }
+            fields.qty = "qty"
+        "#;
+        let mut world = three.world(STOCK, in_store).await;
+        target.run(&format!("INSERT INTO codes VALUES (1, ' x-1', 3, {})", target.now())).await;
+        three.pair.owner.put("A-17", 3).await;
+        world.look_until_verdict("A-17", Verdict::Match).await;
+        target.run("DELETE FROM codes").await;
+        three.pair.owner.put("A-17", 4).await;
+        world.look_until_verdict("A-17", Verdict::Missing).await;
+        target.run(&format!("INSERT INTO codes VALUES (2, 'X-1 ', 4, {})", target.now())).await;
+        world.look_until_verdict("A-17", Verdict::Match).await;
+        assert_eq!(world.open_discrepancies().await, 0);
+    }
+
     async fn a_table_that_is_not_one_to_one_is_invalid_for_a_key(pair: Pair) {
         let three = Three::target_by_number(&pair).await;
         three.translate("1", "A-1").await;
