@@ -16,6 +16,9 @@ use crate::state::Acceptance;
 
 mod waiting;
 
+#[cfg(test)]
+mod tests;
+
 pub use waiting::{Overview, Waiting, overview};
 
 /// What is known of all datasets that a unit reads. Kept in state as it is, behind a format byte.

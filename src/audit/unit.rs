@@ -164,6 +164,8 @@ pub struct Unit {
     told: Option<String>,
     sampling: Sampling,
     schemas: Schemas,
+    /// When shapes were last looked at in this process.
+    shapes_seen_at: Moment,
     /// What open changes of shapes put in doubt.
     doubts: Doubts,
 }
@@ -256,6 +258,7 @@ impl Unit {
             told: None,
             sampling,
             schemas,
+            shapes_seen_at: Moment::MIN,
             doubts: Doubts::default(),
         };
         if let Some(schema) = unit.parts.schema.clone() {

@@ -182,8 +182,8 @@ fn pairs(before: &[Column], after: &[Column]) -> Vec<Option<usize>> {
             Some(number) if after.iter().any(is_same_table) => {
                 after.iter().position(|other| other.number == Some(number))
             }
-            // The same type in the same place of as many columns as before.
-            _ => (before.len() == after.len() && after[index].type_name == column.type_name).then_some(index),
+            // The same type in the same place.
+            _ => after.get(index).is_some_and(|other| other.type_name == column.type_name).then_some(index),
         };
         pairs[index] = renamed.filter(|renamed| is_new(&after[*renamed]));
     }

@@ -34,6 +34,8 @@ pub struct Column {
     pub number: Option<(u32, u32)>,
     /// Of a path: how many values other than null were seen.
     pub seen: u64,
+    /// Of a path: how often it was there and null.
+    pub nulls: u64,
 }
 
 impl Column {
@@ -47,6 +49,7 @@ impl Column {
             collation: None,
             number: None,
             seen: 0,
+            nulls: 0,
         }
     }
 }

@@ -13,6 +13,7 @@ mod posted;
 mod reading;
 mod recorded;
 mod served;
+mod shapes;
 mod shop;
 mod shopify;
 mod shopify_reading;

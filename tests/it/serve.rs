@@ -316,3 +316,60 @@ async fn samples_run_on_schedule_and_what_they_say_is_in_ledger_and_metrics() {
     assert_eq!(count(&ledger, "SELECT count() FROM discrepancy_events WHERE event = 'opened'").await, 1);
     assert!(serve.metric("plumbline_sampled_keys").await >= 50.0);
 }
+
+/// What the schema probe finds is shown by the commands, and an acceptance reaches the auditor that runs.
+#[tokio::test]
+async fn a_change_of_a_column_is_shown_and_accepted_while_the_auditor_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, client, head) = shared_ledger(dir.path()).await;
+    let (port, (_erp, _store)) = (free_port(), systems(dir.path(), 1).await);
+    let path = config(dir.path(), "one", &head, port, 1);
+    let probe = "[[probe]]\nentity = \"stock0\"\nkind = \"schema\"\nschedule = \"every 500ms\"\n";
+    std::fs::write(&path, format!("{}{probe}", std::fs::read_to_string(&path).unwrap())).unwrap();
+    let password = engine.password().to_owned();
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plumbline"));
+        command.args(arguments).arg("--config").arg(&path).env("LEDGER_PASSWORD", &password);
+        let output = command.output().unwrap();
+        (output.status.code(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
+    };
+    assert_eq!(command(&["schema", "list"]), (Some(0), "no change waits to be accepted\n".to_owned()));
+    assert!(!dir.path().join("one-data").exists(), "looking makes nothing");
+
+    let serve = Serve::start(&path, port, &[("LEDGER_PASSWORD", &password)]);
+    serve.ready().await;
+    let has_looked = async || {
+        let metrics = serve.get("/metrics").await.map(|(_, text)| text).unwrap_or_default();
+        let is_look = |line: &&str| line.starts_with("plumbline_probe_runs_total") && line.contains("probe=\"schema\"");
+        metrics.lines().filter(is_look).any(|line| !line.ends_with(" 0"))
+    };
+    wait_until(has_looked).await;
+    let url = format!("sqlite://{}", dir.path().join("store.db").display());
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    sqlx::query("ALTER TABLE stock0 RENAME COLUMN qty TO quantity").execute(&mut connection).await.unwrap();
+    wait_until(async || serve.metric("plumbline_schema_changes_open").await > 0.5).await;
+
+    let (code, listed) = command(&["schema", "list"]);
+    assert_eq!(code, Some(1), "{listed}");
+    for part in ["stock0/store", "qty renamed: qty -> quantity", "stock0: erp -> store"] {
+        assert!(listed.contains(part), "no `{part}` in {listed}");
+    }
+    let (_, found) = command(&["doctor"]);
+    assert!(found.contains("schema of stock0") && found.contains("`plumbline schema accept stock0/store`"), "{found}");
+    let (code, refused) = command(&["schema", "accept", "stock0/erp"]);
+    assert_eq!(code, Some(2), "{refused}");
+    assert!(refused.contains("waiting: `stock0/store`"), "{refused}");
+    let (code, accepted) = command(&["schema", "accept", "stock0/store", "--by", "ann"]);
+    assert_eq!(code, Some(0), "{accepted}");
+    assert!(accepted.contains("accepted: `stock0`: qty renamed: qty -> quantity"), "{accepted}");
+    wait_until(async || serve.metric("plumbline_schema_changes_open").await < 0.5).await;
+    assert_eq!(command(&["schema", "list"]).0, Some(0));
+    let steps = "SELECT count() FROM schema_changes WHERE entity = 'stock0' AND path = 'qty' AND \
+                 event IN ('renamed', 'accepted') AND fields = ['qty']";
+    wait_until(async || count(&client, steps).await == 2).await;
+    serve.signal("-TERM");
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,6 +1,7 @@
 //! The schema probe: what the systems' tables and documents look like, next to what they looked like when all was well.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::audit::run::{Run, Summary};
 use crate::audit::schema::{Notice, Reading, Step, affects, covers, words};
@@ -14,6 +15,10 @@ use crate::state::Acceptance;
 
 use super::{SchemaParts, Unit, UnitError};
 
+/// A bad verdict rests on shapes that were seen within a quarter of the deadline, but not looked at more often than the
+/// first and at least as often as the second.
+const SHAPES_GOOD_FOR: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
 impl Unit {
     /// One run of the schema probe: every dataset of every side is described, and what has changed is noted.
     ///
@@ -23,6 +28,7 @@ impl Unit {
         let parts = Arc::clone(&self.parts);
         let Some(schema) = &parts.schema else { return Ok(Summary { complete: true, ..Summary::default() }) };
         let mut run = Run::begin(RunKind::Schema, self.lease.clone(), self.shared.clock.now());
+        self.shapes_seen_at = run.started;
         run.summary.complete = true;
         let accepted = self.accepted().await?;
         let before = self.schemas.clone();
@@ -45,6 +51,22 @@ impl Unit {
         }
         self.doubt(schema);
         self.commit(run, None).await
+    }
+
+    /// Before a key that is due can turn bad, the shapes are looked at unless that was done just now: a value that a
+    /// change of a column made must not be called wrong because the probe's schedule is slow.
+    pub(super) async fn know_shapes(&mut self) -> Result<(), UnitError> {
+        if self.parts.schema.is_none() {
+            return Ok(());
+        }
+        let now = self.shared.clock.now();
+        let deadline = |flow: usize| self.parts.flows[flow].flow.deadline;
+        let tightest = self.parts.flows.iter().map(|flow| flow.flow.deadline).min().unwrap_or_default();
+        let good_for = (tightest / 4).clamp(SHAPES_GOOD_FOR.0, SHAPES_GOOD_FOR.1);
+        if now.since(self.shapes_seen_at) >= good_for && self.queue.turns_bad(now, deadline) {
+            self.schema().await?;
+        }
+        Ok(())
     }
 
     async fn look_at_shape(

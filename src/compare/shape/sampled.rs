@@ -39,6 +39,7 @@ pub fn merged(before: &Shape, after: &Shape) -> Shape {
                 known.type_name = if types.is_empty() { "null".to_owned() } else { types.join(" or ") };
                 known.nullable = known.nullable.max(now.nullable);
                 known.seen += now.seen;
+                known.nulls += now.nulls;
             }
         }
     }
@@ -65,7 +66,8 @@ fn words(type_name: &str) -> Vec<&str> {
 /// Whether a path was always there and is missing now. Where its surroundings are missing too, only they went.
 fn is_gone(column: &Column, before: &Shape, after: &Shape) -> bool {
     // A list without elements has lost none.
-    let always = column.seen > 0 && column.seen >= places(before, &column.name) && !column.name.ends_with("[]");
+    let always =
+        column.seen > 0 && column.seen + column.nulls >= places(before, &column.name) && !column.name.ends_with("[]");
     always && named(after, &column.name).is_none() && places(after, &column.name) > 0
 }
 

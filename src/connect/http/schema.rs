@@ -27,7 +27,7 @@ const DEEPEST: usize = 6;
 #[derive(Default)]
 struct Seen {
     types: Vec<&'static str>,
-    null: bool,
+    nulls: usize,
     /// Values other than null.
     values: usize,
 }
@@ -94,8 +94,9 @@ fn columns(records: &[Value]) -> Vec<Column> {
         Some(around) => seen.get(around).map_or(0, |seen| seen.values),
     };
     let column = |(name, path): (&String, &Seen)| Column {
-        nullable: Some(path.null || path.values < places(name)),
+        nullable: Some(path.nulls > 0 || path.values < places(name)),
         seen: path.values as u64,
+        nulls: path.nulls as u64,
         ..Column::new(name, if path.types.is_empty() { "null".to_owned() } else { path.types.join(" or ") })
     };
     seen.iter().map(column).collect()
@@ -107,7 +108,7 @@ fn note(all: &mut BTreeMap<String, Seen>, path: String, value: &Value, depth: us
     }
     let seen = all.entry(path.clone()).or_default();
     match type_name(value) {
-        None => seen.null = true,
+        None => seen.nulls += 1,
         Some(name) => {
             seen.values += 1;
             if !seen.types.contains(&name) {

@@ -57,6 +57,7 @@ fn column(row: &[Raw]) -> Column {
         collation: text(5),
         number: number(3).zip(number(4)),
         seen: 0,
+        nulls: 0,
     }
 }
 

@@ -121,6 +121,17 @@ on_each_pair! {
         assert_eq!(open(&world, "store"), "1");
     }
 
+    async fn no_key_turns_bad_before_the_shapes_are_looked_at(pair: Pair) {
+        let mut world = world(&pair).await;
+        retype(&pair.target, "name", "varchar(10)").await;
+        put(&pair.owner, "LONG", 1, "ABCDEFGHIJKLM").await;
+        put(&pair.target, "LONG", 1, "ABCDEFGHIJ").await;
+        let row = world.look_until_verdict("LONG", Verdict::Invalid).await;
+        assert_eq!(row.reason, "schema");
+        assert_eq!(events(&world), ["store stock.name narrowed"]);
+        assert_eq!(world.verdicts("LONG"), ["in_flight", "invalid"], "it was never called wrong");
+    }
+
     async fn what_changes_no_shape_is_no_change(pair: Pair) {
         let mut world = world(&pair).await;
         pair.both("A", 1).await;
@@ -374,4 +385,91 @@ async fn a_column_that_is_hidden_is_an_error_and_not_gone() {
         let row = world.look_until_verdict("A", Verdict::Unknown).await;
         assert_eq!(row.reason, "refused");
     }
+}
+
+/// Orders with lines on both sides; the owner's lines refer to products by a number that a third system translates.
+const ORDERS: &str = r#"
+    key = ["number"]
+    fields.number = { type = "text", store = "clear" }
+    fields.pieces = { type = "integer", owner = "erp" }
+    fields.sku = { type = "text", owner = "erp", store = "clear" }
+"#;
+
+const WITH_LINES: &str = r#"
+    dataset = "orders"
+    native = "id"
+    changed_at = "updated_at"
+    scope = [{ path = "state", eq = "open" }]
+    children.lines = { dataset = "order_lines", parent = "order_id", bumps_parent = true }
+    fields.number = "number"
+    fields.pieces = { path = "lines[].qty", agg = "sum" }
+    fields.sku = "sku"
+"#;
+
+#[tokio::test]
+async fn tables_of_children_and_of_translations_are_looked_at_too() {
+    let pair = Pair::empty(Product::Postgres, Product::Mariadb).await;
+    let mdm = Database::new(Product::Sqlite).await;
+    mdm.run("CREATE TABLE sku_map (erp_sku text, sku text)").await;
+    for database in [&pair.owner, &pair.target] {
+        let stamp = database.stamp();
+        let columns = "id integer PRIMARY KEY, number varchar(20), sku varchar(20), state varchar(10)";
+        database.run(&format!("CREATE TABLE orders ({columns}, updated_at {stamp} NOT NULL)")).await;
+        database.run("CREATE TABLE order_lines (id integer PRIMARY KEY, order_id integer, qty integer)").await;
+    }
+    let in_erp = format!(
+        "{WITH_LINES}\nxref.sku = {{ system = \"mdm\", dataset = \"sku_map\", from = \"erp_sku\", to = \"sku\" }}"
+    );
+    let more =
+        format!("{PROBE}{SCHEMA_PROBE}\n[system.mdm]\nkind = \"sqlite\"\nurl = \"env:MDM\"\ncommit_delay = \"2s\"\n");
+    let setup = Setup { entity: ORDERS, in_erp: &in_erp, in_store: WITH_LINES, more: &more, ..Setup::default() };
+    let [erp, store] = pair.urls();
+    let mut world = World::open(&pair.config(setup), &[erp, store, ("MDM", mdm.url())]).await;
+    assert_eq!((world.schema().await.failure, world.schema_changes()), (None, vec![]));
+    pair.owner.run("ALTER TABLE order_lines ALTER COLUMN qty TYPE smallint").await;
+    pair.target.run("ALTER TABLE order_lines MODIFY order_id varchar(20)").await;
+    pair.target.run("ALTER TABLE orders MODIFY state varchar(4)").await;
+    mdm.alter("ALTER TABLE sku_map RENAME COLUMN sku TO code").await;
+    assert_eq!(world.schema().await.failure, None);
+    let mut changes = world.schema_changes();
+    changes.sort();
+    assert_eq!(
+        changes,
+        [
+            "erp order_lines.qty narrowed: integer -> smallint [pieces]",
+            "mdm sku_map.sku renamed: sku -> code [sku]",
+            "store order_lines.order_id retyped: int(11) -> varchar(20) [pieces]",
+            "store orders.state narrowed: varchar(10) -> varchar(4) [scope]",
+        ]
+    );
+    for system in ["erp", "mdm"] {
+        assert_eq!(open(&world, system), "1");
+    }
+    assert_eq!(open(&world, "store"), "2");
+}
+
+/// Two owners have two units, and each looks at both systems.
+#[tokio::test]
+async fn two_owners_of_one_entity_tell_of_a_change_once() {
+    let pair = Pair::new(Product::Postgres, Product::Mariadb).await;
+    let entity = FIELDS.replace(
+        "fields.name = { type = \"text\", owner = \"erp\"",
+        "fields.name = { type = \"text\", owner = \"store\"",
+    );
+    let more = format!("{}{SCHEMA_PROBE}", PROBE.replace("kind", "owner = \"erp\"\n    kind"));
+    let setup = Setup { entity: &entity, in_erp: MAPPED, in_store: MAPPED, more: &more, ..Setup::default() };
+    let mut world = pair.world_with(setup).await;
+    assert_eq!(world.units.len(), 2);
+    world.schema().await;
+    retype(&pair.target, "name", "varchar(10)").await;
+    retype(&pair.owner, "name", "varchar(30)").await;
+    world.schema().await;
+    let mut events = events(&world);
+    events.sort();
+    assert_eq!(events, ["erp stock.name narrowed", "store stock.name narrowed"]);
+    assert_eq!((open(&world, "erp"), open(&world, "store")), ("1".to_owned(), "1".to_owned()));
+    let change = ("store".to_owned(), "stock".to_owned(), "name narrowed: varchar(60) -> varchar(10)".to_owned());
+    world.recorder.state.accept_changes("stock", "ann", &[change]).await.unwrap();
+    world.schema().await;
+    assert_eq!((open(&world, "erp"), open(&world, "store")), ("1".to_owned(), "0".to_owned()));
 }
