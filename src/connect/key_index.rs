@@ -96,6 +96,10 @@ impl Reader for Indexed {
         self.reader.describe(mapping).await
     }
 
+    async fn is_gone(&self, dataset: &str, column: &str) -> Result<bool, ReadError> {
+        self.reader.is_gone(dataset, column).await
+    }
+
     async fn clock(&self) -> Result<ClockReading, ReadError> {
         self.reader.clock().await
     }

@@ -24,6 +24,7 @@ fn mapping() -> Mapping {
         dataset: Dataset::Table("stock".to_owned()),
         sources: ["sku", "name"].map(|name| Source::Path(name.to_owned())).to_vec(),
         key: vec![0],
+        key_index: false,
         native: None,
         changed_at: None,
         version: None,
