@@ -5,7 +5,7 @@ use super::keys::lookup_of;
 use super::plan::Plan;
 use super::request::Query;
 use super::walk::Token;
-use crate::config::pack::{Ask, Dialect, JsonPath, Pack, Step};
+use crate::config::pack::{Ask, Dialect, JsonPath, Pack, PageKind, Step};
 use crate::connect::{Finding, ReadError, Severity, Shape};
 use crate::model::Mapping;
 use crate::model::mapping::Source;
@@ -124,11 +124,19 @@ fn list_finding(subject: &str, plan: &Plan, facts: &super::walk::Facts) -> Findi
             finding(Severity::Error, subject, message)
         }
         Some(total) => finding(Severity::Ok, subject, format!("{total} records, {size} a request")),
+        None if says_its_end(&plan.entity.page.kind) => {
+            finding(Severity::Ok, subject, format!("no total, but every list says where it ends; {size} a request"))
+        }
         None => {
             let message = "the product tells no total: a list that ends too early cannot be noticed".to_owned();
             finding(Severity::Warning, subject, message)
         }
     }
+}
+
+/// Whether a list cannot end by something that is missing.
+const fn says_its_end(kind: &PageKind) -> bool {
+    matches!(kind, PageKind::Keyset | PageKind::Cursor { more: Some(_), .. })
 }
 
 /// Paths of the mapping that no record of the first page has.

@@ -265,6 +265,7 @@ async fn doctor_says_what_is_sent() {
         .collect();
     for expect in [
         "Ok read-only: not provable: GraphQL `query` only; ask for a token that may read",
+        "Ok list of stock: no total, but every list says where it ends; 10 a request",
         "Ok changes of stock: `query` filters",
         "Ok by-key read of stock: `query` filters; 20 keys a request",
     ] {

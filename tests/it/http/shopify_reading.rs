@@ -275,7 +275,6 @@ async fn only_our_share_of_the_points_is_used() {
     store.set_points(2000.0, 2000.0);
     let took = time_to_read(&store, "0.1").await;
     assert!(took >= Duration::from_millis(1200), "{took:?}");
-    store.set_points(2000.0, 2000.0);
     assert_eq!(store.take_requests().iter().filter(|request| request["variables"]["after"].is_string()).count(), 2);
 }
 
