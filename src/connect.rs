@@ -97,6 +97,16 @@ pub trait Reader: Send + Sync {
         Ok(None)
     }
 
+    /// The next page of a list that can only be followed from its beginning, from where the call before left it (`None`:
+    /// at the beginning). `None` when the dataset cannot even be followed; what [`landmark`](Self::landmark) enters need
+    /// not be.
+    ///
+    /// # Errors
+    /// [`ReadError::Cursor`] when the place is lost: the list must be followed anew.
+    async fn follow(&self, _mapping: &Mapping, _from: Option<&Place>) -> Result<Option<Followed>, ReadError> {
+        Ok(None)
+    }
+
     /// All records as a stream, in bounded memory: of a database in key order, of an API in the order of its list.
     fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>>;
 
@@ -234,6 +244,19 @@ pub struct RangeRead {
     pub window: ReadWindow,
     /// Whether these are all; `false` when `limit` cut the read.
     pub complete: bool,
+}
+
+/// One page of a list that is followed.
+#[derive(Debug)]
+pub struct Followed {
+    /// What was not on the pages before.
+    pub records: Vec<Record>,
+    /// When the page was read.
+    pub window: ReadWindow,
+    /// Where the list goes on; `None` when this page was the last.
+    pub next: Option<Place>,
+    /// Records in the whole list, if it says so.
+    pub total: Option<u64>,
 }
 
 /// Why a read gave no answer.

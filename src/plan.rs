@@ -10,13 +10,15 @@ use std::time::Duration;
 use crate::config::{Config, Probe, ProbeKind, SampleSize};
 use crate::estimate::{at_most_when_all_good, keys_for, keys_to_see, keys_to_vouch, piece_of};
 use crate::model::mapping::{Origin, VersionRule};
-use crate::model::{EntityId, Flow, FlowId, Mapping, SystemId};
+use crate::model::{EntityId, Flow, FlowId, SystemId};
 
+mod cost;
 mod proposal;
 
 #[cfg(test)]
 mod tests;
 
+use cost::{Cost, Use};
 pub use proposal::{Proposal, Wanted, propose};
 
 /// A day.
@@ -25,14 +27,6 @@ pub const DAY: Duration = Duration::from_secs(86_400);
 pub const DRIFTS: [f64; 3] = [0.01, 0.001, 0.000_1];
 /// Length of the runs of neighbours for which detection is told beside that of lone keys: a failed batch.
 pub const RUN_OF_BAD: u64 = 100;
-
-/// Statements that measure a clock, and how long a measurement serves.
-const CLOCK_CALLS: f64 = 3.0;
-const CLOCK_GOOD_FOR: f64 = 10.0;
-/// Statements of a changes read: the other side's time and the page.
-const CHANGES_CALLS: f64 = 2.0;
-/// Keys that a survey goes over in one statement once it has taken its stride.
-const SURVEY_STEP: f64 = 20_000.0;
 
 /// How many keys an entity's owner has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,52 +132,6 @@ pub struct SystemPlan {
     pub too_much: Option<String>,
 }
 
-/// What a probe of an owner sends in one run: to the owner, and to each target.
-#[derive(Clone, Copy, Debug)]
-struct Cost {
-    owner_calls: f64,
-    target_calls: f64,
-    rows: f64,
-    interval: Duration,
-}
-
-impl Cost {
-    fn of_changes(interval: Duration) -> Self {
-        let clock = clock_calls(interval);
-        Self { owner_calls: CHANGES_CALLS + clock, target_calls: clock, rows: 0.0, interval }
-    }
-
-    fn of_sample(sample: &SamplePlan, keys: u64) -> Self {
-        let keys_per_run = sample.keys_per_run.min(keys.max(1)) as f64;
-        let pieces = (keys_per_run / sample.piece as f64).ceil();
-        let survey = (keys as f64 / SURVEY_STEP + SURVEY_MARKS.min(keys as f64 / keys_per_run))
-            / (keys as f64 / keys_per_run).max(1.0);
-        let clock = clock_calls(sample.interval);
-        Self {
-            owner_calls: 2.0 * pieces + survey + clock,
-            target_calls: pieces + clock,
-            rows: keys_per_run,
-            interval: sample.interval,
-        }
-    }
-
-    fn a_day(&self) -> f64 {
-        DAY.as_secs_f64() / self.interval.as_secs_f64().max(1e-3)
-    }
-}
-
-/// Statements of a survey beside its long strides, at most: it begins with short ones.
-const SURVEY_MARKS: f64 = 900.0;
-
-fn clock_calls(interval: Duration) -> f64 {
-    CLOCK_CALLS * (interval.as_secs_f64() / CLOCK_GOOD_FOR).min(1.0)
-}
-
-/// Statements of one run by which an index of keys keeps up. A look that finds something sends as many again.
-fn index_calls(mapping: &Mapping) -> f64 {
-    if mapping.key_index { CHANGES_CALLS } else { 0.0 }
-}
-
 /// What can be said of `config` if its entities have so many keys.
 pub fn plan(config: &Config, keys: &KeysOf) -> Plan {
     let flows = config.flows.iter().map(|flow| flow_plan(config, flow, keys_of(keys, flow))).collect();
@@ -210,16 +158,16 @@ fn probe_of<'c>(config: &'c Config, flow: &FlowId, is_sample: bool) -> Option<&'
 fn flow_plan(config: &Config, flow: &Arc<Flow>, keys: Keys) -> FlowPlan {
     let changes = probe_of(config, &flow.id, false).map(|probe| probe.schedule.longest_interval());
     let sample = probe_of(config, &flow.id, true).and_then(|probe| sample_plan(probe, keys.count()));
-    let costs = [changes.map(Cost::of_changes), sample.as_ref().map(|sample| Cost::of_sample(sample, keys.count()))];
-    let indexes = index_calls(&flow.owner) + index_calls(&flow.target);
+    let of_sample = |sample: &SamplePlan| Cost::of_sample(config, flow, sample, keys.count());
+    let costs = [changes.map(Cost::of_changes), sample.as_ref().map(of_sample)];
     let costs = || costs.iter().flatten();
     FlowPlan {
         flow: flow.id.clone(),
         keys,
         deadline: flow.deadline,
         changes,
-        calls: costs().map(|cost| (cost.owner_calls + cost.target_calls + indexes) * cost.a_day()).sum(),
-        rows: costs().map(|cost| 2.0 * cost.rows * cost.a_day()).sum(),
+        calls: costs().map(|cost| (cost.owner + cost.looked_up + cost.target).calls * cost.a_day()).sum(),
+        rows: costs().map(|cost| (cost.owner + cost.looked_up + cost.target).rows * cost.a_day()).sum(),
         see: sample.as_ref().map_or_else(Vec::new, |sample| seeing(sample, keys.count(), flow.deadline)),
         blind: blind(flow, changes.is_some(), sample.is_some()),
         slos: slos(config, flow, changes, sample.as_ref(), keys.count()),
@@ -278,13 +226,6 @@ fn blind(flow: &Flow, has_changes: bool, has_sample: bool) -> Vec<String> {
             "no sample probe: a value that changes in `{owner}` without its stamp, or in `{}` by other hands, is never \
              seen, nor are records that only `{}` has",
             flow.id.target, flow.id.target
-        ));
-    }
-    for mapping in [&flow.owner, &flow.target].into_iter().filter(|mapping| mapping.key_index) {
-        blind.push(format!(
-            "keys of `{}` are found by an index that follows its stamps: a record whose key changes without one is not \
-             found under the new key",
-            mapping.system
         ));
     }
     let fields = blind_fields(flow);
@@ -359,20 +300,24 @@ fn systems(config: &Config, keys: &KeysOf) -> Vec<SystemPlan> {
         }
         let flows = config.flows.iter().filter(|flow| flow.id.entity == probe.entity && flow.id.owner == probe.owner);
         let flows: Vec<&Arc<Flow>> = flows.collect();
-        let Some(first) = flows.first() else { continue };
-        let count = keys_of(keys, first).count();
-        let cost = match sample_plan(probe, count) {
-            Some(sample) => Cost::of_sample(&sample, count),
-            None => Cost::of_changes(probe.schedule.longest_interval()),
-        };
-        let mut bear = |system: &SystemId, calls: f64| {
-            let rate = config.systems.get(system).map_or(1.0, |system| system.budget.requests_per_second);
-            if let Some(plan) = systems.get_mut(system) {
-                plan.bear(probe, &cost, calls, rate);
+        let cost_of = |flow: &&Arc<Flow>| {
+            let count = keys_of(keys, flow).count();
+            match sample_plan(probe, count) {
+                Some(sample) => Cost::of_sample(config, flow, &sample, count),
+                None => Cost::of_changes(probe.schedule.longest_interval()),
             }
         };
-        bear(&probe.owner, cost.owner_calls + index_calls(&first.owner));
-        flows.iter().for_each(|flow| bear(&flow.id.target, cost.target_calls + index_calls(&flow.target)));
+        let costs: Vec<Cost> = flows.iter().map(cost_of).collect();
+        let Some(first) = costs.first() else { continue };
+        let mut bear = |system: &SystemId, of_run: Use| {
+            let rate = config.systems.get(system).map_or(1.0, |system| system.budget.requests_per_second);
+            if let Some(plan) = systems.get_mut(system) {
+                plan.bear(probe, first, of_run, rate);
+            }
+        };
+        // The owner is walked once for all targets, and asked for what each of them shows.
+        bear(&probe.owner, costs.iter().fold(first.owner, |sum, cost| sum + cost.looked_up));
+        flows.iter().zip(&costs).for_each(|(flow, cost)| bear(&flow.id.target, cost.target));
     }
     systems.into_values().collect()
 }
@@ -391,11 +336,11 @@ fn bear_schema(config: &Config, probe: &Probe, systems: &mut BTreeMap<&SystemId,
 }
 
 impl SystemPlan {
-    fn bear(&mut self, probe: &Probe, cost: &Cost, calls: f64, rate: f64) {
-        self.calls += calls * cost.a_day();
-        self.rows += cost.rows * cost.a_day();
+    fn bear(&mut self, probe: &Probe, cost: &Cost, of_run: Use, rate: f64) {
+        self.calls += of_run.calls * cost.a_day();
+        self.rows += of_run.rows * cost.a_day();
         self.share = self.calls / (rate * DAY.as_secs_f64());
-        let run = Duration::from_secs_f64(calls / rate.max(1e-9));
+        let run = Duration::from_secs_f64(of_run.calls / rate.max(1e-9));
         if run > cost.interval {
             let kind = probe.kind.as_str();
             self.too_much = Some(format!(

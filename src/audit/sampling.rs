@@ -135,7 +135,7 @@ pub struct Sampling {
     open: Vec<OpenCluster>,
 }
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 impl Sampling {
     /// For state.
@@ -260,8 +260,12 @@ impl Sampling {
         };
         let frame = Frame::of(measure) as usize;
         let is_whole = |sums: &Sums| walk.whole.is_some_and(|whole| whole.pass == sums.pass);
-        let speaks = |sums: &Sums| is_whole(sums) || tally(sums).clusters() >= FEWEST_CLUSTERS;
+        // Pages from the beginning of a list are no sample of it.
+        let speaks = |sums: &Sums| is_whole(sums) || (!walk.is_followed && tally(sums).clusters() >= FEWEST_CLUSTERS);
         let sums = if speaks(now) || tally(before).clusters() == 0 { now } else { before };
+        if walk.is_followed && !is_whole(sums) {
+            return None;
+        }
         let drawn = sums.drawn[frame];
         let population = if is_whole(sums) { drawn } else { drawn.max(before.drawn[frame]).max(walk.keys()) };
         let estimate = tally(sums).estimate(population)?;
@@ -370,6 +374,26 @@ mod tests {
         sampling.add(FLOW, Frame::Owner, 1, [(1, Seen::Good)]);
         sampling.add(FLOW, Frame::Owner, 0, [(1, Seen::Good)]);
         assert_eq!(of(&sampling, Measure::Agreement), Some((40, 40)));
+    }
+
+    #[test]
+    fn a_list_that_is_followed_says_nothing_before_its_end() {
+        let mut sampling = Sampling::default();
+        let mut walk = Walk::default();
+        walk.begin(Moment::MIN, 100, 0);
+        walk.follow();
+        sampling.walks.insert("erp".to_owned(), walk.clone());
+        (0..60).for_each(|_| sampling.add(FLOW, Frame::Owner, 1, [(1, Seen::Bad(Verdict::Stale))]));
+        assert_eq!(of(&sampling, Measure::Agreement), None);
+        let visit = walk.visit(|| 0).expect("not over");
+        walk.visited(&visit, None, 60, Moment::MIN);
+        sampling.walks.insert("erp".to_owned(), walk.clone());
+        assert_eq!(of(&sampling, Measure::Agreement), Some((60, 60)));
+        walk.begin(Moment::MIN, 100, 0);
+        walk.follow();
+        sampling.walks.insert("erp".to_owned(), walk);
+        (0..60).for_each(|_| sampling.add(FLOW, Frame::Owner, 2, [(1, Seen::Good)]));
+        assert_eq!(of(&sampling, Measure::Agreement), Some((60, 60)), "the whole pass before");
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //! the next piece of the arc. So after every few runs the pieces seen lie evenly over the whole order, as a sample should,
 //! and at the end of the pass every key has been seen once. The next pass begins with a new survey from a new random
 //! start.
+//!
+//! A dataset that cannot be entered anywhere is *followed* instead: one arc, without a survey, from its beginning to its
+//! end.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +32,10 @@ pub struct Walk {
     pub whole: Option<WholePass>,
     /// Keys seen in this pass.
     pub seen: u64,
-    /// Keys that the survey went over, to about half a step.
+    /// Keys that the survey went over, to about half a step; where a list is followed, its length if it tells.
     pub surveyed: u64,
+    /// The dataset is followed from its beginning: what has been seen of a pass lies together, not all over the keys.
+    pub is_followed: bool,
     survey: Option<Survey>,
     arcs: Vec<Stretch>,
     /// Arcs still to be visited in this round; the last one comes next.
@@ -113,8 +118,20 @@ impl Walk {
     pub fn begin(&mut self, now: Moment, step: usize, chance: u64) {
         let step = step.max(1);
         let left = 1 + usize::try_from(chance % step as u64).unwrap_or(0);
-        let fresh = Self { pass: self.pass + 1, began: Some(now), whole: self.whole, ..Self::default() };
+        let (whole, is_followed) = (self.whole, self.is_followed);
+        let fresh = Self { pass: self.pass + 1, began: Some(now), whole, is_followed, ..Self::default() };
         *self = Self { survey: Some(Survey { step, left, marks: Vec::new(), at: None }), ..fresh };
+    }
+
+    /// The dataset cannot be entered anywhere: the pass that has just begun follows it from its beginning.
+    pub fn follow(&mut self) {
+        (self.survey, self.is_followed) = (None, true);
+        self.arcs = vec![Stretch { after: None, until: None, is_done: false }];
+    }
+
+    /// The list that is followed says how many records it has.
+    pub fn told(&mut self, total: Option<u64>) {
+        self.surveyed = total.unwrap_or(self.surveyed);
     }
 
     /// A walk that stands somewhere in a pass, for tests of what is made of it.
@@ -125,7 +142,7 @@ impl Walk {
 
     /// Places mean nothing any more: the pass ends without coming around.
     pub fn forget(&mut self) {
-        *self = Self { pass: self.pass, whole: self.whole, ..Self::default() };
+        *self = Self { pass: self.pass, whole: self.whole, is_followed: self.is_followed, ..Self::default() };
     }
 
     /// The survey's next hop; `None` when there is no survey under way.
@@ -162,6 +179,7 @@ impl Walk {
     /// The hop of `keys` keys came to the end: the survey is done and the walk can begin.
     pub fn surveyed_all(&mut self, keys: usize) {
         let Some(survey) = self.survey.take() else { return };
+        self.is_followed = false;
         self.surveyed += keys as u64 / 2;
         let mut after = None;
         for mark in survey.marks {
@@ -221,10 +239,18 @@ impl Walk {
         known.max(self.seen)
     }
 
-    /// How much of this pass is done, within 0.0..=1.0.
+    /// Whether anything but what was seen tells how many keys there are.
+    pub fn knows_keys(&self) -> bool {
+        self.survey.is_none() && self.surveyed > 0 || self.whole.is_some()
+    }
+
+    /// How much of this pass is done, within 0.0..=1.0; 0 as long as nobody knows how many keys there are.
     pub fn done(&self) -> f64 {
         if self.is_over() && self.pass > 0 {
             return 1.0;
+        }
+        if self.is_followed && !self.knows_keys() {
+            return 0.0;
         }
         self.seen as f64 / self.keys().max(1) as f64
     }
@@ -323,6 +349,31 @@ mod tests {
         pieces.iter().take(40).for_each(|(after, _)| quarters[after * 4 / 1_000_001] += 1);
         assert!(quarters.iter().all(|count| *count >= 4), "{quarters:?}");
         assert_eq!(walk.done(), 1.0);
+    }
+
+    #[test]
+    fn a_list_is_followed_from_its_beginning_to_its_end() {
+        let mut walk = Walk::default();
+        walk.begin(at(1), 100, 7);
+        walk.follow();
+        assert_eq!((walk.hop(), walk.knows_keys(), walk.done()), (None, false, 0.0));
+        walk.told(Some(30));
+        for page in 0..3 {
+            let visit = walk.visit(|| 0).expect("not over");
+            assert_eq!((number(&visit.after), &visit.until), ((page > 0).then_some(page * 10), &None));
+            let next = Landmark { key: None, ..mark((page + 1) * 10) };
+            let came_around = walk.visited(&visit, (page < 2).then_some(&next), 10, at(2));
+            assert_eq!((came_around, walk.seen), (page == 2, (page as u64 + 1) * 10));
+        }
+        assert_eq!(walk.whole, Some(WholePass { pass: 1, began: at(1), ended: at(2), keys: 30 }));
+        // The next pass finds out again whether it can be entered.
+        walk.begin(at(3), 100, 7);
+        assert!(walk.is_followed && walk.hop().is_some());
+        walk.surveyed_all(7);
+        assert!(!walk.is_followed);
+        walk.follow();
+        walk.forget();
+        assert!(walk.is_followed, "what was seen before stays no sample");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! [`View`] holds everything that is shown; [`draw`] and [`plain::lines`] turn it into a picture or into lines and
 //! nothing else. [`feed`] fills it, [`screen`] owns the terminal.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::model::Verdict;
@@ -58,6 +59,47 @@ pub struct FlowLine {
     pub lag_p99: Option<Duration>,
     /// 0.0..=1.0.
     pub coverage: f64,
+    /// What samples say; `None` before they say anything.
+    pub samples: Option<Samples>,
+}
+
+/// What samples say of all keys of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Samples {
+    /// Of the owner's keys: how many agree.
+    pub agreement: Option<Share>,
+    /// Of the owner's keys: how many the target has.
+    pub completeness: Option<Share>,
+    /// Of the target's keys: how many the owner lacks.
+    pub extra: Option<Share>,
+    /// Keys that the agreement rests on.
+    pub keys: u64,
+    /// Every key has been looked at at least once in so long; `None` before the first walk came around.
+    pub every_key: Option<Duration>,
+}
+
+/// A share with its 95 % interval, each within 0.0..=1.0.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Share {
+    /// Lower end.
+    pub low: f64,
+    /// The estimate.
+    pub estimate: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl fmt::Display for Share {
+    /// `99.23 % (98.40 to 99.71)`: never rounded to all or nothing.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |share: f64| match share * 100.0 {
+            most if most < 100.0 && most > 99.99 => 99.99,
+            least if least > 0.0 && least < 0.01 => 0.01,
+            percent => percent,
+        };
+        let [estimate, low, high] = [self.estimate, self.low, self.high].map(percent);
+        write!(formatter, "{estimate:.2} % ({low:.2} to {high:.2})")
+    }
 }
 
 impl FlowLine {
@@ -183,8 +225,17 @@ pub(super) mod tests {
             (verdicts[0], verdicts[1], verdicts[2]) = (matches, in_flight * 3, open);
             let (oldest, coverage) = (seconds(overdue as f64 * 1.7), 1.0);
             let (lag_p50, lag_p99) = (Some(seconds(0.61)), Some(seconds(8.4)));
-            FlowLine { name: name.to_owned(), verdicts, in_flight, overdue, oldest, open, lag_p50, lag_p99, coverage }
+            let (name, samples) = (name.to_owned(), None);
+            FlowLine { name, verdicts, in_flight, overdue, oldest, open, lag_p50, lag_p99, coverage, samples }
         };
+        let mut sampled = flow("product: erp -> warehouse", 123, 2, 2, 2);
+        sampled.samples = Some(Samples {
+            agreement: Some(Share { low: 0.954_3, estimate: 0.983_2, high: 0.999_96 }),
+            completeness: Some(Share { low: 0.981, estimate: 1.0, high: 1.0 }),
+            extra: None,
+            keys: 1_250,
+            every_key: Some(seconds(310.0)),
+        });
         let mut quiet = flow("stock: warehouse -> erp", 98, 0, 0, 0);
         (quiet.lag_p50, quiet.lag_p99, quiet.coverage) = (None, None, 0.87);
         let field = |name: &str, owner: &str, target: &str| (name.to_owned(), owner.to_owned(), target.to_owned());
@@ -207,11 +258,7 @@ pub(super) mod tests {
             title: "demo company, seed 7".to_owned(),
             elapsed: seconds(37.0),
             run_for: Some(seconds(60.0)),
-            flows: vec![
-                flow("product: erp -> warehouse", 123, 2, 2, 2),
-                flow("order: erp -> warehouse", 45, 1, 1, 1),
-                quiet,
-            ],
+            flows: vec![sampled, flow("order: erp -> warehouse", 45, 1, 1, 1), quiet],
             checks_per_second: vec![3, 8, 9, 12, 7, 0, 4, 9],
             discrepancies: vec![
                 discrepancy("order: erp -> warehouse", "1004", Verdict::Missing, false, 5.4, Vec::new()),
@@ -251,6 +298,14 @@ pub(super) mod tests {
             ],
             health: Health { engine_up: true, spool_bytes: 3_500, ..Health::default() },
         }
+    }
+
+    #[test]
+    fn shares_are_never_rounded_to_all_or_nothing() {
+        let share = Share { low: 0.000_01, estimate: 0.5, high: 0.999_999 };
+        assert_eq!(share.to_string(), "50.00 % (0.01 to 99.99)");
+        let all = Share { low: 0.0, estimate: 1.0, high: 1.0 };
+        assert_eq!(all.to_string(), "100.00 % (0.00 to 100.00)");
     }
 
     #[test]

@@ -7,9 +7,9 @@ use super::duration::{bounded, show};
 use super::entity::ReadEntity;
 use super::problems::{At, quoted};
 use super::section::{Keys, Node, Reading, Section};
-use super::{Probe, ProbeKind, SampleSize, Schedule, System, SystemKind, schedule, zone};
+use super::{Probe, ProbeKind, SampleSize, Schedule, System, schedule, zone};
 use crate::model::mapping::VersionRule;
-use crate::model::{EntityId, Flow, FlowId, SystemId};
+use crate::model::{EntityId, Flow, FlowId, Mapping, SystemId};
 
 pub(super) const KEYS: Keys = Keys {
     section: "[[probe]]",
@@ -231,8 +231,8 @@ pub(super) fn check_budget(
     }
 }
 
-/// Warns about flows that a sample probe cannot look at: a key must be drawn from one of the sides, and APIs are read by
-/// keys that somebody knows already.
+/// Warns about flows that a sample probe cannot look at: a key must be drawn from one of the sides, and a list of which
+/// the product gives only so many records cannot be followed to its end.
 pub(super) fn warn_undrawable(
     reading: &Reading<'_>,
     read: &ReadProbe,
@@ -242,10 +242,15 @@ pub(super) fn warn_undrawable(
     if !matches!(read.probe.kind, ProbeKind::Sample(_)) {
         return;
     }
-    let is_api = |system: &SystemId| systems.get(system).is_some_and(|system| system.kind == SystemKind::Http);
+    let is_cut = |system: &SystemId, mapping: &Mapping| {
+        let pack = systems.get(system).and_then(|system| system.pack.as_deref());
+        let entity = pack.and_then(|pack| pack.entity(mapping.dataset.name()));
+        entity.is_some_and(|entity| entity.page.cap.is_some())
+    };
     for flow in flows.iter().filter(|flow| is_read_by(&flow.id, &read.probe)) {
-        if is_api(&flow.id.owner) && is_api(&flow.id.target) {
-            let message = format!("no sample can look at `{}`: neither side can be entered but by known keys", flow.id);
+        if is_cut(&flow.id.owner, &flow.owner) && is_cut(&flow.id.target, &flow.target) {
+            let message =
+                format!("no sample can look at `{}`: of longer lists both sides give only the first `cap`", flow.id);
             reading.warning(read.at, message);
         }
     }

@@ -1,4 +1,4 @@
-//! How many keys a dataset has, found by its order in few small steps.
+//! How many keys a dataset has: found by its order in few small steps, or told by its list.
 
 use super::{Bound, KeyRange, Landmark, Reach, ReadError, Reader};
 use crate::model::Mapping;
@@ -8,7 +8,8 @@ const STEP: usize = 50_000;
 /// The last step is halved until it is so small a part of what was counted.
 const PART: u64 = 1_000;
 
-/// The keys of a mapping's dataset, to about one part in a thousand; `None` when the system cannot be entered but by key.
+/// The keys of a mapping's dataset, to about one part in a thousand; `None` when the system has no order of keys and its
+/// list does not tell its length.
 ///
 /// # Errors
 /// When the system cannot be read.
@@ -24,7 +25,7 @@ pub async fn count_keys(reader: &dyn Reader, mapping: &Mapping) -> Result<Option
             }
             Reach::End if step as u64 <= counted / PART || step == 1 => return Ok(Some(counted)),
             Reach::End => step /= 2,
-            Reach::Nowhere => return Ok(None),
+            Reach::Nowhere => return Ok(reader.follow(mapping, None).await?.and_then(|page| page.total)),
         }
     }
 }

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use super::{
-    Budget, ChangesPage, ClockReading, Cursor, Finding, KeyRange, KeyedRead, RangeRead, Reach, ReadError, Reader,
-    Shape, Usage,
+    Budget, ChangesPage, ClockReading, Cursor, Finding, Followed, KeyRange, KeyedRead, Place, RangeRead, Reach,
+    ReadError, Reader, Shape, Usage,
 };
 use crate::clock::Clock;
 use crate::config::System;
@@ -28,6 +28,7 @@ mod classify;
 mod client;
 mod decode;
 mod doctor;
+mod follow;
 mod keys;
 mod list;
 mod login;
@@ -173,6 +174,10 @@ impl Reader for HttpReader {
         limit: usize,
     ) -> Result<Option<RangeRead>, ReadError> {
         self.read_range(mapping, range, limit).await
+    }
+
+    async fn follow(&self, mapping: &Mapping, from: Option<&Place>) -> Result<Option<Followed>, ReadError> {
+        self.follow_list(mapping, from).await
     }
 
     fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>> {

@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use super::{
-    Bound, Budget, ChangesPage, ClockReading, Cursor, Finding, KeyRange, KeyedRead, Landmark, RangeRead, Reach,
-    ReadError, ReadWindow, Reader, Shape, Usage,
+    Bound, Budget, ChangesPage, ClockReading, Cursor, Finding, Followed, KeyRange, KeyedRead, Landmark, Place,
+    RangeRead, Reach, ReadError, ReadWindow, Reader, Shape, Usage,
 };
 use crate::model::mapping::Xref;
 use crate::model::{Interval, Key, Mapping, Moment, Record, SystemId, Value};
@@ -309,6 +309,13 @@ impl Reader for Translated {
         let window = self.to_common(mapping, &mut read.records).await?;
         read.window = covering(read.window, window);
         Ok(Some(read))
+    }
+
+    async fn follow(&self, mapping: &Mapping, from: Option<&Place>) -> Result<Option<Followed>, ReadError> {
+        let Some(mut page) = self.reader.follow(mapping, from).await? else { return Ok(None) };
+        let window = self.to_common(mapping, &mut page.records).await?;
+        page.window = covering(page.window, window);
+        Ok(Some(page))
     }
 
     /// In the order of this system's keys; `after` is one of those.

@@ -44,6 +44,35 @@ fn config(probes: &str) -> Config {
 const CHANGES: &str = "[[probe]]\nentity = \"stock\"\nkind = \"changes\"\nschedule = \"every 5s\"\n";
 const SAMPLE: &str = "[[probe]]\nentity = \"stock\"\nkind = \"sample\"\nschedule = \"every 5m\"\n";
 
+/// The same with a store that speaks HTTP.
+fn over_http(pack: &str, probes: &str) -> Config {
+    let text = format!(
+        r#"
+        [system.erp]
+        kind = "sqlite"
+        url = "sqlite:///erp.db"
+        [system.store]
+        kind = "http"
+        url = "https://shop.example"
+        {pack}
+        [entity.stock]
+        key = ["sku"]
+        fields.sku = {{ type = "text", store = "clear" }}
+        fields.qty = {{ type = "integer", owner = "erp" }}
+        [entity.stock.in.erp]
+        dataset = "stock"
+        fields = {{ sku = "sku", qty = "qty" }}
+        [entity.stock.in.store]
+        dataset = "products"
+        fields = {{ sku = "id", qty = "qty" }}
+        {probes}
+        "#
+    );
+    let environment = Environment::fixed([("KEY", "ck_1234567890"), ("SECRET", "cs_1234567890")]);
+    parse_with(&text, Path::new("plumbline.toml"), Path::new("/"), &environment)
+        .unwrap_or_else(|problems| panic!("{problems}"))
+}
+
 fn keys(count: u64) -> KeysOf {
     KeysOf::from([(("stock".parse().expect("a name"), "erp".parse().expect("a name")), Keys::Given(count))])
 }
@@ -169,4 +198,29 @@ proptest! {
             prop_assert!(slow.apart <= slow.together, "runs of bad keys are harder to meet");
         }
     }
+}
+
+/// 1,000 keys in 40 pieces, 288 times a day.
+#[test]
+fn requests_to_a_service_are_counted_as_its_lists_allow() {
+    let woocommerce = "pack = \"woocommerce\"\nsettings = { key = \"env:KEY\", secret = \"env:SECRET\" }";
+    let json_api = |settings: &str| format!("pack = \"json-api\"\nsettings = {{ {settings} }}");
+    let of_run = |pack: &str| {
+        let plan = plan(&over_http(pack, SAMPLE), &keys(50_000));
+        let calls =
+            |name: &str| plan.systems.iter().find(|plan| plan.system.as_str() == name).map(|plan| plan.calls / 288.0);
+        let flow = plan.flows[0].calls / 288.0;
+        let [erp, store] = ["erp", "store"].map(|name| calls(name).expect("a system").round());
+        assert!((flow - erp - store).abs() < 2.0, "{flow} {erp} {store}");
+        [erp, store]
+    };
+    // The database: 80 for its walk, 40 for what the store shows, 24 for surveys, 3 for its clock. The store: 40 for
+    // keys that the database showed, 3 for its clock, and its own walk: 2.5 for each piece and the surveys, or the pages.
+    assert_eq!(of_run(woocommerce), [143.0, 163.0]);
+    assert_eq!(of_run(&json_api("paging = \"cursor\", ids_max = 10")), [143.0, 133.0]);
+    assert_eq!(of_run(&json_api("size = 500")), [143.0, 47.0]);
+    assert_eq!(of_run(&json_api("ids_param = \"\", id_path = \"/{value}\", total = \"body:total\"")), [143.0, 1_013.0]);
+    let plan = plan(&over_http(woocommerce, SAMPLE), &keys(50_000));
+    let store = plan.systems.iter().find(|plan| plan.system.as_str() == "store").expect("it is there");
+    assert!(store.longest_run > Duration::from_secs(40), "four requests a second: {:?}", store.longest_run);
 }

@@ -1,6 +1,7 @@
 //! Services that speak HTTP: real sockets, a store that keeps WooCommerce's observed rules, captured answers.
 
 mod any_rest;
+mod bad_input;
 mod captured;
 mod commands;
 mod hostile;
@@ -12,6 +13,7 @@ mod owner;
 mod posted;
 mod reading;
 mod recorded;
+mod sampling;
 mod served;
 mod shapes;
 mod shop;

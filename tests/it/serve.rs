@@ -373,3 +373,33 @@ async fn a_change_of_a_column_is_shown_and_accepted_while_the_auditor_runs() {
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+/// A sample probe alone, on a cron schedule: it runs when the clock says so, and not more often.
+#[tokio::test]
+async fn samples_run_when_cron_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (erp, store) = systems(dir.path(), 1).await;
+    for number in 0..60 {
+        put(&erp, 0, &format!("K{number:03}"), number).await;
+        put(&store, 0, &format!("K{number:03}"), number).await;
+    }
+    let (_engine, ledger, head) = shared_ledger(dir.path()).await;
+    let port = free_port();
+    let path = config(dir.path(), "one", &head, port, 1);
+    let changes = "kind = \"changes\"\nschedule = \"every 250ms\"\n";
+    let sample = "kind = \"sample\"\nschedule = \"cron */2 * * * * *\"\nevery_key_within = \"1m\"\n";
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(changes));
+    std::fs::write(&path, text.replace(changes, sample)).unwrap();
+    let serve = Serve::start(&path, port, &[("LEDGER_PASSWORD", _engine.password())]);
+    serve.ready().await;
+    wait_until(|| async { serve.metric("plumbline_sample_every_key_seconds").await.is_finite() }).await;
+    sqlx::query("UPDATE stock0 SET qty = -1 WHERE sku = 'K033'").execute(&store).await.unwrap();
+    wait_until(|| async { serve.metric("plumbline_discrepancies_open").await >= 1.0 }).await;
+    wait_until(|| async { count(&ledger, "SELECT count() FROM runs WHERE probe = 'sample'").await >= 4 }).await;
+    // One run follows the start, the others come with every second second.
+    let too_many = "SELECT toUInt64(count() > 2 + dateDiff('second', min(started_at), max(started_at)) / 2) FROM runs \
+                    WHERE probe = 'sample'";
+    assert_eq!(count(&ledger, too_many).await, 0);
+    assert_eq!(count(&ledger, "SELECT count() FROM runs WHERE probe = 'changes'").await, 0);
+}

@@ -9,7 +9,7 @@ use crate::audit::run::{Run, Summary};
 use crate::audit::sampling::{Frame, Seen};
 use crate::audit::walk::{Visit, Walk};
 use crate::config::SampleSize;
-use crate::connect::{Bound, KeyRange, Landmark, RangeRead, Reach, ReadError};
+use crate::connect::{Bound, KeyRange, Landmark, Place, RangeRead, Reach, ReadError};
 use crate::estimate::{keys_for, piece_of};
 use crate::metrics::{RunKind, Skip};
 use crate::model::{Key, Moment, Record};
@@ -21,6 +21,8 @@ use super::{SampleParts, SideParts, Unit, UnitError};
 const KEYS_AT_FIRST: usize = 1_000;
 /// Statements of a survey that one run may make; a longer survey goes on in the next run.
 const HOPS_A_RUN: usize = 400;
+/// Pieces that one run may read beyond one for each key: pages without records come to an end.
+const MORE_PIECES: usize = 400;
 /// A piece of the target may have so many times the rows of the owner's before the two orders count as different.
 const MOST_EXTRA: usize = 20;
 /// A piece is taken to have at least so many rows when that is reckoned.
@@ -29,7 +31,7 @@ const FEWEST_ROWS: usize = 10;
 /// One piece of a walk, as it was read.
 struct Piece {
     visit: Visit,
-    /// Where it ended; `None` at the arc's end.
+    /// Where it ended; `None` at the arc's end. Of a list that is followed: where it goes on.
     at: Option<Landmark>,
     read: RangeRead,
 }
@@ -39,8 +41,31 @@ enum Next {
     Piece(Box<Piece>),
     /// Nothing in this run: it has drawn its keys, the pass is over, or the survey goes on in the next run.
     Enough,
-    /// Nothing ever: the system cannot be entered but by key.
+    /// Nothing ever: the system can neither be entered nor followed.
     Nowhere,
+}
+
+/// How many keys a run draws from one walk.
+#[derive(Clone, Copy, Debug)]
+struct Quota {
+    keys: usize,
+    drawn: usize,
+    pieces: usize,
+}
+
+impl Quota {
+    fn of_run(sample: &SampleParts, walk: &Walk) -> Self {
+        Self { keys: keys_of_run(sample, walk), drawn: 0, pieces: 0 }
+    }
+
+    fn draw(&mut self, piece: &Piece) {
+        self.drawn += piece.read.records.len();
+        self.pieces += 1;
+    }
+
+    const fn is_drawn(&self) -> bool {
+        self.drawn >= self.keys || self.pieces >= self.keys + MORE_PIECES
+    }
 }
 
 /// What a run has drawn from one frame.
@@ -144,14 +169,13 @@ impl Unit {
         let parts = Arc::clone(&self.parts);
         let name = parts.owner.system.to_string();
         let mut walk = self.sampling.walks.entry(name.clone()).or_default().clone();
-        let keys = keys_of_run(sample, &walk);
-        let mut drawn = 0;
+        let mut quota = Quota::of_run(sample, &walk);
         let mut failed = None;
         loop {
-            match self.next_piece(&parts.owner, &mut walk, keys, drawn).await {
+            match self.next_piece(&parts.owner, &mut walk, quota).await {
                 Ok(Next::Piece(piece)) => {
                     let (pass, now) = (walk.pass, self.shared.clock.now());
-                    drawn += piece.read.records.len();
+                    quota.draw(&piece);
                     run.summary.owner_records += piece.read.records.len() as u64;
                     for (flow, found) in flows.iter_mut().enumerate() {
                         self.compare_piece(run, flow, pass, &piece, found).await;
@@ -178,7 +202,8 @@ impl Unit {
                 Err(error) => {
                     self.tell(&error);
                     run.summary.failure = Some(error.reason_code());
-                    failed = Some(keys as u64);
+                    failed = Some(quota.keys as u64);
+                    forget_a_list_that_lies(&mut walk, &error);
                     break;
                 }
             }
@@ -193,13 +218,12 @@ impl Unit {
         let side = &parts.flows[flow].target;
         let name = side.system.to_string();
         let mut walk = self.sampling.walks.get(&name).cloned().unwrap_or_default();
-        let keys = keys_of_run(sample, &walk);
-        let mut drawn = 0;
+        let mut quota = Quota::of_run(sample, &walk);
         loop {
-            match self.next_piece(side, &mut walk, keys, drawn).await {
+            match self.next_piece(side, &mut walk, quota).await {
                 Ok(Next::Piece(piece)) => {
                     let (pass, now) = (walk.pass, self.shared.clock.now());
-                    drawn += piece.read.records.len();
+                    quota.draw(&piece);
                     run.summary.target_records += piece.read.records.len() as u64;
                     let theirs = in_scope(&piece.read.records);
                     let owned = HashSet::new();
@@ -223,7 +247,8 @@ impl Unit {
                 }
                 Err(error) => {
                     self.note_failure(run, &error);
-                    found.drawn.expected += keys.saturating_sub(drawn) as u64;
+                    found.drawn.expected += quota.keys.saturating_sub(quota.drawn) as u64;
+                    forget_a_list_that_lies(&mut walk, &error);
                     break;
                 }
             }
@@ -244,25 +269,23 @@ impl Unit {
     }
 
     /// Reads the walk's next piece.
-    async fn next_piece(
-        &self,
-        side: &SideParts,
-        walk: &mut Walk,
-        keys: usize,
-        drawn: usize,
-    ) -> Result<Next, ReadError> {
-        if drawn >= keys {
+    async fn next_piece(&self, side: &SideParts, walk: &mut Walk, quota: Quota) -> Result<Next, ReadError> {
+        if quota.is_drawn() {
             return Ok(Next::Enough);
         }
+        let Quota { keys, drawn, .. } = quota;
         if walk.is_over() {
             walk.begin(self.shared.clock.now(), keys, chance());
         }
         match survey(side, walk).await? {
             Surveyed::All => {}
             Surveyed::Part => return Ok(Next::Enough),
-            Surveyed::Nowhere => return Ok(Next::Nowhere),
+            Surveyed::Nowhere => walk.follow(),
         }
         let Some(visit) = walk.visit(chance) else { return Ok(Next::Enough) };
+        if walk.is_followed {
+            return next_page(side, walk, visit).await;
+        }
         let piece = usize::try_from(piece_of(keys as u64)).unwrap_or(keys).min(keys - drawn).max(1);
         let bound = |landmark: &'_ Option<Landmark>| landmark.as_ref().map(|landmark| landmark.place.clone());
         let (after, until) = (bound(&visit.after), bound(&visit.until));
@@ -444,6 +467,23 @@ async fn survey(side: &SideParts, walk: &mut Walk) -> Result<Surveyed, ReadError
     Ok(if walk.hop().is_none() { Surveyed::All } else { Surveyed::Part })
 }
 
+/// Reads the next page of a list that is followed.
+async fn next_page(side: &SideParts, walk: &mut Walk, visit: Visit) -> Result<Next, ReadError> {
+    let from: Option<&Place> = visit.after.as_ref().map(|after| &after.place);
+    let Some(page) = side.reader.follow(&side.mapping, from).await? else { return Ok(Next::Nowhere) };
+    walk.told(page.total);
+    let read = RangeRead { records: page.records, window: page.window, complete: true };
+    let at = page.next.map(|place| Landmark { place, key: None });
+    Ok(Next::Piece(Box::new(Piece { visit, at, read })))
+}
+
+/// A list that does not add up at its end is followed anew; one that could not be read is gone on with.
+fn forget_a_list_that_lies(walk: &mut Walk, error: &ReadError) {
+    if walk.is_followed && matches!(error, ReadError::Refused { .. }) {
+        walk.forget();
+    }
+}
+
 /// Where a landmark leads in another system; `None` when its key names nothing there.
 fn led(landmark: &Option<Landmark>) -> Option<Bound<'_>> {
     match landmark {
@@ -470,9 +510,9 @@ fn in_scope(records: &[Record]) -> HashMap<u128, Vec<Record>> {
 fn keys_of_run(sample: &SampleParts, walk: &Walk) -> usize {
     let keys = match sample.size {
         SampleSize::Keys(keys) => keys,
-        SampleSize::EveryKeyWithin(_) if walk.keys() == 0 => KEYS_AT_FIRST,
         SampleSize::EveryKeyWithin(within) => {
-            usize::try_from(keys_for(walk.keys(), within, sample.interval)).unwrap_or(usize::MAX)
+            let keys = usize::try_from(keys_for(walk.keys(), within, sample.interval)).unwrap_or(usize::MAX);
+            if walk.knows_keys() { keys } else { keys.max(KEYS_AT_FIRST) }
         }
     };
     keys.min(sample.most).max(1)

@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table};
 
-use super::{DiscrepancyLine, Fate, FlowLine, PlantLine, View, clock_face, size, spoken};
+use super::{DiscrepancyLine, Fate, FlowLine, PlantLine, Samples, Share, View, clock_face, size, spoken};
 use crate::model::Verdict;
 
 /// From this width on everything has room.
@@ -15,11 +15,23 @@ const WIDE: u16 = 110;
 /// Draws the whole screen.
 pub fn draw(frame: &mut Frame<'_>, view: &View) {
     let flows = view.flows.len() as u16 + 3;
-    let [head, flow_area, rest, foot] =
-        Layout::vertical([Constraint::Length(1), Constraint::Length(flows), Constraint::Min(4), Constraint::Length(1)])
-            .areas(frame.area());
+    let samples = match view.flows.iter().filter(|flow| flow.samples.is_some()).count() {
+        0 => 0,
+        sampled => sampled as u16 + 3,
+    };
+    let [head, flow_area, sample_area, rest, foot] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(flows),
+        Constraint::Length(samples),
+        Constraint::Min(4),
+        Constraint::Length(1),
+    ])
+    .areas(frame.area());
     draw_head(frame, head, view);
     draw_flows(frame, flow_area, view);
+    if samples > 0 {
+        draw_samples(frame, sample_area, view);
+    }
     if view.plants.is_empty() {
         draw_discrepancies(frame, rest, view);
     } else {
@@ -127,6 +139,33 @@ fn coverage(ratio: f64) -> Cell<'static> {
         Span::styled("░".repeat(STEPS - full), faint()),
         Span::raw(format!(" {percent:>3}%")),
     ]))
+}
+
+/// What samples say, with 95 % intervals.
+fn draw_samples(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let wide = area.width >= WIDE;
+    let right = |text: String| Cell::from(Line::from(text).right_aligned());
+    let said = |share: Option<Share>| right(share.map_or_else(|| "-".to_owned(), |share| share.to_string()));
+    let row = |flow: &FlowLine, samples: &Samples| {
+        let name = Cell::from(flow.name.replace("->", "→"));
+        let every_key = right(samples.every_key.map_or_else(|| "-".to_owned(), spoken));
+        let (agreement, extra) = (said(samples.agreement), said(samples.extra));
+        if wide {
+            Row::new([name, agreement, said(samples.completeness), extra, every_key])
+        } else {
+            Row::new([name, agreement, every_key])
+        }
+    };
+    let rows = view.flows.iter().filter_map(|flow| Some(row(flow, flow.samples.as_ref()?)));
+    let titles: &[&str] = if wide { &["agree", "there", "extra", "every key in"] } else { &["agree", "every key in"] };
+    let head = titles.iter().map(|title| right((*title).to_owned()));
+    let head = Row::new(std::iter::once(Cell::from("flow")).chain(head)).style(faint());
+    let share = Constraint::Length(26);
+    let widths = match wide {
+        true => vec![Constraint::Min(18), share, share, share, Constraint::Length(12)],
+        false => vec![Constraint::Min(18), share, Constraint::Length(12)],
+    };
+    frame.render_widget(Table::new(rows, widths).header(head).block(block("Samples".to_owned())), area);
 }
 
 fn draw_discrepancies(frame: &mut Frame<'_>, area: Rect, view: &View) {
@@ -287,13 +326,17 @@ mod tests {
 
     #[test]
     fn a_wide_screen_shows_everything() {
-        insta::assert_snapshot!(picture(124, 24, &sample()), @r#"
+        insta::assert_snapshot!(picture(124, 28, &sample()), @r#"
         " plumbline  demo company, seed 7                               checks/s  ▂▅▆█▄ ▂▆                            00:37 of 01:00 "
         "┌ Flows ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────┐"
         "│flow                                   match in flight   bad unknown open overdue   oldest  lag p50  lag p99 coverage     │"
         "│product: erp → warehouse                 123         2     2       0    2       2    3.4 s    0.6 s    8.4 s ████████ 100%│"
         "│order: erp → warehouse                    45         1     1       0    1       1    1.7 s    0.6 s    8.4 s ████████ 100%│"
         "│stock: warehouse → erp                    98         0     0       0    0       0        -        -        - ██████░░  87%│"
+        "└──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘"
+        "┌ Samples ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────┐"
+        "│flow                                              agree                      there                      extra every key in│"
+        "│product: erp → warehouse       98.32 % (95.43 to 99.99) 100.00 % (98.10 to 100.00)                          -   5 min 10 s│"
         "└──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘"
         "┌ Open discrepancies: 3 ───────────────────────────────────────────────────────────────────────────────────────────────────┐"
         "│verdict    key         flow                         for          difference: owner ≠ target                               │"
@@ -317,13 +360,17 @@ mod tests {
 
     #[test]
     fn a_narrow_screen_shows_what_matters() {
-        insta::assert_snapshot!(picture(80, 24, &sample()), @r#"
+        insta::assert_snapshot!(picture(80, 28, &sample()), @r#"
         " plumbline  demo company, seed 7                                 00:37 of 01:00 "
         "┌ Flows ───────────────────────────────────────────────────────────────────────┐"
         "│flow                            in flight   bad open overdue  lag p50  lag p99│"
         "│product: erp → warehouse                2     2    2       2    0.6 s    8.4 s│"
         "│order: erp → warehouse                  1     1    1       1    0.6 s    8.4 s│"
         "│stock: warehouse → erp                  0     0    0       0        -        -│"
+        "└──────────────────────────────────────────────────────────────────────────────┘"
+        "┌ Samples ─────────────────────────────────────────────────────────────────────┐"
+        "│flow                                                        agree every key in│"
+        "│product: erp → warehouse                 98.32 % (95.43 to 99.99)   5 min 10 s│"
         "└──────────────────────────────────────────────────────────────────────────────┘"
         "┌ Open discrepancies: 3 ───────────────────────────────────────────────────────┐"
         "│verdict    key         entity    for          difference: owner ≠ target      │"

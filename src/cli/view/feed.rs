@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use prometheus::proto::{Metric, MetricFamily};
 
-use super::{FlowLine, Health, View};
-use crate::metrics::Metrics;
+use super::{FlowLine, Health, Samples, Share, View};
 use crate::metrics::definition::{self as name, Definition};
+use crate::metrics::{Measure, Metrics, Point};
 use crate::model::{FlowId, Verdict};
 
 /// Seconds of checks that the view shows.
@@ -87,7 +87,31 @@ impl Gathered {
             lag_p50: lags.first().and_then(|metric| quantile(metric, 0.5)),
             lag_p99: lags.first().and_then(|metric| quantile(metric, 0.99)),
             coverage: self.sum(&name::COVERAGE, &labels),
+            samples: self.samples(labels),
         }
+    }
+
+    fn samples(&self, [entity, owner, target]: [(&str, &str); 3]) -> Option<Samples> {
+        let share = |measure: Measure| {
+            let point = |point: Point| {
+                let labels = [entity, owner, target, ("measure", measure.as_str()), ("point", point.as_str())];
+                self.series(&name::SAMPLED_SHARE, &labels).first().map(|metric| metric.get_gauge().get_value())
+            };
+            let [low, estimate, high] = Point::ALL.map(point);
+            Some(Share { low: low?, estimate: estimate?, high: high? })
+        };
+        let [agreement, completeness, extra] = Measure::ALL.map(share);
+        let every_key = self.series(&name::EVERY_KEY, &[entity, owner]);
+        let seconds = every_key.first().map(|metric| metric.get_gauge().get_value());
+        let agreed = [entity, owner, target, ("measure", Measure::Agreement.as_str())];
+        (agreement.is_some() || extra.is_some()).then(|| Samples {
+            agreement,
+            completeness,
+            extra,
+            keys: self.count(&name::SAMPLED_KEYS, &agreed),
+            // Infinite until the first walk has come around.
+            every_key: seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        })
     }
 
     fn health(&self) -> Health {
@@ -156,6 +180,24 @@ mod tests {
         assert_eq!((line.overdue, line.oldest, line.coverage), (2, Duration::from_secs(7), 0.5));
         assert_eq!(line.lag_p50, Some(Duration::from_millis(750)), "the middle of the bucket from 0.5 to 1 s");
         assert!(view.health.engine_up);
+    }
+
+    #[test]
+    fn what_samples_say_is_shown_with_its_interval() {
+        let (metrics, flow) = (Metrics::new(), flow());
+        metrics.watch_flow(&flow);
+        let mut view = View::default();
+        fill(&mut view, &metrics, std::slice::from_ref(&flow));
+        assert_eq!(view.flows[0].samples, None, "nothing has been said yet");
+        metrics.sampled(&flow, Measure::Agreement, 400, [0.95, 0.98, 0.99]);
+        metrics.walked(&flow.entity, &flow.owner, None, 0.4);
+        fill(&mut view, &metrics, std::slice::from_ref(&flow));
+        let samples = view.flows[0].samples.expect("said");
+        assert_eq!(samples.agreement, Some(Share { low: 0.95, estimate: 0.98, high: 0.99 }));
+        assert_eq!((samples.extra, samples.keys, samples.every_key), (None, 400, None));
+        metrics.walked(&flow.entity, &flow.owner, Some(Duration::from_secs(70)), 0.1);
+        fill(&mut view, &metrics, &[flow]);
+        assert_eq!(view.flows[0].samples.expect("said").every_key, Some(Duration::from_secs(70)));
     }
 
     #[test]

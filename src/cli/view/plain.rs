@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{DiscrepancyLine, Fate, View, clock_face, spoken};
+use super::{DiscrepancyLine, Fate, FlowLine, View, clock_face, spoken};
 use crate::model::Verdict;
 
 /// How far apart lines about the whole are.
@@ -47,6 +47,7 @@ impl Said {
         if view.elapsed >= self.next_standing {
             self.next_standing = view.elapsed + STANDING_EVERY;
             lines.push(format!("{now} {}", standing(view)));
+            lines.extend(view.flows.iter().filter_map(|flow| Some(format!("{now} {}", sampled(flow)?))));
         }
         lines
     }
@@ -62,8 +63,25 @@ fn discrepancy(line: &DiscrepancyLine) -> String {
         .to_owned()
 }
 
+/// What samples say of a flow.
+fn sampled(flow: &FlowLine) -> Option<String> {
+    let samples = flow.samples.as_ref()?;
+    let mut line = format!("samples   {}", flow.name);
+    for (share, what) in
+        [(samples.agreement, "agree"), (samples.completeness, "there"), (samples.extra, "of the target's extra")]
+    {
+        if let Some(share) = share {
+            line.push_str(&format!(", {share} {what}"));
+        }
+    }
+    if let Some(every_key) = samples.every_key {
+        line.push_str(&format!(", every key in {}", spoken(every_key)));
+    }
+    Some(line)
+}
+
 fn standing(view: &View) -> String {
-    let sum = |count: fn(&super::FlowLine) -> u64| view.flows.iter().map(count).sum::<u64>();
+    let sum = |count: fn(&FlowLine) -> u64| view.flows.iter().map(count).sum::<u64>();
     let slowest = view.flows.iter().filter_map(|flow| flow.lag_p99).max();
     let lag = slowest.map_or_else(|| "-".to_owned(), spoken);
     let mut line = format!(
@@ -102,11 +120,12 @@ mod tests {
         00:37 mismatch  product: erp -> warehouse SKU-0007 for 9.9 s (likely) price 12.99 EUR ≠ 13.06 EUR, title oak Mallet, no. 7 ≠ oak Malet, no. 7
         00:37 missing   order: erp -> warehouse 1004 for 5.4 s
         00:37 standing  266 match, 3 in flight, 3 overdue, 3 open, lag p99 8.4 s, 2 of 5 plants found
+        00:37 samples   product: erp -> warehouse, 98.32 % (95.43 to 99.99) agree, 100.00 % (98.10 to 100.00) there, every key in 5 min 10 s
         "#);
         view.elapsed += Duration::from_secs(1);
         assert_eq!(said.lines(&view), Vec::<String>::new());
         view.elapsed += STANDING_EVERY;
-        assert_eq!(said.lines(&view).len(), 1);
+        assert_eq!(said.lines(&view).len(), 2, "the standing and what samples say");
     }
 
     #[test]

@@ -380,6 +380,10 @@ fn samples_that_have_nowhere_to_draw_from_are_warned_about() {
     let api = "kind = \"http\"\npack = \"woocommerce\"\nurl = \"https://shop.example\"\n\
                settings = { key = \"env:KEY\", secret = \"env:SECRET\" }";
     let database = "kind = \"sqlite\"\nurl = \"sqlite:crm.db\"";
-    assert_eq!(config(api, api), 1);
-    assert_eq!((config(api, database), config(database, api)), (0, 0));
+    let cut = "kind = \"http\"\npack = \"json-api\"\nurl = \"https://shop.example\"\n\
+               settings = { cap = 1000, total = \"body:total\", id = \"sku\" }";
+    assert_eq!(config(cut, cut), 1);
+    for (owner, target) in [(api, api), (api, database), (cut, database), (database, cut), (cut, api)] {
+        assert_eq!(config(owner, target), 0, "{owner} {target}");
+    }
 }

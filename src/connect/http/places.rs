@@ -12,7 +12,7 @@ use super::request::Query;
 use super::walk::Token;
 use crate::config::pack::PageKind;
 use crate::connect::{Bound, KeyRange, Landmark, Place, RangeRead, Reach, ReadError};
-use crate::model::{Interval, Mapping, Raw};
+use crate::model::{Mapping, Raw};
 
 /// The first byte of a place.
 const FORMAT: u8 = 1;
@@ -77,15 +77,13 @@ impl HttpReader {
             return Ok(None);
         }
         let size = plan.entity.page.size as u64;
-        let mut index = self.begin_of(mapping, &plan, after).await?;
-        let now = self.client.clock.now();
-        let mut read = RangeRead { records: Vec::new(), window: Interval::new(now, now), complete: true };
+        let (mut index, mut page) = self.begin_of(mapping, &plan, after).await?;
+        let mut read = RangeRead { records: Vec::new(), window: page.window, complete: true };
         let mut last = after.map_or(i64::MIN, |after| after.id);
         loop {
-            let page = self.page(mapping, &plan, &Query::default(), &token(&plan, index)).await?;
             let (Some(ids), Some(total)) = (numbers(&page), page.facts.total) else { return Ok(None) };
             self.refuse_hidden(index, size, total, &ids)?;
-            read.window.high = page.window.high;
+            read.window.high = page.window.high.max(read.window.high);
             for (id, record) in ids.into_iter().zip(page.records) {
                 if until.is_some_and(|until| id > until.id) {
                     return Ok(Some(read));
@@ -104,22 +102,20 @@ impl HttpReader {
             if index >= total {
                 return Ok(Some(read));
             }
+            page = self.page(mapping, &plan, &Query::default(), &token(&plan, index)).await?;
         }
     }
 
-    /// Where to begin to read so that nothing behind `after` is left out: a page whose first record is not behind it.
-    async fn begin_of(&self, mapping: &Mapping, plan: &Plan, after: Option<Spot>) -> Result<u64, ReadError> {
-        let Some(after) = after else { return Ok(0) };
+    /// Where to begin to read so that nothing behind `after` is left out: the first page, or one whose first record is
+    /// not behind it.
+    async fn begin_of(&self, mapping: &Mapping, plan: &Plan, after: Option<Spot>) -> Result<(u64, Page), ReadError> {
         let size = plan.entity.page.size as u64;
-        let mut index = first_index(plan, after.number.saturating_sub(1));
+        let mut index = first_index(plan, after.map_or(0, |after| after.number.saturating_sub(1)));
         for _ in 0..MOST_STEPS {
-            if index == 0 {
-                return Ok(0);
-            }
             let page = self.page(mapping, plan, &Query::default(), &token(plan, index)).await?;
             let first = numbers(&page).and_then(|ids| ids.first().copied());
-            if first.is_some_and(|first| first <= after.id) {
-                return Ok(index);
+            if index == 0 || first.zip(after).is_some_and(|(first, after)| first <= after.id) {
+                return Ok((index, page));
             }
             // Records before it went: it moved to the left.
             index = index.saturating_sub(size);
@@ -155,7 +151,7 @@ impl HttpReader {
 const LOST: &str = "a place in the list is lost: too many records went";
 
 /// Whether a page can be asked for by its number, the list tells its length and comes in the order of ids.
-fn is_numbered(plan: &Plan) -> bool {
+pub(super) fn is_numbered(plan: &Plan) -> bool {
     let page = &plan.entity.page;
     let numbered = matches!(page.kind, PageKind::Page { .. } | PageKind::Offset { .. });
     numbered && plan.entity.ordered && page.total.is_some() && page.cap.is_none()

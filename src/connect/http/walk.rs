@@ -216,7 +216,8 @@ impl Walk {
     }
 }
 
-fn hash(id: &Raw) -> u64 {
+/// Tells ids apart.
+pub(super) fn hash(id: &Raw) -> u64 {
     let text = super::decode::text_of(id).unwrap_or_default();
     let kind = u64::from(matches!(id, Raw::Text(_)));
     xxhash_rust::xxh3::xxh3_64_with_seed(text.as_bytes(), kind)

@@ -3,25 +3,25 @@
 use plumbline::model::Verdict;
 use serde_json::json;
 
-use super::captured::Captured;
 use super::shop::WOOCOMMERCE;
 use super::woo::{KEY, SECRET, Woo};
 use crate::verdicts::pair::{Database, Product};
 use crate::world::World;
 
-struct Company {
-    erp: Database,
-    store: Woo,
+/// An ERP that owns the stock and a store that must follow.
+pub struct Company {
+    pub erp: Database,
+    pub store: Woo,
 }
 
 impl Company {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let company = Self { erp: Database::new(Product::Postgres).await, store: Woo::start().await };
         company.erp.create_stock().await;
         company
     }
 
-    async fn world(&self, deadline: &str) -> World {
+    pub async fn world(&self, deadline: &str) -> World {
         let config = format!(
             r#"
             [system.erp]
@@ -128,18 +128,4 @@ async fn two_products_of_one_number_are_a_duplicate() {
     company.store.add("products", json!({ "sku": "A", "stock_quantity": 3 }));
     company.erp.put("A", 3).await;
     world.look_until_verdict("A", Verdict::Duplicate).await;
-}
-
-#[tokio::test]
-async fn a_store_that_cannot_be_read_is_unknown_and_never_bad() {
-    for name in
-        ["infra-503-maintenance", "infra-502-bad-gateway", "infra-200-php-warning-before-json", "error-401-no-auth"]
-    {
-        let company = Company::new().await;
-        let mut world = company.world("1s").await;
-        company.store.always(Some(Captured::read(name)));
-        company.erp.put("A", 3).await;
-        world.look_until_verdict("A", Verdict::Unknown).await;
-        assert_eq!(world.open_discrepancies().await, 0, "{name}");
-    }
 }

@@ -42,8 +42,11 @@ struct Shop {
     hidden: Vec<i64>,
     /// Records that are removed after so many list requests.
     vanish: Option<(usize, i64)>,
-    /// How often the list of a resource changes its mind about the total.
     pub requests: Vec<String>,
+    /// When each of them came.
+    asked_at: Vec<DateTime<Utc>>,
+    grows: bool,
+    shrinks: bool,
     /// Added to the clock that `Date` shows.
     clock_off_by: TimeDelta,
 }
@@ -128,6 +131,16 @@ impl Woo {
         self.shop().vanish = Some((pages, id));
     }
 
+    /// Adds a product after each page of a product list.
+    pub fn grow_each_page(&self, grows: bool) {
+        self.shop().grows = grows;
+    }
+
+    /// Removes the first product after each page of a product list.
+    pub fn shrink_each_page(&self, shrinks: bool) {
+        self.shop().shrinks = shrinks;
+    }
+
     /// Sets the clock of whatever writes `Date`.
     pub fn set_clock_off_by(&self, off: TimeDelta) {
         self.shop().clock_off_by = off;
@@ -135,7 +148,14 @@ impl Woo {
 
     /// The paths and queries asked for since the last call.
     pub fn take_requests(&self) -> Vec<String> {
-        std::mem::take(&mut self.shop().requests)
+        let mut shop = self.shop();
+        shop.asked_at.clear();
+        std::mem::take(&mut shop.requests)
+    }
+
+    /// When each request since the last [`take_requests`](Self::take_requests) came.
+    pub fn asked_at(&self) -> Vec<DateTime<Utc>> {
+        self.shop().asked_at.clone()
     }
 }
 
@@ -169,6 +189,7 @@ async fn answer(
 ) -> Response<Body> {
     let mut shop = shop.lock().unwrap();
     shop.requests.push(format!("/{resource}?{}", query.clone().unwrap_or_default()));
+    shop.asked_at.push(now());
     let mut response = match shop.instead.pop_front().or_else(|| shop.always.clone()) {
         Some(instead) => instead.response(),
         None => right_answer(&mut shop, &resource, &query.unwrap_or_default(), &headers),
@@ -223,6 +244,18 @@ fn right_answer(shop: &mut Shop, resource: &str, query: &str, headers: &HeaderMa
             1 => drop(shop.records.remove(&(resource, id))),
             pages => shop.vanish = Some((pages - 1, id)),
         }
+    }
+    let is_page = get("page").is_some() && get("include").is_none() && resource == "products";
+    let first = shop.records.keys().find(|(kind, _)| *kind == "products").copied();
+    if let (true, Some(first)) = (is_page && shop.shrinks, first) {
+        shop.records.remove(&first);
+    }
+    if let (true, Some(first)) = (is_page && shop.grows, first) {
+        let id = shop.next_id;
+        shop.next_id += 1;
+        let mut record = shop.records[&first].clone();
+        set(&mut record, json!({ "id": id, "sku": format!("NEW-{id}") }));
+        shop.records.insert(("products", id), record);
     }
     Response::builder()
         .header("content-type", "application/json; charset=UTF-8")

@@ -8,6 +8,7 @@ use sqlx::{Connection, Executor};
 
 use super::between::{Agenda, Between};
 use super::pair::{Database, PROBE, Pair, Product, Setup};
+use super::sampling::{SAMPLE, decided};
 use crate::world::World;
 
 const ENTITY: &str = r#"
@@ -214,6 +215,38 @@ on_each_pair! {
         world.look_until_verdict("N1", Verdict::Match).await;
         assert!(agenda.is_done());
         assert_eq!(world.discrepancies(), []);
+    }
+
+    async fn a_deleted_child_is_found_by_a_sample(pair: Pair) {
+        with_tables(&pair).await;
+        for database in [&pair.owner, &pair.target] {
+            let then = database.now_and(-3_600);
+            for order in 1..=60 {
+                put_order_at(database, order, &then).await;
+                for line in 0..2 {
+                    put_line_at(database, order * 10 + line, order, ("s", 2, "1.5"), &then).await;
+                }
+            }
+        }
+        let more = format!("{PROBE}{SAMPLE}");
+        let mut world = pair.world_with(Setup { more: &more, ..setup(LINES, LINES) }).await;
+        delete_line(&pair.owner, 71).await;
+        delete_line(&pair.target, 120).await;
+        delete_line(&pair.target, 121).await;
+        pair.target.run("DELETE FROM orders WHERE id = 30").await;
+        world.changes().await;
+        assert_eq!(world.checks(), [], "nothing that moves a stamp");
+        world.passes(1).await;
+        decided(&mut world).await;
+        let (agreement, complete) = (world.estimate("agreement"), world.estimate("completeness"));
+        assert_eq!((agreement.sampled, agreement.bad, complete.bad), (60, 3, 1), "{agreement:#?}");
+        assert_eq!(world.last("N30").unwrap().verdict, "missing");
+        for (order, qty) in [("N7", ["2", "4"]), ("N12", ["4", "0"])] {
+            let row = world.last(order).unwrap();
+            assert_eq!(row.fields, ["qty", "total", "lines", "skus"], "{row:#?}");
+            assert_eq!([row.owner_values[0].as_str(), row.target_values[0].as_str()], qty);
+        }
+        assert_eq!(world.open_discrepancies().await, 3);
     }
 
     async fn a_moved_child_names_its_new_parent_and_the_old_one_when_that_is_bumped(pair: Pair) {

@@ -9,7 +9,7 @@ use super::pair::{Pair, Product, Setup};
 use crate::world::World;
 
 /// A sample probe alone.
-const SAMPLE: &str = r#"
+pub(super) const SAMPLE: &str = r#"
     [[probe]]
     entity = "stock"
     kind = "sample"
@@ -46,7 +46,7 @@ async fn filled(pair: &Pair, keys: usize) {
 }
 
 /// Looks at due keys until nothing is in flight without a verdict.
-async fn decided(world: &mut World) {
+pub(super) async fn decided(world: &mut World) {
     let bad = |row: &plumbline::ledger::rows::CheckRow| {
         Verdict::ALL.into_iter().any(|verdict| verdict.is_bad() && row.is(verdict))
     };

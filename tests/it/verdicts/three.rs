@@ -55,6 +55,14 @@ const CONFIG: &str = r#"
     window = "30d"
 "#;
 
+const SAMPLE: &str = r#"
+    [[probe]]
+    entity = "stock"
+    kind = "sample"
+    schedule = "every 1s"
+    keys_per_run = 100
+"#;
+
 struct Company {
     erp: Database,
     store: Database,
@@ -75,7 +83,12 @@ impl Company {
     }
 
     async fn world(&self) -> World {
-        World::open(CONFIG, &[("ERP", self.erp.url()), ("STORE", self.store.url()), ("CASH", self.cash.url())]).await
+        self.world_with("").await
+    }
+
+    async fn world_with(&self, more: &str) -> World {
+        let config = format!("{CONFIG}{more}");
+        World::open(&config, &[("ERP", self.erp.url()), ("STORE", self.store.url()), ("CASH", self.cash.url())]).await
     }
 }
 
@@ -109,4 +122,47 @@ async fn the_tightest_promise_of_a_flow_is_its_deadline() {
     assert_eq!(last(&world, "store").as_deref(), Some("in_flight"));
     let deadline = |target: &str| world.checks().into_iter().find(|row| row.target == target).unwrap().deadline_us;
     assert_eq!((deadline("cash"), deadline("store")), (1_000_000, 60_000_000));
+}
+
+#[tokio::test]
+async fn samples_tell_of_each_target_by_itself() {
+    let company = Company::new().await;
+    for database in [&company.erp, &company.store, &company.cash] {
+        let then = database.now_and(-86_400);
+        let rows: Vec<String> = (0..300).map(|n| format!("('K{n:03}', {n}, {then})")).collect();
+        database.run(&format!("INSERT INTO stock (sku, qty, updated_at) VALUES {}", rows.join(", "))).await;
+    }
+    let tight = "[[slo]]\nname = \"store\"\nentity = \"stock\"\ntarget = \"store\"\nindicator = \"freshness\"\n\
+                 within = \"2s\"\nobjective = \"99%\"\nwindow = \"30d\"\n";
+    let mut world = company.world_with(&format!("{SAMPLE}{tight}")).await;
+    company.store.run("UPDATE stock SET qty = -1 WHERE sku IN ('K010', 'K020', 'K030')").await;
+    company.cash.run("DELETE FROM stock WHERE sku = 'K020'").await;
+    company.cash.put_at("K100x", 1, &company.cash.now_and(-86_400)).await;
+    // A target that is away for a while makes nothing of the other one unknown.
+    company.cash.rename("qty", "quantity").await;
+    world.sample().await;
+    let unknown = world.checks().into_iter().filter(|row| row.is(Verdict::Unknown));
+    assert!(unknown.into_iter().all(|row| row.target == "cash"));
+    company.cash.rename("quantity", "qty").await;
+    let said = |world: &World, target: &str, measure: &str| {
+        let all = world.estimates();
+        let row = all.iter().rev().find(|row| row.target == target && row.measure == measure)?;
+        Some((row.sampled, row.bad))
+    };
+    let wanted = [
+        ("store", "agreement", (300, 3)),
+        ("store", "extra", (300, 0)),
+        ("cash", "agreement", (300, 1)),
+        ("cash", "completeness", (300, 1)),
+        ("cash", "extra", (300, 1)),
+    ];
+    let began = tokio::time::Instant::now();
+    while !wanted.iter().all(|(target, measure, counts)| said(&world, target, measure) == Some(*counts)) {
+        let last: Vec<_> = wanted.iter().map(|(target, measure, _)| said(&world, target, measure)).collect();
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "{last:?}");
+        world.sample().await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        world.recheck().await;
+    }
+    assert_eq!(world.open_discrepancies().await, 5);
 }

@@ -79,4 +79,45 @@ on_each_pair! {
         world.look_until("nothing to be open", |world| world.in_flight() == 0).await;
         assert_eq!(world.open_discrepancies().await, 0);
     }
+
+    async fn samples_of_a_two_way_field_blame_the_side_that_fell_behind(pair: Pair) {
+        let sample = |owner: &str| {
+            format!("[[probe]]\nentity = \"stock\"\nowner = \"{owner}\"\nkind = \"sample\"\nschedule = \"every 1s\"\n")
+        };
+        let more = format!("{}{}", sample("erp"), sample("store"));
+        for side in [&pair.owner, &pair.target] {
+            let then = side.now_and(-86_400);
+            let rows: Vec<String> = (0..100).map(|n| format!("('K{n:03}', {n}, {then})")).collect();
+            side.run(&format!("INSERT INTO stock (sku, qty, updated_at) VALUES {}", rows.join(", "))).await;
+        }
+        let mut world = pair.world_with(Setup { entity: ENTITY, more: &more, ..Setup::default() }).await;
+        // What both agree on is known from here on.
+        world.passes(2).await;
+        pair.target.run("UPDATE stock SET qty = 1000 WHERE sku = 'K050'").await;
+        pair.owner.run("UPDATE stock SET qty = 2000 WHERE sku = 'K070'").await;
+        pair.owner.run("UPDATE stock SET qty = 3000 WHERE sku = 'K090'").await;
+        pair.target.run("UPDATE stock SET qty = 4000 WHERE sku = 'K090'").await;
+        let last = |world: &World, key: &str, owner: &str| {
+            world.checks().into_iter().rev().find(|row| row.key == key && row.owner == owner).map(|row| row.verdict)
+        };
+        let before = world.checks().len();
+        world.passes(2).await;
+        let told = |world: &World| {
+            last(world, "K050", "store").as_deref() == Some("stale")
+                && last(world, "K070", "erp").as_deref() == Some("stale")
+                && ["erp", "store"].iter().all(|owner| last(world, "K090", owner).as_deref() == Some("conflict"))
+        };
+        world.look_until("each to be told", told).await;
+        let silent = |key: &str, owner: &str| {
+            let rows = world.checks();
+            rows[before..].iter().filter(|row| row.key == key && row.owner == owner).all(|row| row.is(Verdict::Match))
+        };
+        assert!(silent("K050", "erp") && silent("K070", "store"), "{:#?}", &world.checks()[before..]);
+        // Each flow's estimate counts what it answers for.
+        for owner in ["erp", "store"] {
+            let all = world.estimates();
+            let agreement = all.iter().rev().find(|row| row.measure == "agreement" && row.owner == owner).unwrap();
+            assert_eq!((agreement.sampled, agreement.bad), (99, 2), "{agreement:#?}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use plumbline::model::Verdict;
 
 use super::pair::{Database, PROBE, Pair, Product, STOCK, Setup};
+use super::sampling::{SAMPLE, decided};
 use crate::world::World;
 
 /// The owner holds articles by their number, which the table translates.
@@ -226,6 +227,52 @@ on_each_pair! {
         world.look_until_verdict("A-17", Verdict::Match).await;
         let bad = world.discrepancies();
         assert_eq!(bad, [], "a translation is not used for longer than a part of the deadline");
+    }
+
+    async fn a_sample_walks_both_sides_by_their_own_keys(pair: Pair) {
+        let three = Three::owner_by_number(&pair).await;
+        // The higher the number, the lower the code: neither side's order leads to places of the other.
+        let code = |number: i64| format!("A-{:04}", 5_000 - number);
+        let rows = |row: &dyn Fn(i64) -> String| (1..=300).map(row).collect::<Vec<_>>().join(", ");
+        three.mdm.run(&format!("INSERT INTO sku_map VALUES {}", rows(&|n| format!("('{n}', '{}')", code(n))))).await;
+        let (ours, theirs) = (three.pair.owner.now_and(-86_400), three.pair.target.now_and(-86_400));
+        let owned = rows(&|n| format!("({n}, {n}, {ours})"));
+        three.pair.owner.run(&format!("INSERT INTO articles VALUES {owned}")).await;
+        let held = rows(&|n| format!("('{}', {n}, {theirs})", code(n)));
+        three.pair.target.run(&format!("INSERT INTO stock (sku, qty, updated_at) VALUES {held}")).await;
+        let sample = SAMPLE.replace("\n    [[probe]]", "    [[probe]]");
+        let mdm = format!("{sample}\n[system.mdm]\nkind = \"sqlite\"\nurl = \"env:MDM\"\ncommit_delay = \"2s\"\n");
+        let config = three.pair.config(Setup { in_erp: BY_NUMBER, in_store: STOCK, more: &mdm, ..Setup::default() });
+        let [erp, store] = three.pair.urls();
+        let mut world = World::open(&config, &[erp, store, ("MDM", three.mdm.url())]).await;
+        three.pair.target.run(&format!("UPDATE stock SET qty = -1 WHERE sku = '{}'", code(44))).await;
+        three.pair.target.run(&format!("DELETE FROM stock WHERE sku = '{}'", code(45))).await;
+        three.pair.owner.run("DELETE FROM articles WHERE number = 46").await;
+        three.pair.target.put("B-NEW", 1).await;
+        three.mdm.run("DELETE FROM sku_map WHERE erp_sku = '47'").await;
+        // The owner's walk and the target's.
+        world.passes(2).await;
+        let last = |world: &World, key: &str| world.last(key).map(|row| (row.verdict, row.reason));
+        let wanted = [
+            (code(45), "missing", ""),
+            (code(46), "extra", ""),
+            // Nobody knows what the owner calls these.
+            (code(47), "invalid", "xref"),
+            ("B-NEW".to_owned(), "invalid", "xref"),
+        ];
+        let is_told = |world: &World, (key, verdict, reason): &(String, &str, &str)| {
+            last(world, key) == Some(((*verdict).to_owned(), (*reason).to_owned()))
+        };
+        for _ in 0..8 {
+            world.sample().await;
+        }
+        world.look_until("all to be told", |world| wanted.iter().all(|row| is_told(world, row))).await;
+        let untranslated = world.checks().into_iter().find(|row| row.is(Verdict::Invalid) && row.reason == "key");
+        assert!(untranslated.unwrap().key.contains("no translation"), "article 47");
+        decided(&mut world).await;
+        assert!(world.last(&code(44)).is_some_and(|row| row.is(Verdict::Stale) || row.is(Verdict::Mismatch)));
+        let seen: std::collections::BTreeSet<String> = world.checks().into_iter().map(|row| row.key).collect();
+        assert!((1..=300).filter(|n| *n != 47).all(|n| seen.contains(&code(n))), "every key once");
     }
 
     async fn a_table_that_cannot_be_read_leaves_everything_unknown(pair: Pair) {
