@@ -37,6 +37,8 @@ mod settle;
 
 pub use schema::other_part;
 
+use sample::Draw;
+
 /// What all units of an auditor share.
 pub struct Shared {
     /// Whose systems these are.
@@ -327,7 +329,7 @@ impl Unit {
                 changes = self.following_tick(RunKind::Changes, self.parts.changes.as_ref(), changes);
             }
             if samples.is_some_and(|tick| tick <= now) && !stop.is_cancelled() {
-                self.sample().await?;
+                self.draw(&stop, &mut changes).await?;
                 samples = self.following_tick(RunKind::Sample, sample.as_ref(), samples);
             }
             self.publish();
@@ -354,6 +356,26 @@ impl Unit {
             let now = self.shared.clock.now();
             if self.queue.next_due().is_some_and(|due| due <= now) {
                 self.recheck_due().await?;
+            }
+        }
+    }
+
+    /// The keys of one tick of the sample probe. Against a slow budget that takes long: due keys and due changes get their
+    /// turn in between.
+    async fn draw(&mut self, stop: &CancellationToken, changes: &mut Option<Moment>) -> Result<(), UnitError> {
+        let mut draw = Draw::default();
+        loop {
+            let summary = self.sample_part(&mut draw).await?;
+            if !draw.is_cut() || summary.failure.is_some() || stop.is_cancelled() {
+                return Ok(());
+            }
+            let now = self.shared.clock.now();
+            if self.queue.next_due().is_some_and(|due| due <= now) {
+                self.recheck_due().await?;
+            }
+            if changes.is_some_and(|tick| tick <= now) {
+                self.catch_up(stop).await?;
+                *changes = self.following_tick(RunKind::Changes, self.parts.changes.as_ref(), *changes);
             }
         }
     }

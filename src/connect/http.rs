@@ -37,6 +37,7 @@ mod places;
 mod plan;
 mod position;
 mod request;
+mod retry;
 mod sample;
 mod schema;
 mod walk;

@@ -3,6 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use crate::audit::run::{Run, Summary};
@@ -41,21 +43,63 @@ enum Next {
     Piece(Box<Piece>),
     /// Nothing in this run: it has drawn its keys, the pass is over, or the survey goes on in the next run.
     Enough,
+    /// Nothing in this part of the run: its time is over.
+    Later,
     /// Nothing ever: the system can neither be entered nor followed.
     Nowhere,
 }
 
-/// How many keys a run draws from one walk.
+/// A run that takes longer than this is made in parts, each committed by itself: between them changes and keys in
+/// flight get their turn.
+const PART: Duration = Duration::from_secs(2);
+
+/// What one tick of the schedule draws, over all its parts.
+#[derive(Debug, Default)]
+pub(super) struct Draw {
+    /// By the walk's system.
+    quotas: HashMap<String, Quota>,
+    /// The part under way ends here.
+    until: Option<Moment>,
+    /// Its time was over before it had drawn everything.
+    is_cut: bool,
+}
+
+impl Draw {
+    /// Whether another part is to follow.
+    pub(super) const fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    fn begin_part(&mut self, now: Moment) {
+        (self.until, self.is_cut) = (Some(now + PART), false);
+    }
+
+    /// The part's work on a walk is over.
+    fn note(&mut self, walk: &str, quota: Quota, is_cut: bool) {
+        self.quotas.insert(walk.to_owned(), Quota { is_done: !is_cut, ..quota });
+    }
+
+    /// Whether the part has to end; if so, another one follows.
+    fn is_over(&mut self, now: Moment) -> bool {
+        let is_over = self.until.is_some_and(|until| until <= now);
+        self.is_cut |= is_over;
+        is_over
+    }
+}
+
+/// How many keys a tick draws from one walk.
 #[derive(Clone, Copy, Debug)]
 struct Quota {
     keys: usize,
     drawn: usize,
     pieces: usize,
+    /// Nothing more in this tick.
+    is_done: bool,
 }
 
 impl Quota {
     fn of_run(sample: &SampleParts, walk: &Walk) -> Self {
-        Self { keys: keys_of_run(sample, walk), drawn: 0, pieces: 0 }
+        Self { keys: keys_of_run(sample, walk), drawn: 0, pieces: 0, is_done: false }
     }
 
     fn draw(&mut self, piece: &Piece) {
@@ -64,7 +108,11 @@ impl Quota {
     }
 
     const fn is_drawn(&self) -> bool {
-        self.drawn >= self.keys || self.pieces >= self.keys + MORE_PIECES
+        self.is_done || self.drawn >= self.keys || self.pieces >= self.keys + MORE_PIECES
+    }
+
+    const fn left(&self) -> u64 {
+        self.keys.saturating_sub(self.drawn) as u64
     }
 }
 
@@ -93,11 +141,21 @@ struct FlowRun {
 }
 
 impl Unit {
-    /// One run of the sample probe: the next pieces of the walk, in every flow, committed as one.
+    /// One run of the sample probe: the next pieces of the walk, in every flow.
     ///
     /// # Errors
     /// When the lease is lost, or state or spool fail. A system that cannot be read is a recorded outcome.
     pub async fn sample(&mut self) -> Result<Summary, UnitError> {
+        let mut draw = Draw::default();
+        let mut total = self.sample_part(&mut draw).await?;
+        while draw.is_cut() && total.failure.is_none() {
+            total.add(&self.sample_part(&mut draw).await?);
+        }
+        Ok(total)
+    }
+
+    /// One part of a run, committed as one.
+    pub(super) async fn sample_part(&mut self, draw: &mut Draw) -> Result<Summary, UnitError> {
         let parts = Arc::clone(&self.parts);
         let Some(sample) = &parts.sample else { return Ok(Summary { complete: true, ..Summary::default() }) };
         let mut run = Run::begin(RunKind::Sample, self.lease.clone(), self.shared.clock.now());
@@ -112,10 +170,11 @@ impl Unit {
             self.measure_clock(&flow.target).await;
         }
         let mut flows = vec![FlowRun::default(); parts.flows.len()];
-        let planned = self.walk_owner(&mut run, sample, &mut flows).await;
+        draw.begin_part(self.shared.clock.now());
+        let planned = self.walk_owner(&mut run, sample, draw, &mut flows).await;
         for flow in 0..parts.flows.len() {
             if self.sampling.walks_alone(&parts.flows[flow].name) {
-                self.walk_target(&mut run, sample, flow, &mut flows[flow]).await;
+                self.walk_target(&mut run, (sample, draw), flow, &mut flows[flow]).await;
             }
         }
         self.note_coverage(&mut run, planned, &flows);
@@ -165,14 +224,20 @@ impl Unit {
     }
 
     /// Draws from the owner's keys. Gives the number of keys that were planned if the owner could not be read.
-    async fn walk_owner(&mut self, run: &mut Run, sample: &SampleParts, flows: &mut [FlowRun]) -> Option<u64> {
+    async fn walk_owner(
+        &mut self,
+        run: &mut Run,
+        sample: &SampleParts,
+        draw: &mut Draw,
+        flows: &mut [FlowRun],
+    ) -> Option<u64> {
         let parts = Arc::clone(&self.parts);
         let name = parts.owner.system.to_string();
         let mut walk = self.sampling.walks.entry(name.clone()).or_default().clone();
-        let mut quota = Quota::of_run(sample, &walk);
-        let mut failed = None;
+        let mut quota = draw.quotas.get(&name).copied().unwrap_or_else(|| Quota::of_run(sample, &walk));
+        let (mut failed, mut is_cut) = (None, false);
         loop {
-            match self.next_piece(&parts.owner, &mut walk, quota).await {
+            match self.next_piece(&parts.owner, &mut walk, quota, draw).await {
                 Ok(Next::Piece(piece)) => {
                     let (pass, now) = (walk.pass, self.shared.clock.now());
                     quota.draw(&piece);
@@ -185,8 +250,16 @@ impl Unit {
                         self.note_whole_pass(run, &walk, None);
                         break;
                     }
+                    if !quota.is_drawn() && draw.is_over(self.shared.clock.now()) {
+                        is_cut = true;
+                        break;
+                    }
                 }
                 Ok(Next::Enough) => break,
+                Ok(Next::Later) => {
+                    is_cut = true;
+                    break;
+                }
                 Ok(Next::Nowhere) => {
                     // Its keys are drawn from the targets.
                     (0..flows.len()).for_each(|flow| self.walk_alone(flow));
@@ -202,25 +275,33 @@ impl Unit {
                 Err(error) => {
                     self.tell(&error);
                     run.summary.failure = Some(error.reason_code());
-                    failed = Some(quota.keys as u64);
+                    failed = Some(quota.left());
                     forget_a_list_that_lies(&mut walk, &error);
                     break;
                 }
             }
         }
+        draw.note(&name, quota, is_cut);
         self.sampling.walks.insert(name, walk);
         failed
     }
 
     /// Draws from the keys of a target whose order is not the owner's, and asks the owner for them.
-    async fn walk_target(&mut self, run: &mut Run, sample: &SampleParts, flow: usize, found: &mut FlowRun) {
+    async fn walk_target(
+        &mut self,
+        run: &mut Run,
+        (sample, draw): (&SampleParts, &mut Draw),
+        flow: usize,
+        found: &mut FlowRun,
+    ) {
         let parts = Arc::clone(&self.parts);
         let side = &parts.flows[flow].target;
         let name = side.system.to_string();
         let mut walk = self.sampling.walks.get(&name).cloned().unwrap_or_default();
-        let mut quota = Quota::of_run(sample, &walk);
+        let mut quota = draw.quotas.get(&name).copied().unwrap_or_else(|| Quota::of_run(sample, &walk));
+        let mut is_cut = false;
         loop {
-            match self.next_piece(side, &mut walk, quota).await {
+            match self.next_piece(side, &mut walk, quota, draw).await {
                 Ok(Next::Piece(piece)) => {
                     let (pass, now) = (walk.pass, self.shared.clock.now());
                     quota.draw(&piece);
@@ -235,8 +316,16 @@ impl Unit {
                         self.note_whole_pass(run, &walk, Some(flow));
                         break;
                     }
+                    if !quota.is_drawn() && draw.is_over(self.shared.clock.now()) {
+                        is_cut = true;
+                        break;
+                    }
                 }
                 Ok(Next::Enough) => break,
+                Ok(Next::Later) => {
+                    is_cut = true;
+                    break;
+                }
                 Ok(Next::Nowhere) => {
                     self.sampling.walks.remove(&name);
                     return;
@@ -247,12 +336,13 @@ impl Unit {
                 }
                 Err(error) => {
                     self.note_failure(run, &error);
-                    found.drawn.expected += quota.keys.saturating_sub(quota.drawn) as u64;
+                    found.drawn.expected += quota.left();
                     forget_a_list_that_lies(&mut walk, &error);
                     break;
                 }
             }
         }
+        draw.note(&name, quota, is_cut);
         self.sampling.walks.insert(name, walk);
     }
 
@@ -269,7 +359,13 @@ impl Unit {
     }
 
     /// Reads the walk's next piece.
-    async fn next_piece(&self, side: &SideParts, walk: &mut Walk, quota: Quota) -> Result<Next, ReadError> {
+    async fn next_piece(
+        &self,
+        side: &SideParts,
+        walk: &mut Walk,
+        quota: Quota,
+        draw: &mut Draw,
+    ) -> Result<Next, ReadError> {
         if quota.is_drawn() {
             return Ok(Next::Enough);
         }
@@ -277,9 +373,10 @@ impl Unit {
         if walk.is_over() {
             walk.begin(self.shared.clock.now(), keys, chance());
         }
-        match survey(side, walk).await? {
+        match survey(side, walk, || draw.is_over(self.shared.clock.now())).await? {
             Surveyed::All => {}
             Surveyed::Part => return Ok(Next::Enough),
+            Surveyed::Later => return Ok(Next::Later),
             Surveyed::Nowhere => walk.follow(),
         }
         let Some(visit) = walk.visit(chance) else { return Ok(Next::Enough) };
@@ -449,11 +546,16 @@ impl Unit {
 enum Surveyed {
     All,
     Part,
+    Later,
     Nowhere,
 }
 
-/// Goes on with a survey.
-async fn survey(side: &SideParts, walk: &mut Walk) -> Result<Surveyed, ReadError> {
+/// Goes on with a survey until it is done, has made its hops or `is_over` says that it is time for others.
+async fn survey(
+    side: &SideParts,
+    walk: &mut Walk,
+    mut is_over: impl FnMut() -> bool + Send,
+) -> Result<Surveyed, ReadError> {
     for _ in 0..HOPS_A_RUN {
         let Some(hop) = walk.hop() else { return Ok(Surveyed::All) };
         let after = hop.after.as_ref().map_or(Bound::Open, |after| Bound::Place(&after.place));
@@ -462,6 +564,9 @@ async fn survey(side: &SideParts, walk: &mut Walk) -> Result<Surveyed, ReadError
             Reach::At(landmark) => walk.hopped(hop.keys, &landmark, chance()),
             Reach::End => walk.surveyed_all(hop.keys),
             Reach::Nowhere => return Ok(Surveyed::Nowhere),
+        }
+        if walk.hop().is_some() && is_over() {
+            return Ok(Surveyed::Later);
         }
     }
     Ok(if walk.hop().is_none() { Surveyed::All } else { Surveyed::Part })

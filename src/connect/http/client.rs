@@ -13,6 +13,7 @@ use super::address::{Checked, same_origin};
 use super::body::{self, Unread};
 use super::classify::{self, Fault};
 use super::request::{Content, Request};
+use super::retry::{MOST_RETRIES, pause};
 use crate::clock::Clock;
 use crate::config::System;
 use crate::config::pack::{Auth, Dialect, Pack, Place};
@@ -22,9 +23,6 @@ use crate::model::{Moment, SystemId};
 const NOT_FOUND: u16 = 404;
 const CONNECT: Duration = Duration::from_secs(10);
 const MOST_REDIRECTS: usize = 3;
-/// Requests sent again after a failure that may pass.
-const MOST_RETRIES: u32 = 2;
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// A pause that is asked for and shorter than this is kept and the request sent again; a longer one is an error now,
 /// and nobody asks before it is over.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
@@ -71,7 +69,7 @@ impl Answer {
 enum After<T> {
     /// `None`: there is no such thing.
     Answered(Option<T>),
-    Again(Duration, ReadError),
+    Again(ReadError),
     Failed(ReadError),
 }
 
@@ -122,13 +120,13 @@ impl Client {
             match self.once(request, may_lack, take).await? {
                 After::Answered(taken) => return Ok(taken),
                 After::Failed(error) => return Err(error),
-                After::Again(pause, error) => {
+                After::Again(error) => {
                     if tries >= MOST_RETRIES {
                         return Err(error);
                     }
                     tries += 1;
                     self.budget.add_retry();
-                    tokio::time::sleep(pause.max(FIRST_PAUSE * 4_u32.pow(tries - 1))).await;
+                    tokio::time::sleep(pause(tries, chance())).await;
                 }
             }
         }
@@ -146,7 +144,7 @@ impl Client {
         let answered = self.clock.now();
         Ok(match fetched {
             Ok(fetched) => self.judge(fetched, may_lack, (sent, answered), take),
-            Err(Failure::Connection(reason)) => After::Again(Duration::ZERO, self.unreachable(reason)),
+            Err(Failure::Connection(reason)) => After::Again(self.unreachable(reason)),
             Err(Failure::Answer(reason)) => After::Failed(self.bad(reason)),
         })
     }
@@ -258,7 +256,7 @@ impl Client {
                 }
                 self.throttled(words, retry_after)
             }
-            Fault::Failing(words) => After::Again(Duration::ZERO, self.unreachable(words)),
+            Fault::Failing(words) => After::Again(self.unreachable(words)),
             Fault::Refused(_) | Fault::Shape(_) | Fault::Bad(_) => After::Failed(self.error(fault)),
         }
     }
@@ -274,8 +272,8 @@ impl Client {
         let error = ReadError::Budget { system: self.system.clone(), limit };
         match retry_after {
             Some(wait) if wait > LONGEST_PATIENCE => After::Failed(error),
-            // The budget holds the next try back; the pause here would come on top.
-            _ => After::Again(FIRST_PAUSE, error),
+            // The budget holds the next try back.
+            _ => After::Again(error),
         }
     }
 
@@ -335,6 +333,11 @@ impl Client {
         let known = *self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         known.filter(|reading| self.clock.now().since(reading.measured_at) <= age)
     }
+}
+
+/// A number that nobody can foretell: the random part of a UUID.
+fn chance() -> u32 {
+    (uuid::Uuid::new_v4().as_u128() & u128::from(u32::MAX)) as u32
 }
 
 struct Fetched {

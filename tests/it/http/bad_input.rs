@@ -87,6 +87,7 @@ async fn a_store_that_cannot_be_read_is_unknown_and_never_bad() {
         assert_eq!(world.verdicts(&sku), ["unknown"], "{what}");
         assert_eq!(world.open_discrepancies().await, 0, "{what}");
         company.store.always(None);
+        company.erp.delete(&sku).await;
     }
 }
 

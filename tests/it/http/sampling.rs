@@ -451,3 +451,26 @@ async fn a_sample_keeps_the_budget_of_the_service() {
     // 150 keys are drawn from the store and 150 from the database, which the store is asked for.
     assert!((300..=330).contains(&summary.owner_records), "{summary:?}");
 }
+
+/// Against a slow budget a run takes long. The changes probe of the same unit gets its turn meanwhile.
+#[tokio::test]
+async fn a_long_run_of_samples_keeps_no_change_waiting() {
+    let (erp, (store, _)) = (erp().await, store_of(400).await);
+    put_all(&erp, (0..400).map(|n| (sku(n), n as i64))).await;
+    let slow = WOOCOMMERCE.replace("requests_per_second = 1000", "requests_per_second = 10");
+    let changes = "keys_per_run = 400\n[[probe]]\nentity = \"stock\"\nkind = \"changes\"\nschedule = \"every 200ms\"";
+    let mut world = world(&config(DATABASE, [&slow, STORE[1]], changes), Some(&erp), &[("STORE", &store.url)]).await;
+    let unit = world.units.remove(0);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(unit.run(stop.clone()));
+    let of_probe = |world: &World, probe: &str| world.checks().iter().filter(|row| row.probe == probe).count();
+    crate::support::wait_until(|| async { of_probe(&world, "sample") > 0 }).await;
+    erp.put("NEW", 1).await;
+    store.add("products", json!({ "sku": "NEW", "stock_quantity": 1 }));
+    crate::support::wait_until(|| async { world.last("NEW").is_some_and(|row| row.probe == "changes") }).await;
+    let sampled = of_probe(&world, "sample");
+    assert!(sampled < 400, "the run was over before the change was looked at");
+    crate::support::wait_until(|| async { of_probe(&world, "sample") > sampled }).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
