@@ -43,24 +43,47 @@ pub struct Budget {
 const LONGEST_HOLD: Duration = Duration::from_secs(3600);
 /// However often a system says "too fast", it is asked at least at this share of the configured rate.
 const SMALLEST_SHARE: f64 = 1.0 / 64.0;
-/// What an answer adds to the share. After one "too fast" it takes 25 answers to be back at the old rate.
-const SHARE_STEP: f64 = 0.02;
+/// What an answer adds to the share, as a part of the share that was too much: 20 answers bring it near that one.
+const FAST_STEP: f64 = 0.02;
+/// What an answer adds from there on: a limit that nobody tells is met again once in a hundred answers or so, and one that
+/// is gone is outgrown.
+const SLOW_STEP: f64 = 0.002;
+/// Where it becomes slow.
+const NEAR: f64 = 0.9;
+/// Refusals within this time are of requests that were on their way together.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// How much of the configured rate a system bears at present: halved when it says "too fast", raised a little with
 /// every answer.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
     share: f64,
+    /// The share that was too much the last time, or what has been borne since if that is more.
+    ceiling: f64,
+    refused_at: Option<Instant>,
     held_until: Option<Instant>,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { share: 1.0, held_until: None }
+        Self { share: 1.0, ceiling: 1.0, refused_at: None, held_until: None }
     }
 }
 
 impl Pace {
+    fn slow_down(&mut self, now: Instant) {
+        if self.refused_at.is_none_or(|refused| now.saturating_duration_since(refused) >= TOGETHER) {
+            (self.ceiling, self.refused_at) = (self.share, Some(now));
+        }
+        self.share = (self.share / 2.0).max(SMALLEST_SHARE);
+    }
+
+    fn speed_up(&mut self) {
+        let step = if self.share < NEAR * self.ceiling { FAST_STEP } else { SLOW_STEP };
+        self.share = (self.share + step * self.ceiling).min(1.0);
+        self.ceiling = self.ceiling.max(self.share);
+    }
+
     fn held_for(&self, now: Instant) -> Duration {
         self.held_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
@@ -209,13 +232,13 @@ impl Budget {
     /// The system found us too fast: half the rate from now on.
     pub fn slow_down(&self) {
         let mut pace = self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        pace.share = (pace.share / 2.0).max(SMALLEST_SHARE);
+        pace.slow_down(Instant::now());
     }
 
     /// The system answered: a little faster again, up to the configured rate.
     pub fn speed_up(&self) {
         let mut pace = self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        pace.share = (pace.share + SHARE_STEP).min(1.0);
+        pace.speed_up();
     }
 
     /// The share of the configured rate that is used at present.
@@ -319,12 +342,39 @@ mod tests {
         budget.slow_down();
         let sent = sent_by_fifty(&budget, 200);
         assert!((0.98..=1.02).contains(&(sent / 10_000.0)), "{sent}");
-        (0..24).for_each(|_| budget.speed_up());
+        (0..20).for_each(|_| budget.speed_up());
+        assert!((budget.share() - 0.9).abs() < 1e-9, "{}", budget.share());
+        (0..49).for_each(|_| budget.speed_up());
         assert!(budget.share() < 1.0);
         (0..10).for_each(|_| budget.speed_up());
         assert!((budget.share() - 1.0).abs() < f64::EPSILON, "never faster than configured");
         (0..100).for_each(|_| budget.slow_down());
         assert!(budget.share() > 0.01, "never quite stopped");
+    }
+
+    #[test]
+    fn a_hidden_limit_is_met_once_in_a_hundred_answers_and_outgrown_when_it_is_gone() {
+        let (mut pace, mut now, mut answers) = (Pace::default(), Instant::now(), Vec::new());
+        // A system that bears a tenth of the rate.
+        for _ in 0..20 {
+            let mut answered = 0;
+            while pace.share <= 0.1 {
+                pace.speed_up();
+                answered += 1;
+            }
+            answers.push(answered);
+            now += Duration::from_secs(2);
+            // Two that were on their way together.
+            pace.slow_down(now);
+            pace.slow_down(now);
+        }
+        assert!(answers[10..].iter().all(|answers| (60..200).contains(answers)), "{answers:?}");
+        let mut outgrown = 0;
+        while pace.share < 1.0 {
+            pace.speed_up();
+            outgrown += 1;
+        }
+        assert!(outgrown < 2_000, "{outgrown}");
     }
 
     #[test]

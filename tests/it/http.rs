@@ -6,6 +6,7 @@ mod captured;
 mod commands;
 mod hostile;
 mod key_index;
+mod limits;
 mod memory;
 mod odoo_calls;
 mod over_tls;

@@ -278,3 +278,21 @@ async fn names_are_read_as_people_see_them() {
     let found = Shop::new(&store.url).by_skus(&["A"]).await.unwrap();
     assert_eq!(found[0].fields[2], Value::from("Nuts & Bolts – 5\" <M8> &amp;"), "once, not twice");
 }
+
+#[tokio::test]
+async fn customers_of_every_role_are_read() {
+    let store = Woo::start().await;
+    for role in ["customer", "shop_manager", "subscriber"] {
+        store.add("customers", json!({ "email": format!("{role}@store.example"), "role": role }));
+    }
+    let customers = "dataset = \"customers\"\nfields = { sku = \"email\", qty = \"id\", name = \"first_name\" }";
+    let shop = Shop::with(&config(WOOCOMMERCE, customers), &store.url);
+    let page = shop.reader.changes(&shop.mapping, &Cursor::from_beginning(), 1000).await.unwrap();
+    assert_eq!(page.records.len(), 3);
+    // The store would take no notice of a bound: none is sent, and what is old is left out here.
+    let asked = store.take_requests();
+    assert!(asked.iter().all(|request| !request.contains("modified_after")), "{asked:?}");
+    let since = shop.reader.changes(&shop.mapping, &page.next, 1000).await.unwrap();
+    assert!(since.complete && since.records.len() <= 3);
+    assert_eq!(shop.by_skus(&["subscriber@store.example"]).await.unwrap().len(), 1);
+}

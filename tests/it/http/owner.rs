@@ -100,3 +100,47 @@ async fn an_order_agrees_down_to_its_lines() {
     world.look_until("the order to differ", |world| world.last(&key).is_some_and(|row| is_bad(&row))).await;
     assert_eq!(world.last(&key).unwrap().fields, ["pieces"]);
 }
+
+/// Saving a product without a change moves its stamp all the same.
+#[tokio::test]
+async fn a_save_that_changes_nothing_starts_nothing() {
+    let (store, erp) = (Woo::start().await, Database::new(Product::Postgres).await);
+    erp.run("CREATE TABLE product (id bigint PRIMARY KEY, name text)").await;
+    let mut world = world(&store, &erp, PRODUCT).await;
+    let id = store.add("products", json!({ "name": "Tee" }));
+    erp.run(&format!("INSERT INTO product VALUES ({id}, 'Tee')")).await;
+    world.look_until_verdict(&id.to_string(), Verdict::Match).await;
+    world.look_until("nothing to be in flight", |world| world.in_flight() == 0).await;
+    let told = world.freshness().len();
+    store.save("products", id, json!({}));
+    assert!(world.changes().await.owner_records > 0, "its stamp has moved");
+    world.recheck().await;
+    assert_eq!((world.freshness().len(), world.in_flight()), (told, 0));
+    assert_eq!(world.discrepancies(), []);
+}
+
+/// Yen have no decimals, the store has two all the same: half a yen is a difference like any other.
+#[tokio::test]
+async fn yen_with_two_decimals_are_compared_exactly() {
+    let (store, erp) = (Woo::start().await, Database::new(Product::Postgres).await);
+    erp.run("CREATE TABLE orders (id bigint PRIMARY KEY, total numeric(20, 2))").await;
+    let entity = r#"
+        fields.total = { type = "money", owner = "store" }
+        [entity.thing.in.store]
+        dataset = "orders"
+        fields.id = "id"
+        fields.total = { path = "total", currency = { path = "currency" } }
+        [entity.thing.in.erp]
+        dataset = "orders"
+        fields.id = "id"
+        fields.total = { path = "total", currency = "JPY" }
+    "#;
+    let mut world = world(&store, &erp, entity).await;
+    let id = store.add("orders", json!({ "total": "619.50", "currency": "JPY" }));
+    erp.run(&format!("INSERT INTO orders VALUES ({id}, 619.50)")).await;
+    let key = id.to_string();
+    world.look_until_verdict(&key, Verdict::Match).await;
+    store.save("orders", id, json!({ "total": "620.00" }));
+    let row = world.look_until_verdict(&key, Verdict::Stale).await;
+    assert_eq!((row.owner_values, row.target_values), (vec!["620 JPY".to_owned()], vec!["619.5 JPY".to_owned()]));
+}

@@ -64,11 +64,41 @@ fn every_captured_list_is_read_whole() {
         ("products-fields", 100),
         ("products-by-sku", 2),
         ("products-modified-after-gmt", 10),
+        ("products-modified-after-Z", 5),
+        ("products-orderby-modified-asc", 10),
+        ("product-variable", 1),
+        ("product-put-noop", 1),
+        // Asked for alone, a variation is answered among the products; the pack never asks so.
+        ("product-variation-as-product", 1),
     ] {
         let found = records(&config, capture);
         assert_eq!(found.len(), count, "{capture}");
         assert!(found.iter().all(|sample| sample.record.key.is_usable() && sample.record.changed_at.is_some()));
     }
+}
+
+#[test]
+fn orders_with_everything_in_them_are_read() {
+    let orders = thing("orders", "", "");
+    for (capture, count) in [
+        ("orders-page1", 10),
+        ("orders-orderby-id-asc", 5),
+        ("orders-modified-after-gmt-asc", 10),
+        ("orders-status-filter", 3),
+        ("order-fully-refunded", 1),
+    ] {
+        assert_eq!(records(&orders, capture).len(), count, "{capture}");
+    }
+    let fields = "fields.fees = \"money\"\nfields.discount = \"money\"";
+    let mapped = r#"
+        children.fees = { dataset = "fee_lines" }
+        children.coupons = { dataset = "coupon_lines" }
+        fields.fees = { path = "fees[].total", agg = "sum", currency = { path = "currency" } }
+        fields.discount = { path = "coupons[].discount", agg = "sum", currency = { path = "currency" } }
+    "#;
+    let order = &records(&thing("orders", fields, mapped), "order-coupon-fee")[0];
+    assert!(field(order, 1).starts_with("3.5 "), "{}", field(order, 1));
+    assert!(field(order, 2).starts_with("20.45 "), "{}", field(order, 2));
 }
 
 #[test]
@@ -154,6 +184,10 @@ fn other_datasets_are_read_too() {
     assert_eq!(records(&customers, "customers-role-all").len(), 2);
     assert_eq!(records(&thing("variations", "", ""), "variations-global").len(), 5);
     assert_eq!(records(&thing("variations", "", ""), "product-variation").len(), 1);
+    assert_eq!(records(&thing("variations", "", ""), "product-variations").len(), 3);
+    assert_eq!(records(&thing("refunds", "", ""), "order-refunds-list").len(), 2);
+    assert_eq!(records(&thing("refunds", "", ""), "order-refund-single").len(), 1);
+    assert_eq!(records(&thing("refunds", "", ""), "order-refund-line-items").len(), 1);
     assert_eq!(records(&thing("refunds", "", ""), "refunds-global").len(), 5);
     // A variation is never in a list of products, whatever is asked.
     assert_eq!(records(&thing("products", "", ""), "products-include-variation").len(), 0);

@@ -289,6 +289,11 @@ fn is_listed<'q>(resource: &str, kind: &str, record: &Value, get: &impl Fn(&str)
     if resource != "customers" && if status == "any" { is_trashed } else { record["status"] != status } {
         return false;
     }
+    // Without saying so, customers are those with that role alone.
+    let role = get("role").unwrap_or("customer");
+    if resource == "customers" && role != "all" && record["role"] != role {
+        return false;
+    }
     if let Some(ids) = get("include") {
         let id = record["id"].to_string();
         if !ids.split(',').any(|asked| asked == id) {
