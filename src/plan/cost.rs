@@ -145,7 +145,7 @@ fn keys_a_request(entity: &PackEntity, mapping: &Mapping) -> Option<usize> {
     let is_mapped =
         |path: &str| mapping.sources.iter().any(|source| matches!(source, Source::Path(known) if known == path));
     entity.lookups.iter().find(|lookup| is_mapped(&lookup.path)).map(|lookup| match &lookup.ask {
-        Ask::Filter { max, .. } => *max,
+        Ask::Filter { max, .. } | Ask::Body { max, .. } => *max,
         Ask::At { .. } => 1,
     })
 }

@@ -11,10 +11,11 @@ use super::HttpReader;
 use super::list::Page;
 use super::places::is_numbered;
 use super::plan::Plan;
+use super::request::Query;
 use super::walk::{Astray, Token, hash};
 use crate::config::pack::PageKind;
 use crate::connect::{Followed, Place, ReadError};
-use crate::model::{Mapping, Moment};
+use crate::model::{Mapping, Moment, Raw};
 
 /// The first byte of a place in a list that is followed; one that is entered anywhere has 1.
 const FORMAT: u8 = 2;
@@ -48,6 +49,8 @@ struct Stand {
 enum Next {
     /// The page of this name.
     Named(String),
+    /// The page behind the record of this id.
+    After(i64),
     /// What lies behind the record with this id, by its hash, which was the one with so many before it.
     Behind { id: u64, index: u64 },
 }
@@ -74,7 +77,9 @@ impl HttpReader {
         }
         let stand = from.map(|place| decode(place, plan.fingerprint()).ok_or_else(|| self.lost())).transpose()?;
         let turned = match &stand {
-            None => Turned { page: self.page(mapping, &plan, &[], &Token::First).await?, known: 0, index: 0 },
+            None => {
+                Turned { page: self.page(mapping, &plan, &Query::default(), &Token::First).await?, known: 0, index: 0 }
+            }
             Some(stand) => self.turn(mapping, &plan, stand).await?,
         };
         if turned.page.facts.total.zip(plan.entity.page.cap).is_some_and(|(total, cap)| total > cap) {
@@ -89,12 +94,20 @@ impl HttpReader {
 
     async fn turn(&self, mapping: &Mapping, plan: &Plan, stand: &Stand) -> Result<Turned, ReadError> {
         match &stand.next {
-            Next::Named(name) => match self.page(mapping, plan, &[], &Token::Named(name.clone())).await {
+            Next::Named(name) => match self.page(mapping, plan, &Query::default(), &Token::Named(name.clone())).await {
                 Ok(page) => Ok(Turned { page, known: 0, index: 0 }),
                 // Products forget cursors after some time.
                 Err(ReadError::Shape { .. }) => Err(self.lost()),
                 Err(error) => Err(error),
             },
+            Next::After(id) => {
+                let page = self.page(mapping, plan, &Query::default(), &Token::After(*id)).await?;
+                let is_behind = |other: &Raw| matches!(other, Raw::Int(other) if other > id);
+                if !page.ids.iter().all(is_behind) {
+                    return Err(self.astray(Astray::Unordered));
+                }
+                Ok(Turned { page, known: 0, index: 0 })
+            }
             Next::Behind { id, index } => self.turn_numbered(mapping, plan, stand, (*id, *index)).await,
         }
     }
@@ -108,14 +121,14 @@ impl HttpReader {
     ) -> Result<Turned, ReadError> {
         if is_page(plan) && stand.totals.is_some() && self.client.clock.now().since(stand.at) < STEADY {
             let behind = first_behind(plan, index);
-            let page = self.page(mapping, plan, &[], &token(plan, behind)).await?;
+            let page = self.page(mapping, plan, &Query::default(), &token(plan, behind)).await?;
             if page.facts.total == stand.totals.map(|(_, last)| last) {
                 return Ok(Turned { page, known: 0, index: behind });
             }
         }
         for number in 0..MOST_TRIES {
             let Some(start) = around(plan, index, number) else { continue };
-            let page = self.page(mapping, plan, &[], &token(plan, start)).await?;
+            let page = self.page(mapping, plan, &Query::default(), &token(plan, start)).await?;
             let Some(place) = page.ids.iter().position(|known| hash(known) == id) else { continue };
             let known = place + 1;
             let is_last = page.facts.total.is_some_and(|total| start + page.facts.rows >= total);
@@ -123,7 +136,7 @@ impl HttpReader {
                 return Ok(Turned { page, known, index: start });
             }
             let behind = if is_page(plan) { first_behind(plan, start) } else { start + page.facts.rows };
-            let page = self.page(mapping, plan, &[], &token(plan, behind)).await?;
+            let page = self.page(mapping, plan, &Query::default(), &token(plan, behind)).await?;
             return Ok(Turned { page, known: 0, index: behind });
         }
         Err(self.lost())
@@ -140,6 +153,8 @@ impl HttpReader {
         };
         let mark = match &next {
             Next::Named(name) => xxh3_64(name.as_bytes()),
+            // They only grow.
+            Next::After(id) => id.cast_unsigned(),
             Next::Behind { .. } => xxh3_64(&page.ids.iter().flat_map(|id| hash(id).to_le_bytes()).collect::<Vec<_>>()),
         };
         if before.is_some_and(|stand| stand.mark == mark) {
@@ -152,8 +167,10 @@ impl HttpReader {
     }
 
     fn next_of(&self, plan: &Plan, page: &Page, index: u64) -> Result<Option<Next>, ReadError> {
-        if let PageKind::Cursor { .. } | PageKind::Link { .. } = plan.entity.page.kind {
-            return Ok(page.facts.next.clone().map(Next::Named));
+        match plan.entity.page.kind {
+            PageKind::Cursor { .. } | PageKind::Link { .. } => return Ok(page.facts.next.clone().map(Next::Named)),
+            PageKind::Keyset => return self.behind_last(page),
+            PageKind::Page { .. } | PageKind::Offset { .. } => {}
         }
         let (rows, size) = (page.facts.rows, plan.entity.page.size as u64);
         let behind = index + rows;
@@ -169,6 +186,16 @@ impl HttpReader {
         let ends = page.facts.total.map_or(rows == 0, |total| rows == 0 || behind >= total);
         let last = page.ids.last().filter(|_| !ends);
         Ok(last.map(|id| Next::Behind { id: hash(id), index: behind - 1 }))
+    }
+
+    /// A keyset goes on behind the last id: they must be numbers in ascending order.
+    fn behind_last(&self, page: &Page) -> Result<Option<Next>, ReadError> {
+        let number = |id: &Raw| if let Raw::Int(id) = id { Some(*id) } else { None };
+        let ids: Option<Vec<i64>> = page.ids.iter().map(number).collect();
+        match ids.filter(|ids| ids.is_sorted()) {
+            Some(ids) => Ok(ids.last().copied().map(Next::After)),
+            None => Err(self.astray(Astray::Unordered)),
+        }
     }
 
     /// At the end of the list: whether as many records came as it says it has.
