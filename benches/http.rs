@@ -109,7 +109,7 @@ async fn keep_the_budget() {
     let probes = (1..=PROBES).map(|number| {
         let (reader, mapping) = (Arc::clone(&reader), Arc::clone(&mapping));
         tokio::spawn(async move {
-            let key = Key::new([Value::from(number.to_string())]);
+            let key = Key::new([Value::from(number.to_string().as_str())]);
             while Instant::now() < end {
                 reader.by_keys(&mapping, std::slice::from_ref(&key)).await.expect("the service answers");
             }

@@ -457,7 +457,7 @@ async fn a_sample_keeps_the_budget_of_the_service() {
 async fn a_long_run_of_samples_keeps_no_change_waiting() {
     let (erp, (store, _)) = (erp().await, store_of(400).await);
     put_all(&erp, (0..400).map(|n| (sku(n), n as i64))).await;
-    let slow = WOOCOMMERCE.replace("requests_per_second = 1000", "requests_per_second = 10");
+    let slow = WOOCOMMERCE.replace("requests_per_second = 1000", "requests_per_second = 4");
     let changes = "keys_per_run = 400\n[[probe]]\nentity = \"stock\"\nkind = \"changes\"\nschedule = \"every 200ms\"";
     let mut world = world(&config(DATABASE, [&slow, STORE[1]], changes), Some(&erp), &[("STORE", &store.url)]).await;
     let unit = world.units.remove(0);
