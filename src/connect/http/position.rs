@@ -10,7 +10,7 @@ use crate::connect::Cursor;
 use crate::connect::sql::position::BEGINNING;
 
 /// The first byte of a cursor; databases have 1.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// How long before we notice a clock may have been set back.
 const UNWATCHED_MICROS: i64 = 3_600_000_000;

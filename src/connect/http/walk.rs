@@ -61,6 +61,8 @@ pub(super) struct Walk {
     first_total: Option<u64>,
     total: Option<u64>,
     last_id: Option<i64>,
+    /// The page to come begins with this record, the last one of the page before: where it does not, records have moved.
+    overlap: Option<u64>,
     recent: [HashSet<u64>; 2],
     named: HashSet<u64>,
 }
@@ -73,6 +75,7 @@ pub(super) struct Halt {
     pub first_total: Option<u64>,
     pub total: Option<u64>,
     pub last_id: Option<i64>,
+    pub overlap: Option<u64>,
 }
 
 impl Walk {
@@ -88,6 +91,7 @@ impl Walk {
             first_total: None,
             total: None,
             last_id: None,
+            overlap: None,
             recent,
             named,
         }
@@ -98,13 +102,16 @@ impl Walk {
         let mut walk = Self::new(paging, ordered);
         (walk.token, walk.seen) = (Some(halt.token.clone()), halt.seen);
         (walk.first_total, walk.total, walk.last_id) = (halt.first_total, halt.total, halt.last_id);
+        walk.overlap = halt.overlap;
+        walk.recent[1].extend(halt.overlap);
         walk
     }
 
     /// What is needed to go on later; `None` at the end.
     pub fn halt(&self) -> Option<Halt> {
         let token = self.token.clone()?;
-        Some(Halt { token, seen: self.seen, first_total: self.first_total, total: self.total, last_id: self.last_id })
+        let Self { seen, first_total, total, last_id, overlap, .. } = *self;
+        Some(Halt { token, seen, first_total, total, last_id, overlap })
     }
 
     /// The page to read next; `None` at the end.
@@ -129,6 +136,10 @@ impl Walk {
         {
             return Err(Astray::Capped(total));
         }
+        let overlapped = self.overlap.take();
+        if overlapped.is_some_and(|last| !ids.iter().any(|id| hash(id) == last)) {
+            return Err(Astray::Moved("a record is no longer where it was, at the end of the page before".to_owned()));
+        }
         let fresh = self.fresh(ids)?;
         let count = fresh.iter().filter(|fresh| **fresh).count() as u64;
         self.seen += count;
@@ -139,8 +150,17 @@ impl Walk {
         }
         self.total = facts.total.or(self.total);
         self.first_total = self.first_total.or(facts.total);
-        let token = self.next(facts)?;
-        if token.is_some() && facts.rows > 0 && count == 0 {
+        let token = match overlapped {
+            // Nothing but the record of the page before: this is the end.
+            Some(_) if facts.rows == 1 => None,
+            // Others came in front and pushed the page to the right; or it is the same for ever, which the next one shows.
+            Some(_) if count == 0 => self.without_overlap(),
+            _ => {
+                let token = self.next(facts)?;
+                self.overlapping(token, ids, facts)
+            }
+        };
+        if token.is_some() && facts.rows > 0 && count == 0 && overlapped.is_none() {
             return Err(Astray::Loop("a page holds only records of the page before it".to_owned()));
         }
         if let Some(Token::Named(name)) = &token
@@ -156,6 +176,28 @@ impl Walk {
                 self.seen
             ))),
             _ => Ok(fresh),
+        }
+    }
+
+    /// Where only the number of records before it says where a page begins and no total tells of records that went, each
+    /// page begins with the last record of the page before.
+    fn overlapping(&mut self, token: Option<Token>, ids: &[Raw], facts: &Facts) -> Option<Token> {
+        match (&self.paging.kind, token, ids.last()) {
+            (PageKind::Offset { .. }, Some(Token::Number(number)), Some(last))
+                if self.total.is_none() && facts.rows > 1 =>
+            {
+                self.overlap = Some(hash(last));
+                Some(Token::Number(number - 1))
+            }
+            (_, token, _) => token,
+        }
+    }
+
+    /// The page behind the record of the page before.
+    fn without_overlap(&self) -> Option<Token> {
+        match self.token {
+            Some(Token::Number(number)) => Some(Token::Number(number + 1)),
+            _ => None,
         }
     }
 
@@ -333,6 +375,36 @@ mod tests {
         walk.take(&ids(&[2]), &facts(1, Some(3), None)).unwrap();
         walk.take(&ids(&[3]), &facts(1, Some(3), None)).unwrap();
         assert_eq!(walk.token(), None);
+    }
+
+    #[test]
+    fn pages_by_offset_without_a_total_overlap() {
+        let paging = Paging { size: 3, ..paging(PageKind::Offset { param: "offset".to_owned() }) };
+        let walk = |pages: &[&[i64]]| {
+            let mut walk = Walk::new(&paging, false);
+            let mut taken = Ok(Vec::new());
+            for page in pages {
+                taken = walk.take(&ids(page), &facts(page.len() as u64, None, None));
+            }
+            (taken, walk)
+        };
+        let number = |number: u64| Some(Token::Number(number));
+        let (_, at) = walk(&[&[1, 2, 3]]);
+        assert_eq!(at.token().cloned(), number(2));
+        let (taken, at) = walk(&[&[1, 2, 3], &[3, 4, 5]]);
+        assert_eq!((taken, at.token().cloned(), at.seen), (Ok(vec![false, true, true]), number(4), 5));
+        let (_, at) = walk(&[&[1, 2, 3], &[3, 4, 5], &[5]]);
+        assert_eq!((at.token(), at.seen), (None, 5), "nothing behind the last one");
+        // One record before went: the third is now where nobody would look again.
+        assert!(matches!(walk(&[&[1, 2, 3], &[4, 5, 6]]).0, Err(Astray::Moved(_))));
+        assert!(matches!(walk(&[&[1, 2, 3], &[]]).0, Err(Astray::Moved(_))));
+        // One came in front: the same page again, and then what lies behind.
+        let (taken, at) = walk(&[&[1, 2, 3], &[1, 2, 3], &[3, 4, 5]]);
+        assert_eq!((taken, at.seen), (Ok(vec![false, true, true]), 5));
+        // The same page for ever.
+        assert!(matches!(walk(&[&[1, 2, 3], &[1, 2, 3], &[1, 2, 3]]).0, Err(Astray::Loop(_))));
+        let halted = Walk::resume(&paging, false, &walk(&[&[1, 2, 3]]).1.halt().unwrap());
+        assert_eq!((halted.token().cloned(), halted.overlap), (number(2), Some(hash(&Raw::Int(3)))));
     }
 
     #[test]

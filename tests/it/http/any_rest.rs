@@ -84,6 +84,42 @@ async fn every_way_of_paging() {
     }
 }
 
+/// Between two pages the first record goes, or one comes in front of it: the others are all read, each once.
+#[tokio::test]
+async fn a_list_that_moves_while_it_is_read_loses_nothing() {
+    for (settings, goes) in [
+        ("paging = \"offset\"", true),
+        ("paging = \"offset\"", false),
+        ("paging = \"offset\", total = \"body:total\"", true),
+        ("paging = \"offset\", total = \"body:total\"", false),
+        ("total = \"body:total\"", true),
+        ("total = \"body:total\"", false),
+        ("", false),
+    ] {
+        let moved = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let service = Served::by(move |uri| {
+            if uri.path() == "/" {
+                return Response::builder().status(404).body(Body::empty()).unwrap();
+            }
+            let all: Vec<i64> = match moved.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                0 => (1..=25).collect(),
+                _ if goes => (2..=25).collect(),
+                _ => (0..=25).collect(),
+            };
+            let from = param(uri, "offset").map_or((number(uri, "page", 1) - 1) * 10, |from| from.parse().unwrap());
+            let data: Vec<Json> = all.iter().skip(from).take(10).map(|id| json!({ "id": id, "qty": 1 })).collect();
+            json(&json!({ "data": data, "total": all.len() }))
+        })
+        .await;
+        let shop = items(&format!("size = 10, {settings}"), &service.url);
+        let page = shop.reader.changes(&shop.mapping, &Cursor::from_beginning(), 10_000).await.unwrap();
+        let read: std::collections::BTreeSet<String> =
+            page.records.iter().map(|record| record.key.to_string()).collect();
+        let lost: Vec<i64> = (2..=25).filter(|id| !read.contains(&id.to_string())).collect();
+        assert_eq!(lost, [0; 0], "{settings}, a record goes: {goes}");
+    }
+}
+
 #[tokio::test]
 async fn pages_that_are_smaller_than_asked_for_are_noticed() {
     let service = Served::by(service).await;
