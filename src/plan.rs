@@ -312,7 +312,7 @@ fn systems(config: &Config, keys: &KeysOf) -> Vec<SystemPlan> {
         let mut bear = |system: &SystemId, of_run: Use| {
             let rate = config.systems.get(system).map_or(1.0, |system| system.budget.requests_per_second);
             if let Some(plan) = systems.get_mut(system) {
-                plan.bear(probe, first, of_run, rate);
+                plan.bear(probe, first.interval, of_run, rate);
             }
         };
         // The owner is walked once for all targets, and asked for what each of them shows.
@@ -325,29 +325,30 @@ fn systems(config: &Config, keys: &KeysOf) -> Vec<SystemPlan> {
 /// A schema probe asks for the columns of each of the entity's tables, in every system that holds it.
 fn bear_schema(config: &Config, probe: &Probe, systems: &mut BTreeMap<&SystemId, SystemPlan>) {
     let interval = probe.schedule.longest_interval();
-    let cost = Cost { owner_calls: 0.0, target_calls: 0.0, rows: 0.0, interval };
     let mappings = config.entities.get(&probe.entity).into_iter().flat_map(|entity| &entity.mappings);
     for (system, mapping) in mappings {
         let rate = config.systems.get(system).map_or(1.0, |system| system.budget.requests_per_second);
         if let Some(plan) = systems.get_mut(system) {
-            plan.bear(probe, &cost, 1.0 + mapping.children.len() as f64, rate);
+            let of_run = Use { calls: 1.0 + mapping.children.len() as f64, rows: 0.0 };
+            plan.bear(probe, interval, of_run, rate);
         }
     }
 }
 
 impl SystemPlan {
-    fn bear(&mut self, probe: &Probe, cost: &Cost, of_run: Use, rate: f64) {
-        self.calls += of_run.calls * cost.a_day();
-        self.rows += of_run.rows * cost.a_day();
+    fn bear(&mut self, probe: &Probe, interval: Duration, of_run: Use, rate: f64) {
+        let runs_a_day = cost::runs_a_day(interval);
+        self.calls += of_run.calls * runs_a_day;
+        self.rows += of_run.rows * runs_a_day;
         self.share = self.calls / (rate * DAY.as_secs_f64());
         let run = Duration::from_secs_f64(of_run.calls / rate.max(1e-9));
-        if run > cost.interval {
+        if run > interval {
             let kind = probe.kind.as_str();
             self.too_much = Some(format!(
                 "a run of the {kind} probe of `{}` takes {} at the budget's rate, longer than the {} to the next one",
                 probe.entity,
                 duration(run),
-                duration(cost.interval)
+                duration(interval)
             ));
         }
         self.longest_run = self.longest_run.max(run);

@@ -75,8 +75,12 @@ impl Cost {
     }
 
     pub fn a_day(&self) -> f64 {
-        DAY.as_secs_f64() / self.interval.as_secs_f64().max(1e-3)
+        runs_a_day(self.interval)
     }
+}
+
+pub(super) fn runs_a_day(interval: Duration) -> f64 {
+    DAY.as_secs_f64() / interval.as_secs_f64().max(1e-3)
 }
 
 /// One run of a sample probe.

@@ -13,7 +13,7 @@ use super::super::view::{DiscrepancyLine, Fate, PlantLine, View};
 use super::reports::{reports, verdict};
 use crate::audit::auditor::Auditor;
 use crate::clock::{AnchoredClock, Clock};
-use crate::config::{Config, ProbeKind};
+use crate::config::Config;
 use crate::ledger::{Ledger, LedgerError, OpenDiscrepancy};
 use crate::metrics::Metrics;
 use crate::model::{FlowId, Moment};
@@ -64,7 +64,7 @@ impl Show {
     pub fn new(auditor: &Auditor, config: &Config, records: Records, options: Options) -> Self {
         let clock = AnchoredClock::from_machine();
         let ledger = Ledger::new(auditor.ledger(), config.plumbline.tenant.clone());
-        let probes = config.probes.iter().filter(|probe| probe.kind == ProbeKind::Changes).count() as u64;
+        let probes = config.probes.len() as u64;
         Self {
             metrics: auditor.metrics(),
             flows: config.flows.iter().map(|flow| flow.id.clone()).collect(),
