@@ -20,7 +20,7 @@ use plumbline::model::{EntityId, Key, Mapping, SystemId, Value};
 
 const RATE: f64 = 100.0;
 const PROBES: usize = 50;
-const SECONDS: u64 = 60;
+const SECONDS: u64 = 30;
 
 const PAGE: usize = 1_000;
 const RECORDS: usize = 1_000_000;
