@@ -159,7 +159,8 @@ fn flow_plan(config: &Config, flow: &Arc<Flow>, keys: Keys) -> FlowPlan {
     let changes = probe_of(config, &flow.id, false).map(|probe| probe.schedule.longest_interval());
     let sample = probe_of(config, &flow.id, true).and_then(|probe| sample_plan(probe, keys.count()));
     let of_sample = |sample: &SamplePlan| Cost::of_sample(config, flow, sample, keys.count());
-    let costs = [changes.map(Cost::of_changes), sample.as_ref().map(of_sample)];
+    let of_changes = |interval| Cost::of_changes(flow, interval);
+    let costs = [changes.map(of_changes), sample.as_ref().map(of_sample)];
     let costs = || costs.iter().flatten();
     FlowPlan {
         flow: flow.id.clone(),
@@ -226,6 +227,13 @@ fn blind(flow: &Flow, has_changes: bool, has_sample: bool) -> Vec<String> {
             "no sample probe: a value that changes in `{owner}` without its stamp, or in `{}` by other hands, is never \
              seen, nor are records that only `{}` has",
             flow.id.target, flow.id.target
+        ));
+    }
+    for mapping in [&flow.owner, &flow.target].into_iter().filter(|mapping| mapping.key_index) {
+        blind.push(format!(
+            "keys of `{}` are found by an index that follows its stamps: a record whose key changes without one is not \
+             found under the new key",
+            mapping.system
         ));
     }
     let fields = blind_fields(flow);
@@ -304,7 +312,7 @@ fn systems(config: &Config, keys: &KeysOf) -> Vec<SystemPlan> {
             let count = keys_of(keys, flow).count();
             match sample_plan(probe, count) {
                 Some(sample) => Cost::of_sample(config, flow, &sample, count),
-                None => Cost::of_changes(probe.schedule.longest_interval()),
+                None => Cost::of_changes(flow, probe.schedule.longest_interval()),
             }
         };
         let costs: Vec<Cost> = flows.iter().map(cost_of).collect();

@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use super::{
-    Bound, Budget, ChangesPage, ClockReading, Cursor, Finding, KeyRange, KeyedRead, Landmark, RangeRead, Reach,
-    ReadError, ReadWindow, Reader, Shape, Usage,
+    Bound, Budget, ChangesPage, ClockReading, Cursor, Finding, Followed, KeyRange, KeyedRead, Landmark, Place,
+    RangeRead, Reach, ReadError, ReadWindow, Reader, Shape, Usage,
 };
 use crate::model::{Interval, Key, Mapping, Record, SystemId, Value};
 
@@ -170,6 +170,13 @@ impl Reader for Indexed {
         let mut records = self.own_keys(mapping, read.records);
         records.retain(|record| !record.key.parts().contains(&Value::Null));
         Ok(Some(RangeRead { records, ..read }))
+    }
+
+    async fn follow(&self, mapping: &Mapping, from: Option<&Place>) -> Result<Option<Followed>, ReadError> {
+        let Some(page) = self.reader.follow(&self.by_native, from).await? else { return Ok(None) };
+        let mut records = self.own_keys(mapping, page.records);
+        records.retain(|record| !record.key.parts().contains(&Value::Null));
+        Ok(Some(Followed { records, ..page }))
     }
 
     /// In the order of addresses; it cannot be entered at a key.

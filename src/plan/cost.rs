@@ -49,27 +49,35 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    pub fn of_changes(interval: Duration) -> Self {
-        let clock = clock_calls(interval);
-        let use_of = |calls: f64| Use { calls, rows: 0.0 };
-        Self { owner: use_of(CHANGES_CALLS + clock), looked_up: use_of(0.0), target: use_of(clock), interval }
+    pub fn of_changes(flow: &Flow, interval: Duration) -> Self {
+        let keep = |mapping: &Mapping| Use { calls: clock_calls(interval) + index_calls(mapping), rows: 0.0 };
+        let read = Use { calls: CHANGES_CALLS, rows: 0.0 };
+        Self { owner: read + keep(&flow.owner), looked_up: Use::default(), target: keep(&flow.target), interval }
     }
 
     pub fn of_sample(config: &Config, flow: &Flow, sample: &SamplePlan, keys: u64) -> Self {
         let run = Run::of(sample, keys);
-        let clock = Use { calls: clock_calls(sample.interval), rows: 0.0 };
+        let [kept_owner, kept] = [&flow.owner, &flow.target].map(|mapping| {
+            let calls = clock_calls(sample.interval) + index_calls(mapping);
+            Use { calls, rows: 0.0 }
+        });
         let [owner, target] = [(&flow.id.owner, &flow.owner), (&flow.id.target, &flow.target)]
             .map(|(system, mapping)| Side::of(config, system, mapping));
         let interval = sample.interval;
         if let (Side::Database, Side::Database) = (owner, target) {
             // The owner's pieces lead to the target's.
             let led = Use { calls: run.pieces, rows: run.keys };
-            return Self { owner: owner.walk(&run) + clock, looked_up: Use::default(), target: led + clock, interval };
+            return Self {
+                owner: owner.walk(&run) + kept_owner,
+                looked_up: Use::default(),
+                target: led + kept,
+                interval,
+            };
         }
         Self {
-            owner: owner.walk(&run) + clock,
+            owner: owner.walk(&run) + kept_owner,
             looked_up: owner.look_up(&run),
-            target: target.walk(&run) + target.look_up(&run) + clock,
+            target: target.walk(&run) + target.look_up(&run) + kept,
             interval,
         }
     }
@@ -152,6 +160,11 @@ fn keys_a_request(entity: &PackEntity, mapping: &Mapping) -> Option<usize> {
         Ask::Filter { max, .. } | Ask::Body { max, .. } => *max,
         Ask::At { .. } => 1,
     })
+}
+
+/// Statements of one run by which an index of keys keeps up. A look that finds something sends as many again.
+fn index_calls(mapping: &Mapping) -> f64 {
+    if mapping.key_index { CHANGES_CALLS } else { 0.0 }
 }
 
 fn clock_calls(interval: Duration) -> f64 {
