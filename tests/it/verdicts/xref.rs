@@ -267,8 +267,9 @@ on_each_pair! {
             world.sample().await;
         }
         world.look_until("all to be told", |world| wanted.iter().all(|row| is_told(world, row))).await;
-        let untranslated = world.checks().into_iter().find(|row| row.is(Verdict::Invalid) && row.reason == "key");
-        assert!(untranslated.unwrap().key.contains("no translation"), "article 47");
+        let is_untranslated = |row: &plumbline::ledger::rows::CheckRow| row.key.contains("no translation");
+        let article_47 = world.checks().into_iter().find(is_untranslated).unwrap();
+        assert!(article_47.is(Verdict::Invalid) && article_47.reason == "xref", "{article_47:#?}");
         decided(&mut world).await;
         assert!(world.last(&code(44)).is_some_and(|row| row.is(Verdict::Stale) || row.is(Verdict::Mismatch)));
         let seen: std::collections::BTreeSet<String> = world.checks().into_iter().map(|row| row.key).collect();
