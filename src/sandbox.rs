@@ -53,6 +53,8 @@ impl fmt::Display for Entity {
     }
 }
 
+/// A sample of a walk around the products.
+const KEYS_A_WALK: usize = 100;
 /// More keys than a demo has: every sample looks at all of them.
 const KEYS_A_SAMPLE: usize = 20_000;
 
@@ -114,18 +116,18 @@ impl Options {
             .replace("{{deadline}}", &format!("{}ms", self.deadline.as_millis()))
     }
 
-    /// Probes that look at all keys, where there are faults that no stamp shows.
+    /// A walk around the products; where there are faults that no stamp shows, probes that look at all keys every time.
     fn samples(&self) -> String {
-        if !self.faults.iter().any(FaultKind::is_unstamped) {
-            return String::new();
-        }
-        let probe = |entity: &Entity| {
+        let probe = |entity: Entity, every: &str, keys: usize| {
             format!(
-                "[[probe]]\nentity = \"{entity}\"\nkind = \"sample\"\nschedule = \"every {{{{probe_every}}}}\"\n\
-                 keys_per_run = {KEYS_A_SAMPLE}\n\n"
+                "[[probe]]\nentity = \"{entity}\"\nkind = \"sample\"\nschedule = \"every {every}\"\n\
+                 keys_per_run = {keys}\n\n"
             )
         };
-        Entity::ALL.iter().map(probe).collect()
+        if !self.faults.iter().any(FaultKind::is_unstamped) {
+            return probe(Entity::Product, "2s", KEYS_A_WALK);
+        }
+        Entity::ALL.map(|entity| probe(entity, "{{probe_every}}", KEYS_A_SAMPLE)).concat()
     }
 
     /// A fault that lives shorter cannot be told from slowness: the deadline and then four looks.
