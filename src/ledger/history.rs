@@ -34,7 +34,7 @@ struct LastCheck {
     target_values: Vec<String>,
 }
 
-/// When a key was looked at.
+/// A key that was looked at, and when it agreed.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct Looks {
     /// The entity.
@@ -43,8 +43,8 @@ pub struct Looks {
     pub key_hash: String,
     /// The key as its store rule allows.
     pub key: String,
-    /// Microseconds since 1970, in any order.
-    pub looks: Vec<i64>,
+    /// When a look found agreement: microseconds since 1970, in any order.
+    pub agreed: Vec<i64>,
 }
 
 #[derive(Row, Deserialize)]
@@ -149,13 +149,13 @@ impl Ledger {
             .collect())
     }
 
-    /// Which keys were checked since then, and when; at most `limit` keys.
+    /// Which keys were checked since then, and when they agreed; at most `limit` keys.
     ///
     /// # Errors
     /// When ClickHouse refuses or does not answer.
     pub async fn looks(&self, since: Moment, limit: u64) -> Result<Vec<Looks>, LedgerError> {
         let question = "SELECT ?fields FROM (SELECT entity, key_hash, any(key) AS key, \
-                        groupArray(toUnixTimestamp64Micro(at)) AS looks FROM checks \
+                        groupArrayIf(toUnixTimestamp64Micro(at), verdict = 'match') AS agreed FROM checks \
                         WHERE tenant = ? AND at >= fromUnixTimestamp64Micro(?, 'UTC') GROUP BY entity, key_hash) LIMIT ?";
         self.rows_since("read keys", question, since, limit).await
     }

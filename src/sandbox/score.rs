@@ -79,8 +79,8 @@ pub struct Reports {
     pub discrepancies: Vec<Report>,
     /// In any order.
     pub freshness: Vec<Freshness>,
-    /// When it looked at which key, in any order.
-    pub looks: BTreeMap<(Entity, String), Vec<Moment>>,
+    /// When it saw which key agree, in any order.
+    pub agreed: BTreeMap<(Entity, String), Vec<Moment>>,
 }
 
 /// A report may come this much after the look that it speaks of.
@@ -89,7 +89,7 @@ const REPORT_DELAY: Duration = Duration::from_secs(2);
 /// Holds `reports` against what was planted and what was written until `closing`. Later reports do not count: nobody
 /// carries changes any more, so everything is late then.
 pub fn score(plants: &[Plant], writes: &[Write], reports: &Reports, closing: Moment, options: &Options) -> Summary {
-    let truth = Truth { episodes: episodes(writes), looks: &reports.looks, closing, options };
+    let truth = Truth { episodes: episodes(writes), agreed: &reports.agreed, closing, options };
     let in_time: Vec<&Report> = reports.discrepancies.iter().filter(|report| report.at <= closing).collect();
     let cases: Vec<Case> = plants.iter().map(|plant| truth.case(plant, &in_time)).collect();
     let count = |outcome| cases.iter().filter(|case| case.outcome == outcome).count();
@@ -166,7 +166,7 @@ fn quantile(values: &mut [f64], share: f64) -> f64 {
 
 struct Truth<'a> {
     episodes: BTreeMap<(Entity, String), Vec<Episode>>,
-    looks: &'a BTreeMap<(Entity, String), Vec<Moment>>,
+    agreed: &'a BTreeMap<(Entity, String), Vec<Moment>>,
     closing: Moment,
     options: &'a Options,
 }
@@ -242,15 +242,15 @@ impl Truth<'_> {
         }))
     }
 
-    /// The first episode, and what it looks like to somebody who looks once in a while: an agreement into which no
-    /// look fell passed unseen.
+    /// The first episode, and what it looks like to somebody who looks once in a while: an agreement that no look
+    /// found passed unseen.
     fn as_seen(&self, event: &Freshness, episodes: &[Episode]) -> Vec<Episode> {
         let Some(first) = episodes.first() else { return Vec::new() };
-        let looks = self.looks.get(&(event.entity, event.key.clone())).map_or(&[][..], Vec::as_slice);
+        let seen_agreed = self.agreed.get(&(event.entity, event.key.clone())).map_or(&[][..], Vec::as_slice);
         let mut seen = vec![first.clone()];
         for pair in episodes.windows(2) {
             let agreed = pair[0].ended.map(|ended| ended.high..=pair[1].began.low);
-            if agreed.is_none_or(|agreed| looks.iter().any(|look| agreed.contains(look))) {
+            if agreed.is_none_or(|agreed| seen_agreed.iter().any(|look| agreed.contains(look))) {
                 break;
             }
             seen.push(Episode { began: first.began, ended: pair[1].ended });
@@ -430,21 +430,21 @@ mod tests {
 
     #[test]
     fn an_agreement_between_two_looks_may_pass_unseen() {
-        let check = |looks: &[f64], expect: (usize, usize)| {
+        let check = |agreed: &[f64], expect: (usize, usize)| {
             let mut writes = late(10.5);
             writes.push(wrote(Side::Target, 12.0, &[5]));
             writes.push(wrote(Side::Target, 20.0, &[6]));
             let options = Options::for_run(1, Some(Duration::from_secs(60)));
             let reports = Reports {
                 freshness: vec![lag((9.9, 10.1), 9.5, 10.5, true)],
-                looks: BTreeMap::from([((Entity::Stock, KEY.to_owned()), looks.iter().copied().map(at).collect())]),
+                agreed: BTreeMap::from([((Entity::Stock, KEY.to_owned()), agreed.iter().copied().map(at).collect())]),
                 ..Reports::default()
             };
             let found = score(&[], &writes, &reports, at(60.0), &options);
-            assert_eq!((found.lag_checked, found.lag_outside), expect, "looked at {looks:?}");
+            assert_eq!((found.lag_checked, found.lag_outside), expect, "seen to agree at {agreed:?}");
         };
-        check(&[10.2, 12.5], (1, 0));
-        check(&[10.2, 11.0, 12.5], (1, 1));
+        check(&[9.0, 21.0], (1, 0));
+        check(&[9.0, 11.0, 21.0], (1, 1));
     }
 
     #[test]

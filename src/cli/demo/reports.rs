@@ -23,7 +23,7 @@ pub fn reports(
     Ok(Reports {
         discrepancies: opened_or_changed.map(report).collect::<anyhow::Result<_>>()?,
         freshness: freshness.iter().map(|row| event(row, &keys)).collect::<anyhow::Result<_>>()?,
-        looks: looks.iter().map(looked_at).collect::<anyhow::Result<_>>()?,
+        agreed: looks.iter().map(agreed).collect::<anyhow::Result<_>>()?,
     })
 }
 
@@ -38,8 +38,8 @@ fn report(row: &DiscrepancyRow) -> anyhow::Result<Report> {
     })
 }
 
-fn looked_at(looks: &Looks) -> anyhow::Result<((Entity, String), Vec<Moment>)> {
-    let at = looks.looks.iter().map(|at| Moment::from_micros(*at)).collect();
+fn agreed(looks: &Looks) -> anyhow::Result<((Entity, String), Vec<Moment>)> {
+    let at = looks.agreed.iter().map(|at| Moment::from_micros(*at)).collect();
     Ok(((entity(&looks.entity)?, looks.key.clone()), at))
 }
 
