@@ -120,6 +120,11 @@ pub trait Reader: Send + Sync {
 /// The window of our timeline in which a read's snapshot was taken.
 pub type ReadWindow = Interval;
 
+/// Widens a window so that it covers another part of the same read.
+fn cover(window: &mut Option<ReadWindow>, part: ReadWindow) {
+    *window = Some(window.map_or(part, |known| known.hull(part)));
+}
+
 /// The other side's clock next to ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockReading {

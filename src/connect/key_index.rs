@@ -17,7 +17,7 @@ use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use super::{
     Bound, Budget, ChangesPage, ClockReading, Cursor, Finding, Followed, KeyRange, KeyedRead, Landmark, Place,
-    RangeRead, Reach, ReadError, ReadWindow, Reader, Shape, Usage,
+    RangeRead, Reach, ReadError, ReadWindow, Reader, Shape, Usage, cover,
 };
 use crate::model::{Interval, Key, Mapping, Record, SystemId, Value};
 
@@ -76,10 +76,6 @@ impl Indexed {
 fn names_a_key(range: &KeyRange<'_>) -> bool {
     let is_key = |bound: &Bound<'_>| matches!(bound, Bound::Key(_));
     is_key(&range.after) || is_key(&range.until)
-}
-
-fn cover(window: &mut Option<ReadWindow>, part: ReadWindow) {
-    *window = Some(window.map_or(part, |known| Interval::new(known.low.min(part.low), known.high.max(part.high))));
 }
 
 #[async_trait]

@@ -17,10 +17,10 @@ use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use super::{
     Bound, Budget, ChangesPage, ClockReading, Cursor, Finding, Followed, KeyRange, KeyedRead, Landmark, Place,
-    RangeRead, Reach, ReadError, ReadWindow, Reader, Shape, Usage,
+    RangeRead, Reach, ReadError, ReadWindow, Reader, Shape, Usage, cover,
 };
 use crate::model::mapping::Xref;
-use crate::model::{Interval, Key, Mapping, Moment, Record, SystemId, Value};
+use crate::model::{Key, Mapping, Moment, Record, SystemId, Value};
 
 mod pending;
 mod table;
@@ -205,13 +205,8 @@ fn under_asked_keys(mapping: &Mapping, record: Record, asked: Option<&Vec<Key>>)
     asked.map(|keys| keys.iter().map(under).collect()).unwrap_or_default()
 }
 
-/// Widens a window so that it covers another part of the same read.
-fn cover(window: &mut Option<ReadWindow>, part: ReadWindow) {
-    *window = Some(window.map_or(part, |known| Interval::new(known.low.min(part.low), known.high.max(part.high))));
-}
-
 fn covering(window: ReadWindow, part: Option<ReadWindow>) -> ReadWindow {
-    part.map_or(window, |part| Interval::new(window.low.min(part.low), window.high.max(part.high)))
+    part.map_or(window, |part| window.hull(part))
 }
 
 #[async_trait]

@@ -106,6 +106,12 @@ impl Interval {
         let high = self.high.min(other.high);
         (low <= high).then_some(Self { low, high })
     }
+
+    /// The shortest interval that holds both.
+    #[must_use]
+    pub fn hull(self, other: Self) -> Self {
+        Self { low: self.low.min(other.low), high: self.high.max(other.high) }
+    }
 }
 
 /// How long a change took, or has so far taken, to reach the target. The truth lies in `[low, high]`.

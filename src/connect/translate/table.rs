@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::cover;
+use crate::connect::cover;
 use crate::connect::{ReadError, ReadWindow, Reader};
 use crate::model::mapping::{FROM, TO, Xref};
 use crate::model::{Key, Value};
