@@ -8,9 +8,11 @@
 use std::fmt;
 use std::time::Duration;
 
+pub mod book;
 pub mod company;
 pub mod faults;
 pub mod plan;
+pub mod record;
 pub mod score;
 pub mod sync;
 pub mod systems;
