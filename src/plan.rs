@@ -14,12 +14,14 @@ use crate::model::{EntityId, Flow, FlowId, SystemId};
 
 mod cost;
 mod proposal;
+mod systems;
 
 #[cfg(test)]
 mod tests;
 
-use cost::{Cost, Use};
+use cost::{Cost, Rates, Use};
 pub use proposal::{Proposal, Wanted, propose};
+pub use systems::{PointsPlan, SystemPlan};
 
 /// A day.
 pub const DAY: Duration = Duration::from_secs(86_400);
@@ -75,8 +77,11 @@ pub struct FlowPlan {
     pub sample: Option<SamplePlan>,
     /// Statements a day that this flow's probes send to owner and target together.
     pub calls: f64,
-    /// Rows a day that its samples read on both sides. A changes probe adds two for each change.
+    /// Rows a day that its samples, and reads of whole lists for want of a way to ask for changes, read on both sides.
+    /// A changes probe adds two for each change.
     pub rows: f64,
+    /// Points a day at most, of each of its two systems that counts in points.
+    pub points: Vec<(SystemId, PointsPlan)>,
     /// How soon a drift is seen, for each of [`DRIFTS`]; empty without a sample probe.
     pub see: Vec<Seeing>,
     /// What stays blind, in words.
@@ -115,27 +120,10 @@ pub struct Seeing {
     pub together: Option<Duration>,
 }
 
-/// What one system has to bear.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SystemPlan {
-    /// The system.
-    pub system: SystemId,
-    /// Statements a day.
-    pub calls: f64,
-    /// Rows a day, without those of changes.
-    pub rows: f64,
-    /// The share of its budget of requests, on average.
-    pub share: f64,
-    /// How long the largest run takes at the budget's rate.
-    pub longest_run: Duration,
-    /// A probe whose runs take longer than their interval at that rate.
-    pub too_much: Option<String>,
-}
-
 /// What can be said of `config` if its entities have so many keys.
 pub fn plan(config: &Config, keys: &KeysOf) -> Plan {
     let flows = config.flows.iter().map(|flow| flow_plan(config, flow, keys_of(keys, flow))).collect();
-    Plan { flows, systems: systems(config, keys) }
+    Plan { flows, systems: systems::systems(config, keys) }
 }
 
 /// Without any knowledge: a table that is neither tiny nor huge.
@@ -159,16 +147,24 @@ fn flow_plan(config: &Config, flow: &Arc<Flow>, keys: Keys) -> FlowPlan {
     let changes = probe_of(config, &flow.id, false).map(|probe| probe.schedule.longest_interval());
     let sample = probe_of(config, &flow.id, true).and_then(|probe| sample_plan(probe, keys.count()));
     let of_sample = |sample: &SamplePlan| Cost::of_sample(config, flow, sample, keys.count());
-    let of_changes = |interval| Cost::of_changes(flow, interval);
+    let of_changes = |interval| Cost::of_changes(config, flow, interval, keys.count());
     let costs = [changes.map(of_changes), sample.as_ref().map(of_sample)];
     let costs = || costs.iter().flatten();
+    let points = |system: &SystemId, of_run: fn(&Cost) -> Use| {
+        let given_a_day = Rates::of(config, system).points? * DAY.as_secs_f64();
+        let a_day = costs().map(|cost| of_run(cost).points * cost.a_day()).sum();
+        Some((system.clone(), PointsPlan { a_day, given_a_day }))
+    };
+    let of_owner = points(&flow.id.owner, |cost| cost.owner + cost.looked_up);
+    let of_target = points(&flow.id.target, |cost| cost.target);
     FlowPlan {
         flow: flow.id.clone(),
         keys,
         deadline: flow.deadline,
         changes,
-        calls: costs().map(|cost| (cost.owner + cost.looked_up + cost.target).calls * cost.a_day()).sum(),
-        rows: costs().map(|cost| (cost.owner + cost.looked_up + cost.target).rows * cost.a_day()).sum(),
+        calls: costs().map(|cost| cost.both().calls * cost.a_day()).sum(),
+        rows: costs().map(|cost| cost.both().rows * cost.a_day()).sum(),
+        points: of_owner.into_iter().chain(of_target).collect(),
         see: sample.as_ref().map_or_else(Vec::new, |sample| seeing(sample, keys.count(), flow.deadline)),
         blind: blind(flow, changes.is_some(), sample.is_some()),
         slos: slos(config, flow, changes, sample.as_ref(), keys.count()),
@@ -286,81 +282,6 @@ fn slo_words(name: &str, objective: f64, changes: Option<Duration>, sample: Opti
     let needed = keys_to_vouch(keys, 1.0 - objective, sample.piece);
     let time = time_for(sample, needed, Duration::ZERO);
     format!("`{name}`: {lags}; samples vouch for {percent} agreement after {} without a bad key", duration(time))
-}
-
-fn systems(config: &Config, keys: &KeysOf) -> Vec<SystemPlan> {
-    let mut systems: BTreeMap<&SystemId, SystemPlan> = BTreeMap::new();
-    for system in config.systems.values() {
-        let empty = SystemPlan {
-            system: system.id.clone(),
-            calls: 0.0,
-            rows: 0.0,
-            share: 0.0,
-            longest_run: Duration::ZERO,
-            too_much: None,
-        };
-        systems.insert(&system.id, empty);
-    }
-    for probe in &config.probes {
-        if probe.kind == ProbeKind::Schema {
-            bear_schema(config, probe, &mut systems);
-            continue;
-        }
-        let flows = config.flows.iter().filter(|flow| flow.id.entity == probe.entity && flow.id.owner == probe.owner);
-        let flows: Vec<&Arc<Flow>> = flows.collect();
-        let cost_of = |flow: &&Arc<Flow>| {
-            let count = keys_of(keys, flow).count();
-            match sample_plan(probe, count) {
-                Some(sample) => Cost::of_sample(config, flow, &sample, count),
-                None => Cost::of_changes(flow, probe.schedule.longest_interval()),
-            }
-        };
-        let costs: Vec<Cost> = flows.iter().map(cost_of).collect();
-        let Some(first) = costs.first() else { continue };
-        let mut bear = |system: &SystemId, of_run: Use| {
-            let rate = config.systems.get(system).map_or(1.0, |system| system.budget.requests_per_second);
-            if let Some(plan) = systems.get_mut(system) {
-                plan.bear(probe, first.interval, of_run, rate);
-            }
-        };
-        // The owner is walked once for all targets, and asked for what each of them shows.
-        bear(&probe.owner, costs.iter().fold(first.owner, |sum, cost| sum + cost.looked_up));
-        flows.iter().zip(&costs).for_each(|(flow, cost)| bear(&flow.id.target, cost.target));
-    }
-    systems.into_values().collect()
-}
-
-/// A schema probe asks for the columns of each of the entity's tables, in every system that holds it.
-fn bear_schema(config: &Config, probe: &Probe, systems: &mut BTreeMap<&SystemId, SystemPlan>) {
-    let interval = probe.schedule.longest_interval();
-    let mappings = config.entities.get(&probe.entity).into_iter().flat_map(|entity| &entity.mappings);
-    for (system, mapping) in mappings {
-        let rate = config.systems.get(system).map_or(1.0, |system| system.budget.requests_per_second);
-        if let Some(plan) = systems.get_mut(system) {
-            let of_run = Use { calls: 1.0 + mapping.children.len() as f64, rows: 0.0 };
-            plan.bear(probe, interval, of_run, rate);
-        }
-    }
-}
-
-impl SystemPlan {
-    fn bear(&mut self, probe: &Probe, interval: Duration, of_run: Use, rate: f64) {
-        let runs_a_day = cost::runs_a_day(interval);
-        self.calls += of_run.calls * runs_a_day;
-        self.rows += of_run.rows * runs_a_day;
-        self.share = self.calls / (rate * DAY.as_secs_f64());
-        let run = Duration::from_secs_f64(of_run.calls / rate.max(1e-9));
-        if run > interval {
-            let kind = probe.kind.as_str();
-            self.too_much = Some(format!(
-                "a run of the {kind} probe of `{}` takes {} at the budget's rate, longer than the {} to the next one",
-                probe.entity,
-                duration(run),
-                duration(interval)
-            ));
-        }
-        self.longest_run = self.longest_run.max(run);
-    }
 }
 
 /// `99.5 %`.

@@ -15,7 +15,9 @@ use crate::clock::{AnchoredClock, Clock};
 use crate::config::{Config, parse_duration};
 use crate::connect::{self, count_keys};
 use crate::model::{EntityId, SystemId};
-use crate::plan::{self, FlowPlan, Keys, KeysOf, Plan, Proposal, RUN_OF_BAD, SamplePlan, Wanted, duration, percent};
+use crate::plan::{
+    self, FlowPlan, Keys, KeysOf, Plan, PointsPlan, Proposal, RUN_OF_BAD, SamplePlan, Wanted, duration, percent,
+};
 
 /// What to foretell.
 #[derive(Debug, clap::Args)]
@@ -164,6 +166,9 @@ fn flow_text(flow: &FlowPlan) -> String {
     let sample = flow.sample.as_ref().map_or("no sample probe".to_owned(), sample_words);
     line("probes", &format!("{changes}; {sample}"));
     line("cost", &format!("{} statements and {} rows a day", grouped(flow.calls), grouped(flow.rows)));
+    for (system, points) in &flow.points {
+        line("points", &format!("of `{system}` up to {}", points_words(points)));
+    }
     if let Some(sample) = &flow.sample {
         let walk = format!("at least once in {}; a walk takes {}", duration(sample.every_key), duration(sample.walk));
         line("every key", &walk);
@@ -195,6 +200,11 @@ fn flow_text(flow: &FlowPlan) -> String {
     text
 }
 
+fn points_words(points: &PointsPlan) -> String {
+    let [a_day, given] = [points.a_day, points.given_a_day].map(grouped);
+    format!("{a_day} a day, {} of the {given} that we may use", percent(points.share()))
+}
+
 fn keys_words(keys: Keys) -> String {
     let count = grouped(keys.count() as f64);
     match keys {
@@ -224,8 +234,11 @@ fn systems_text(plan: &Plan) -> String {
         .collect();
     let head = ["system", "statements a day", "rows a day", "of its budget", "longest run"];
     let mut text = table(&head, &rows, &[1, 2, 3, 4]);
+    for (system, points) in plan.systems.iter().filter_map(|system| Some((system, system.points.as_ref()?))) {
+        let _written = writeln!(text, "points of `{}`: up to {}", system.system, points_words(points));
+    }
     for system in &plan.systems {
-        if let Some(too_much) = &system.too_much {
+        for too_much in &system.too_much {
             let _written = writeln!(text, "too much for `{}`: {too_much}", system.system);
         }
     }
@@ -285,7 +298,16 @@ fn json(plan: &Plan, proposals: Option<&Proposals>) -> serde_json::Result<String
             "at_most_bad_after_a_day": sample.at_most_after_a_day,
         })
     };
+    let points = |points: &PointsPlan| {
+        serde_json::json!({
+            "most_per_day": points.a_day,
+            "given_per_day": points.given_a_day,
+            "share": points.share(),
+        })
+    };
     let flow = |flow: &FlowPlan| {
+        let of_systems = flow.points.iter().map(|(system, of)| (system.to_string(), points(of)));
+        let of_systems: serde_json::Map<String, serde_json::Value> = of_systems.collect();
         let see: Vec<serde_json::Value> = flow
             .see
             .iter()
@@ -306,6 +328,7 @@ fn json(plan: &Plan, proposals: Option<&Proposals>) -> serde_json::Result<String
             "sample": flow.sample.as_ref().map(sample),
             "statements_per_day": flow.calls,
             "rows_per_day": flow.rows,
+            "points": of_systems,
             "drift": see,
             "slos": flow.slos,
             "blind": flow.blind,
@@ -317,6 +340,7 @@ fn json(plan: &Plan, proposals: Option<&Proposals>) -> serde_json::Result<String
             "statements_per_day": system.calls,
             "rows_per_day": system.rows,
             "budget_share": system.share,
+            "points": system.points.as_ref().map(points),
             "longest_run_seconds": seconds(system.longest_run),
             "too_much": system.too_much,
         })

@@ -26,6 +26,7 @@ mod limit;
 mod mapping;
 mod page;
 mod path;
+mod points;
 mod read;
 mod settings;
 mod system;
@@ -37,6 +38,7 @@ pub use body::{Body, Filling, Placeholder, merge};
 pub use fill::Values;
 pub(super) use mapping::complete;
 pub use path::{JsonPath, Step};
+pub use points::Prices;
 pub(super) use system::read_use;
 
 /// The packs that are part of the program, by name.
@@ -180,6 +182,19 @@ pub struct Cost {
     pub restore: JsonPath,
     /// The share of all this that we use, above 0 to 1.
     pub share: f64,
+    /// Points that are added each second, for planning; the answers say what is true.
+    pub per_second: f64,
+    /// The most that one request may cost.
+    pub most: f64,
+    /// What parts of a document cost, for planning; without them each request is taken to cost the most.
+    pub prices: Option<Prices>,
+}
+
+impl Cost {
+    /// Points a second that are ours to use, for planning.
+    pub fn ours(&self) -> f64 {
+        self.per_second * self.share
+    }
 }
 
 /// Where in an answer something stands.

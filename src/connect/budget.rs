@@ -229,6 +229,11 @@ impl Budget {
         }
     }
 
+    /// What the last answer of a system that counts in points said about them.
+    pub fn told(&self) -> Option<Told> {
+        self.points.lock().unwrap_or_else(std::sync::PoisonError::into_inner).and_then(|bucket| bucket.told)
+    }
+
     /// The system found us too fast: half the rate from now on.
     pub fn slow_down(&self) {
         let mut pace = self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -1,11 +1,11 @@
-//! What one run of a probe sends to owner and target. Pure.
+//! What one run of a probe sends to owner and target, and what that costs where it is counted in points. Pure.
 
 use std::ops::Add;
 use std::time::Duration;
 
 use super::{DAY, SamplePlan};
 use crate::config::Config;
-use crate::config::pack::{Ask, PackEntity, PageKind};
+use crate::config::pack::{Ask, Lookup, Pack, PackEntity, PageKind};
 use crate::model::mapping::Source;
 use crate::model::{Flow, Mapping, SystemId};
 
@@ -21,18 +21,50 @@ const SURVEY_MARKS: f64 = 900.0;
 /// Requests for a piece of a list with numbered pages: where it ends, the page where it begins, and often the next one.
 const PIECE_REQUESTS: f64 = 2.5;
 
-/// Statements or requests and the rows that they give.
+/// Statements or requests, the rows that they give, and the points that they cost at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Use {
     pub calls: f64,
     pub rows: f64,
+    pub points: f64,
 }
 
 impl Add for Use {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { calls: self.calls + other.calls, rows: self.rows + other.rows }
+        Self { calls: self.calls + other.calls, rows: self.rows + other.rows, points: self.points + other.points }
+    }
+}
+
+impl Use {
+    const fn of_calls(calls: f64) -> Self {
+        Self { calls, rows: 0.0, points: 0.0 }
+    }
+}
+
+/// What a system can bear.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rates {
+    /// Statements or requests a second.
+    pub calls: f64,
+    /// Points a second that are ours; `None` where it does not count in points.
+    pub points: Option<f64>,
+}
+
+impl Rates {
+    /// Of a system; of an unknown one a request a second.
+    pub fn of(config: &Config, system: &SystemId) -> Self {
+        let system = config.systems.get(system);
+        let cost = system.and_then(|system| system.pack.as_deref()).and_then(|pack| pack.limit.cost.as_ref());
+        let calls = system.map_or(1.0, |system| system.budget.requests_per_second);
+        Self { calls, points: cost.map(crate::config::pack::Cost::ours) }
+    }
+
+    /// Seconds that it takes at these rates.
+    pub fn seconds(&self, of_run: Use) -> f64 {
+        let points = self.points.map_or(0.0, |rate| of_run.points / rate.max(1e-9));
+        (of_run.calls / self.calls.max(1e-9)).max(points)
     }
 }
 
@@ -49,24 +81,19 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    pub fn of_changes(flow: &Flow, interval: Duration) -> Self {
-        let keep = |mapping: &Mapping| Use { calls: clock_calls(interval) + index_calls(mapping), rows: 0.0 };
-        let read = Use { calls: CHANGES_CALLS, rows: 0.0 };
-        Self { owner: read + keep(&flow.owner), looked_up: Use::default(), target: keep(&flow.target), interval }
+    pub fn of_changes(config: &Config, flow: &Flow, interval: Duration, keys: u64) -> Self {
+        let [(owner, kept_owner), (_, kept)] = sides(config, flow, interval, keys);
+        let owner = owner.changes(keys) + kept_owner;
+        Self { owner, looked_up: Use::default(), target: kept, interval }
     }
 
     pub fn of_sample(config: &Config, flow: &Flow, sample: &SamplePlan, keys: u64) -> Self {
         let run = Run::of(sample, keys);
-        let [kept_owner, kept] = [&flow.owner, &flow.target].map(|mapping| {
-            let calls = clock_calls(sample.interval) + index_calls(mapping);
-            Use { calls, rows: 0.0 }
-        });
-        let [owner, target] = [(&flow.id.owner, &flow.owner), (&flow.id.target, &flow.target)]
-            .map(|(system, mapping)| Side::of(config, system, mapping));
         let interval = sample.interval;
+        let [(owner, kept_owner), (target, kept)] = sides(config, flow, interval, keys);
         if let (Side::Database, Side::Database) = (owner, target) {
             // The owner's pieces lead to the target's.
-            let led = Use { calls: run.pieces, rows: run.keys };
+            let led = Use { rows: run.keys, ..Use::of_calls(run.pieces) };
             return Self {
                 owner: owner.walk(&run) + kept_owner,
                 looked_up: Use::default(),
@@ -80,6 +107,11 @@ impl Cost {
             target: target.walk(&run) + target.look_up(&run) + kept,
             interval,
         }
+    }
+
+    /// What the run sends to both.
+    pub fn both(&self) -> Use {
+        self.owner + self.looked_up + self.target
     }
 
     pub fn a_day(&self) -> f64 {
@@ -108,63 +140,146 @@ impl Run {
     }
 }
 
+/// Both sides of a flow, each with what every run costs it: the clock, and an index of keys that keeps up.
+fn sides<'c>(config: &'c Config, flow: &Flow, interval: Duration, keys: u64) -> [(Side<'c>, Use); 2] {
+    [(&flow.id.owner, &flow.owner), (&flow.id.target, &flow.target)].map(|(system, mapping)| {
+        let side = Side::of(config, system, mapping);
+        let clock = Use::of_calls(clock_calls(interval));
+        // A look that finds something sends as many again.
+        let index = if mapping.key_index { side.changes(keys) } else { Use::default() };
+        (side, clock + index)
+    })
+}
+
 /// How a side is walked and asked.
 #[derive(Clone, Copy)]
 enum Side<'c> {
     Database,
-    Service(&'c PackEntity, Option<usize>),
+    Service(Service<'c>),
+}
+
+/// A dataset of a pack.
+#[derive(Clone, Copy)]
+struct Service<'c> {
+    pack: &'c Pack,
+    entity: &'c PackEntity,
+    /// How records are asked for by the mapping's key.
+    lookup: Option<&'c Lookup>,
 }
 
 impl<'c> Side<'c> {
     fn of(config: &'c Config, system: &SystemId, mapping: &Mapping) -> Self {
         let pack = config.systems.get(system).and_then(|system| system.pack.as_deref());
-        match pack.and_then(|pack| pack.entity(mapping.dataset.name())) {
-            Some(entity) => Self::Service(entity, keys_a_request(entity, mapping)),
+        match pack.and_then(|pack| Some((pack, pack.entity(mapping.dataset.name())?))) {
+            Some((pack, entity)) => Self::Service(Service { pack, entity, lookup: lookup_of(entity, mapping) }),
             None => Self::Database,
         }
     }
 
+    /// A read of what changed, if nothing did; of so many keys where all of them must be read.
+    fn changes(&self, keys: u64) -> Use {
+        let Self::Service(service) = self else { return Use::of_calls(CHANGES_CALLS) };
+        let entity = service.entity;
+        let lists = 1.0 + entity.also.len() as f64;
+        match entity.since {
+            Some(_) => Use { rows: 0.0, ..service.pages(lists) } + Use::of_calls(CHANGES_CALLS - 1.0),
+            None => service.pages((keys as f64 / entity.page.size as f64).ceil().max(lists)),
+        }
+    }
+
     fn walk(&self, run: &Run) -> Use {
-        let Self::Service(entity, _) = self else {
-            return Use { calls: 2.0 * run.pieces + run.survey, rows: run.keys };
+        let Self::Service(service) = self else {
+            return Use { rows: run.keys, ..Use::of_calls(2.0 * run.pieces + run.survey) };
         };
-        let page = &entity.page;
+        let page = &service.entity.page;
         let is_numbered = matches!(page.kind, PageKind::Page { .. } | PageKind::Offset { .. });
-        let calls = match (is_numbered, &page.total) {
-            (true, Some(_)) if entity.ordered => PIECE_REQUESTS * run.pieces + run.survey,
+        service.pages(match (is_numbered, &page.total) {
+            (true, Some(_)) if service.entity.ordered => PIECE_REQUESTS * run.pieces + run.survey,
             // The page before is read again, to see that nothing fell between two.
             (true, None) if matches!(page.kind, PageKind::Page { .. }) => 2.0 * run.keys / page.size as f64,
-            _ => run.keys / page.size as f64,
-        };
-        Use { calls, rows: calls * page.size as f64 }
+            _ => (run.keys / page.size as f64).ceil(),
+        })
     }
 
     /// Asking for keys that the other side showed.
     fn look_up(&self, run: &Run) -> Use {
-        let calls = match self {
-            Self::Database => run.pieces,
-            Self::Service(_, most) => {
-                let in_a_piece = run.keys / run.pieces.max(1.0);
-                run.pieces * (in_a_piece / most.unwrap_or(1).max(1) as f64).ceil()
-            }
+        let of_piece = match self {
+            Self::Database => Use::of_calls(1.0),
+            Self::Service(service) => service.keys(run.keys / run.pieces.max(1.0)),
         };
-        Use { calls, rows: run.keys }
+        Use { calls: run.pieces * of_piece.calls, rows: run.keys, points: run.pieces * of_piece.points }
     }
 }
 
-/// Keys that one request asks for, by the path of the mapping's key.
-fn keys_a_request(entity: &PackEntity, mapping: &Mapping) -> Option<usize> {
-    let is_mapped =
-        |path: &str| mapping.sources.iter().any(|source| matches!(source, Source::Path(known) if known == path));
-    entity.lookups.iter().find(|lookup| is_mapped(&lookup.path)).map(|lookup| match &lookup.ask {
-        Ask::Filter { max, .. } | Ask::Body { max, .. } => *max,
-        Ask::At { .. } => 1,
-    })
+impl Service<'_> {
+    /// So many full pages.
+    fn pages(&self, pages: f64) -> Use {
+        let points = self.pack.points_of_page(self.entity).unwrap_or_default();
+        Use { calls: pages, rows: pages * self.entity.page.size as f64, points: pages * points }
+    }
+
+    /// Questions for so many keys.
+    fn keys(&self, keys: f64) -> Use {
+        let Some(lookup) = self.lookup else { return Use::of_calls(keys.ceil()) };
+        let found = self.asked(lookup, keys);
+        match &lookup.ask {
+            // What the index finds is read again by its address.
+            Ask::Body { index: true, .. } => self.by_id().map_or(found, |by_id| found + self.asked(by_id, keys)),
+            _ => found,
+        }
+    }
+
+    fn asked(&self, lookup: &Lookup, keys: f64) -> Use {
+        let most = keys_a_request(lookup);
+        let calls = (keys / most as f64).ceil();
+        let in_each = most.min(keys.ceil() as usize);
+        let points = self.pack.points_of_keys(self.entity, lookup, in_each).unwrap_or_default();
+        Use { points: calls * points, ..Use::of_calls(calls) }
+    }
+
+    fn by_id(&self) -> Option<&Lookup> {
+        let id = self.entity.id.to_string();
+        self.entity.lookups.iter().find(|lookup| lookup.path == id)
+    }
 }
 
-/// Statements of one run by which an index of keys keeps up. A look that finds something sends as many again.
-fn index_calls(mapping: &Mapping) -> f64 {
-    if mapping.key_index { CHANGES_CALLS } else { 0.0 }
+/// How records are asked for by the path of the mapping's key.
+fn lookup_of<'e>(entity: &'e PackEntity, mapping: &Mapping) -> Option<&'e Lookup> {
+    let is_mapped =
+        |path: &str| mapping.sources.iter().any(|source| matches!(source, Source::Path(known) if known == path));
+    entity.lookups.iter().find(|lookup| is_mapped(&lookup.path))
+}
+
+/// Keys that one request asks for.
+fn keys_a_request(lookup: &Lookup) -> usize {
+    match &lookup.ask {
+        Ask::Filter { max, .. } | Ask::Body { max, .. } => (*max).max(1),
+        Ask::At { .. } => 1,
+    }
+}
+
+/// One run of a schema probe: the columns of each table, or a page of the dataset.
+pub(super) fn of_schema(config: &Config, system: &SystemId, mapping: &Mapping) -> Use {
+    match Side::of(config, system, mapping) {
+        Side::Database => Use::of_calls(1.0 + mapping.children.len() as f64),
+        Side::Service(service) => Use { rows: 0.0, ..service.pages(1.0) },
+    }
+}
+
+/// A page of the dataset, or a question for keys of the mapping, that costs more than one request may.
+pub(super) fn too_dear(config: &Config, system: &SystemId, mapping: &Mapping) -> Option<String> {
+    let Side::Service(service) = Side::of(config, system, mapping) else { return None };
+    let most = service.pack.limit.cost.as_ref()?.most;
+    let page = service.pages(1.0).points;
+    let keys = service.lookup.map_or(0.0, |lookup| service.asked(lookup, keys_a_request(lookup) as f64).points);
+    let points = page.max(keys);
+    (points > most).then(|| {
+        format!(
+            "a request for `{}` costs up to {points:.0} points, one may cost {most:.0}: lower what the pack's settings \
+             ask for at once",
+            mapping.dataset.name()
+        )
+    })
 }
 
 fn clock_calls(interval: Duration) -> f64 {

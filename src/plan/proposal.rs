@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cost::Cost;
+use super::cost::{Cost, Rates, Use};
 use super::{Keys, KeysOf, SamplePlan, duration, keys_of, percent, sample_of, time_for};
 use crate::config::Config;
 use crate::estimate::keys_to_see;
@@ -76,14 +76,12 @@ fn sample_for(config: &Config, flows: &[&Arc<Flow>], keys: u64, wanted: Wanted) 
     let budgets: Vec<_> = budgets.collect();
     let most = budgets.iter().map(|budget| budget.rows_per_run).min().unwrap_or(usize::MAX) as u64;
     let rate = budgets.iter().map(|budget| budget.requests_per_second).fold(f64::INFINITY, f64::min);
-    let rate_of =
-        |system: &SystemId| config.systems.get(system).map_or(rate, |system| system.budget.requests_per_second);
     let fits = |sample: &SamplePlan| {
-        let is_borne = |system: &SystemId, calls: f64| calls / rate_of(system) <= sample.interval.as_secs_f64() / 2.0;
+        let half = sample.interval.as_secs_f64() / 2.0;
+        let is_borne = |system: &SystemId, of_run: Use| Rates::of(config, system).seconds(of_run) <= half;
         let fits = |flow: &&Arc<Flow>| {
             let cost = Cost::of_sample(config, flow, sample, keys);
-            is_borne(&flow.id.owner, (cost.owner + cost.looked_up).calls)
-                && is_borne(&flow.id.target, cost.target.calls)
+            is_borne(&flow.id.owner, cost.owner + cost.looked_up) && is_borne(&flow.id.target, cost.target)
         };
         sample.keys_per_run <= most && flows.iter().all(fits)
     };

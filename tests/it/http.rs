@@ -19,6 +19,7 @@ mod served;
 mod shapes;
 mod shop;
 mod shopify;
+mod shopify_points;
 mod shopify_reading;
 mod shopify_verdicts;
 mod verdicts;

@@ -26,8 +26,8 @@ pub(super) fn variables(document: &str) -> Result<Vec<String>, NotARead> {
     let mut variables = Vec::new();
     for (index, token) in tokens.iter().enumerate() {
         match token {
-            Token::Open if depth == 0 && begins => (queries, depth, begins) = (queries + 1, 1, false),
-            Token::Open => depth += 1,
+            Token::Open(_) if depth == 0 && begins => (queries, depth, begins) = (queries + 1, 1, false),
+            Token::Open(_) => depth += 1,
             Token::Close(is_selection) => {
                 depth = depth.checked_sub(1).ok_or(NotARead::Open("a bracket closes that was never opened"))?;
                 begins |= depth == 0 && *is_selection;
@@ -45,7 +45,7 @@ pub(super) fn variables(document: &str) -> Result<Vec<String>, NotARead> {
                     variables.push((*name).to_owned());
                 }
             }
-            Token::Name(_) | Token::Other => {}
+            Token::Name(_) | Token::Number(_) | Token::Colon | Token::At | Token::Spread | Token::Other => {}
         }
     }
     match (depth, queries) {
@@ -55,20 +55,34 @@ pub(super) fn variables(document: &str) -> Result<Vec<String>, NotARead> {
     }
 }
 
-enum Token<'t> {
+/// What a document is made of; texts and comments are left out.
+#[derive(Debug, PartialEq)]
+pub(super) enum Token<'t> {
     Name(&'t str),
+    /// The digits of a number; a sign or a point is another token.
+    Number(u64),
     Dollar,
-    Open,
+    Colon,
+    /// `@`, before a directive.
+    At,
+    /// `...`
+    Spread,
+    /// A bracket; whether it is `{`.
+    Open(bool),
     /// A bracket; whether it is `}`.
     Close(bool),
     Other,
 }
 
-fn tokens(document: &str) -> Result<Vec<Token<'_>>, NotARead> {
+/// The tokens of a document.
+pub(super) fn tokens(document: &str) -> Result<Vec<Token<'_>>, NotARead> {
     let mut tokens = Vec::new();
     let mut rest = document;
     while let Some(first) = rest.chars().next() {
         let length = match first {
+            // Commas mean as much as blanks.
+            ',' => 1,
+            _ if first.is_whitespace() => first.len_utf8(),
             '#' => rest.find(['\n', '\r']).unwrap_or(rest.len()),
             '"' => text_length(rest)?,
             _ if first == '_' || first.is_ascii_alphabetic() => {
@@ -77,10 +91,22 @@ fn tokens(document: &str) -> Result<Vec<Token<'_>>, NotARead> {
                 tokens.push(Token::Name(&rest[..length]));
                 length
             }
+            _ if first.is_ascii_digit() => {
+                let length = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
+                tokens.push(rest[..length].parse().map_or(Token::Other, Token::Number));
+                length
+            }
+            _ if rest.starts_with("...") => {
+                tokens.push(Token::Spread);
+                3
+            }
             _ => {
                 tokens.push(match first {
                     '$' => Token::Dollar,
-                    '{' | '(' | '[' => Token::Open,
+                    ':' => Token::Colon,
+                    '@' => Token::At,
+                    '{' => Token::Open(true),
+                    '(' | '[' => Token::Open(false),
                     '}' => Token::Close(true),
                     ')' | ']' => Token::Close(false),
                     _ => Token::Other,

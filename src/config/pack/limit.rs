@@ -1,7 +1,7 @@
 //! `[limit]` of a pack: what the product allows, and how it says so.
 
 use super::read::place;
-use super::{Cost, Limits, Values, fill};
+use super::{Cost, Limits, Prices, Values, fill};
 use crate::config::section::{Keys, Node, Read, Section};
 use crate::model::Number;
 
@@ -12,7 +12,7 @@ pub(super) const KEYS: Keys = Keys {
 };
 pub(super) const COST_KEYS: Keys = Keys {
     section: "[limit] cost",
-    names: &["asked", "used", "available", "maximum", "restore", "share"],
+    names: &["asked", "used", "available", "maximum", "restore", "share", "per_second", "most", "object", "list"],
     not_yet: &[],
 };
 
@@ -54,6 +54,10 @@ fn cost(section: &Section<'_>, values: &Values) -> Option<Cost> {
         }
     });
     let share = section.need("share").and_then(|node| share(node, values));
+    let points = |key| section.need(key).and_then(|node| points(node, values));
+    let (per_second, most) = (points("per_second"), points("most"));
+    let price = |key| section.get(key).and_then(|node| number(node, values, 0.0, 1e6));
+    let prices = price("object").zip(price("list")).map(|(object, list)| Prices { object, list });
     Some(Cost {
         asked: asked?,
         used: used?,
@@ -61,17 +65,29 @@ fn cost(section: &Section<'_>, values: &Values) -> Option<Cost> {
         maximum: maximum?,
         restore: restore?,
         share: share?,
+        per_second: per_second?,
+        most: most?,
+        prices,
     })
 }
 
 fn share(node: Node<'_>, values: &Values) -> Option<f64> {
-    let share = match node.value.get_ref().as_str() {
+    number(node, values, 0.01, 1.0)
+}
+
+fn points(node: Node<'_>, values: &Values) -> Option<f64> {
+    number(node, values, 0.001, 1e9)
+}
+
+/// A number, or a setting that is one.
+fn number(node: Node<'_>, values: &Values, least: f64, most: f64) -> Option<f64> {
+    let number = match node.value.get_ref().as_str() {
         Some(_) => fill::text(node, values)?.parse::<Number>().ok().map(|number| number.to_f64_lossy()),
         None => Some(Number::read(node)?.to_f64_lossy()),
     };
-    match share {
-        Some(share) if (0.01..=1.0).contains(&share) => Some(share),
-        _ => node.refuse("must be a number from 0.01 to 1"),
+    match number {
+        Some(number) if (least..=most).contains(&number) => Some(number),
+        _ => node.refuse(format!("must be a number from {least} to {most}")),
     }
 }
 

@@ -179,7 +179,7 @@ fn limits_in_points_and_rules_are_checked() {
     let cost = |share: &str| {
         let places = ["asked", "used", "available", "maximum", "restore"];
         let places = places.map(|name| format!("{name} = \"body:cost.{name}\"\n")).concat();
-        format!("{GRAPH}[limit.cost]\n{places}share = {share}\n")
+        format!("{GRAPH}[limit.cost]\n{places}share = {share}\nper_second = 100\nmost = 1000\n")
     };
     for share in ["0.5", "\"0.5\"", "1"] {
         let pack = check(&cost(share)).unwrap_or_else(|problems| panic!("{problems}"));
@@ -189,7 +189,9 @@ fn limits_in_points_and_rules_are_checked() {
         (cost("0"), "must be a number from 0.01 to 1"),
         (cost("\"half\""), "must be a number from 0.01 to 1"),
         (cost("0.5").replace("body:cost.used", "header:used"), "`used`: must be `body:PATH`"),
-        (cost("0.5").replace("maximum =", "most ="), "key `maximum` is missing"),
+        (cost("0.5").replace("maximum =", "object ="), "key `maximum` is missing"),
+        (cost("0.5").replace("most = 1000\n", ""), "key `most` is missing"),
+        (cost("0.5").replace("per_second = 100", "per_second = 0"), "must be a number from 0.001 to"),
         (format!("{GRAPH}[[error]]\ndo = \"retry\"\n"), "a rule names a `status`"),
         (format!("{GRAPH}[[error]]\nheader = \"x\"\nbody = \"y\"\ndo = \"retry\"\n"), "a rule names a `status`"),
     ] {

@@ -27,11 +27,13 @@ pub struct Told {
 pub(super) struct Bucket {
     left: f64,
     at: Instant,
+    /// What the last answer said.
+    pub told: Option<Told>,
 }
 
 impl Bucket {
     pub const fn new(at: Instant) -> Self {
-        Self { left: f64::INFINITY, at }
+        Self { left: f64::INFINITY, at, told: None }
     }
 
     /// Takes note of an answer. Says how long nothing may be asked now: until our share is no longer overdrawn, and
@@ -40,7 +42,7 @@ impl Bucket {
         let (size, filling) = (told.maximum * share, told.restore * share);
         let restored = filling * now.saturating_duration_since(self.at).as_secs_f64();
         self.left = (self.left + restored).min(size) - told.used;
-        self.at = now;
+        (self.at, self.told) = (now, Some(told));
         let overdrawn = (-self.left).max(0.0) / filling;
         let lacking = (told.asked - told.available).max(0.0) / told.restore;
         // Without a filling there is nothing to wait for.

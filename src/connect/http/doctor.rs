@@ -25,7 +25,37 @@ impl HttpReader {
         for mapping in mappings {
             self.dataset_findings(mapping, &mut findings).await;
         }
+        findings.extend(self.points_finding());
         findings
+    }
+
+    /// What the answers said about points, next to what `plumbline plan` counts with.
+    fn points_finding(&self) -> Option<Finding> {
+        let cost = self.client.pack.limit.cost.as_ref()?;
+        let told = self.client.budget.told()?;
+        let message = format!(
+            "{} points a second fill a bucket of {}; {} % of it are ours",
+            told.restore,
+            told.maximum,
+            (cost.share * 100.0).round()
+        );
+        if told.restore < cost.per_second {
+            let message = format!("{message}. `plan` counts with {} a second: say what is true", cost.per_second);
+            return Some(finding(Severity::Warning, "limit", message));
+        }
+        Some(finding(Severity::Ok, "limit", message))
+    }
+
+    /// What the page that was just read was thought to cost, next to what `plumbline plan` counts with.
+    fn page_cost_finding(&self, subject: &str, plan: &Plan) -> Option<Finding> {
+        let counted = self.client.pack.points_of_page(&plan.entity)?;
+        let told = self.client.budget.told()?;
+        if told.asked > counted {
+            let message = format!("a page costs up to {} points, `plan` counts with {counted}", told.asked);
+            return Some(finding(Severity::Warning, subject, message));
+        }
+        let message = format!("a page costs up to {} points, this one {}", told.asked, told.used);
+        Some(finding(Severity::Ok, subject, message))
     }
 
     async fn clock_finding(&self) -> Finding {
@@ -51,7 +81,10 @@ impl HttpReader {
             Err(error) => return findings.push(failed(&subject("dataset"), &error)),
         };
         match self.page(mapping, &plan, &Query::default(), &Token::First).await {
-            Ok(page) => findings.push(list_finding(&subject("list"), &plan, &page.facts)),
+            Ok(page) => {
+                findings.push(list_finding(&subject("list"), &plan, &page.facts));
+                findings.extend(self.page_cost_finding(&subject("cost"), &plan));
+            }
             Err(error) => return findings.push(failed(&subject("list"), &error)),
         }
         if let Ok(shape) = self.describe_dataset(mapping).await {

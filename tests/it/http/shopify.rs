@@ -43,6 +43,8 @@ struct Shop {
     /// Fields that the app may not see: `Order.email`.
     denied: Vec<String>,
     points: Points,
+    /// Points that requests did cost.
+    spent: f64,
     /// Answered before the right answers, in order.
     instead: Vec<Json>,
     /// Answered instead of every right answer.
@@ -82,6 +84,7 @@ impl Shopify {
             version: VERSION.to_owned(),
             denied: Vec::new(),
             points: Points::full(2e6, 1e6),
+            spent: 0.0,
             instead: Vec::new(),
             always: None,
             requests: Vec::new(),
@@ -179,6 +182,11 @@ impl Shopify {
     /// Another app of ours has used all points.
     pub fn empty_points(&self) {
         self.shop().points.available = 0.0;
+    }
+
+    /// Points that requests did cost since the last call.
+    pub fn take_spent(&self) -> f64 {
+        std::mem::take(&mut self.shop().spent)
     }
 
     /// Given instead of the next answer.
@@ -312,7 +320,9 @@ fn paid(shop: &mut Shop, document: &Document, variables: &Json) -> Json {
         Run::new(&shop.records, &shop.index, &shop.denied, variables).document(document)
     };
     let used = answer.as_object_mut().unwrap().remove("used");
-    shop.points.available -= used.as_ref().and_then(Json::as_f64).unwrap_or_default();
+    let cost = used.as_ref().and_then(Json::as_f64).unwrap_or_default();
+    shop.points.available -= cost;
+    shop.spent += cost;
     let points = shop.points;
     answer["extensions"] = json!({ "cost": {
         "requestedQueryCost": asked, "actualQueryCost": used,
