@@ -10,6 +10,7 @@ use std::time::Duration;
 
 pub mod book;
 pub mod company;
+pub mod database;
 pub mod faults;
 pub mod plan;
 pub mod record;

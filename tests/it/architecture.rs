@@ -42,7 +42,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ),
     ("server", &["model", "clock", "config", "metrics", "readiness"]),
     // The demo's judge must not reason with what it judges: neither compare nor connect.
-    ("sandbox", &["model", "clock"]),
+    ("sandbox", &["model", "clock", "retry"]),
 ];
 
 /// The part above all: it may use everything.

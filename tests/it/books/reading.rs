@@ -1,0 +1,1 @@
+//! What Plumbline reads of the databases is what they hold.
