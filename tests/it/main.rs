@@ -5,6 +5,7 @@
 mod architecture;
 mod books;
 mod cli;
+mod config_text;
 mod crash;
 mod demo;
 mod docs;
