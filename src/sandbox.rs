@@ -10,11 +10,14 @@ use std::time::Duration;
 
 pub mod book;
 pub mod company;
+pub mod crm;
 pub mod database;
 pub mod faults;
 pub mod plan;
 pub mod record;
 pub mod score;
+pub mod service;
+pub mod store;
 pub mod sync;
 pub mod systems;
 pub mod truth;

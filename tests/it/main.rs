@@ -17,6 +17,7 @@ mod http;
 mod ledger;
 mod odoo;
 mod readers;
+mod sandbox_servers;
 mod serve;
 mod server;
 mod state;

@@ -1,0 +1,5 @@
+//! The demo company's store and CRM: what they answer is what real products answer, and Plumbline's own readers read
+//! through the packs exactly what their books hold.
+
+mod books;
+mod company;
