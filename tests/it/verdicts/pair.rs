@@ -2,6 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Connection, MySql, Postgres, Row, SqliteConnection};
 
+use crate::config_text::ConfigText;
 use crate::support::{TestDatabase, TestSqlite, mariadb, postgres, sqlite};
 use crate::world::World;
 
@@ -254,34 +255,15 @@ impl Pair {
     /// The config of a case.
     pub fn config(&self, setup: Setup<'_>) -> String {
         let Setup { deadline, plumbline, erp, store, entity, in_erp, in_store, more } = setup;
-        let (owner, target) = (self.owner.kind(), self.target.kind());
-        format!(
-            r#"
-            [plumbline]
-            {plumbline}
-            [system.erp]
-            kind = "{owner}"
-            url = "env:ERP"
-            {erp}
-            [system.store]
-            kind = "{target}"
-            url = "env:STORE"
-            {store}
-            [entity.stock]
-            {entity}
-            [entity.stock.in.erp]
-            {in_erp}
-            [entity.stock.in.store]
-            {in_store}
-            {more}
-            [[slo]]
-            name = "stock"
-            entity = "stock"
-            indicator = "freshness"
-            within = "{deadline}"
-            objective = "99%"
-            window = "30d"
-            "#
-        )
+        ConfigText::new()
+            .plumbline(plumbline)
+            .database("erp", self.owner.kind(), "env:ERP", erp)
+            .database("store", self.target.kind(), "env:STORE", store)
+            .entity("stock", entity)
+            .mapping("stock", "erp", in_erp)
+            .mapping("stock", "store", in_store)
+            .more(more)
+            .fresh_within("stock", deadline)
+            .text()
     }
 }
