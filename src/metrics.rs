@@ -40,6 +40,7 @@ pub struct Metrics {
     schema_open: IntGaugeVec,
     runs: IntCounterVec,
     run_seconds: HistogramVec,
+    start_delay: HistogramVec,
     skipped: IntCounterVec,
     lease: IntGaugeVec,
     reads: IntCounterVec,
@@ -120,6 +121,7 @@ impl Metrics {
             schema_open: int_gauges(&registry, &name::SCHEMA_OPEN),
             runs: int_counters(&registry, &name::RUNS),
             run_seconds: histograms(&registry, &name::RUN_SECONDS, &RUN_BUCKETS),
+            start_delay: histograms(&registry, &name::START_DELAY, &RUN_BUCKETS),
             skipped: int_counters(&registry, &name::SKIPPED),
             lease: int_gauges(&registry, &name::LEASE),
             reads: int_counters(&registry, &name::READS),
@@ -176,6 +178,7 @@ impl Metrics {
     pub fn watch_probe(&self, kind: RunKind, entity: &EntityId, owner: &SystemId) {
         let [probe, entity, owner] = probe_labels(kind, entity, owner);
         self.run_seconds.with_label_values(&[probe, entity, owner]);
+        self.start_delay.with_label_values(&[probe]);
         self.runs.with_label_values(&[probe, entity, owner, Outcome::Ok.as_str(), Reason::None.as_str()]).inc_by(0);
         for skip in Skip::ALL {
             self.skipped.with_label_values(&[probe, entity, owner, skip.as_str()]).inc_by(0);
@@ -280,6 +283,11 @@ impl Metrics {
         let [probe, entity, owner] = probe_labels(kind, entity, owner);
         self.run_seconds.with_label_values(&[probe, entity, owner]).observe(took.as_secs_f64());
         self.runs.with_label_values(&[probe, entity, owner, outcome.as_str(), reason.as_str()]).inc();
+    }
+
+    /// A look began so long after it was due.
+    pub fn began(&self, kind: RunKind, late: Duration) {
+        self.start_delay.with_label_values(&[kind.as_str()]).observe(late.as_secs_f64());
     }
 
     /// A run was due and did not happen.

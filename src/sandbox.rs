@@ -21,6 +21,7 @@ pub mod store;
 pub mod sync;
 pub mod systems;
 pub mod truth;
+pub mod wire;
 
 pub use company::{Company, Records};
 pub use faults::{FaultKind, FaultKinds};

@@ -1,6 +1,6 @@
 //! Takes units by lease and runs each in a task of its own; gives up what it loses.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,8 +96,9 @@ impl Scheduler {
         let held: Vec<Lease> = self.running.values().map(|running| running.lease.clone()).collect();
         self.state.renew(&self.shared.auditor, &held, self.lease_time).await?;
         let held = self.state.acquire(&names, &self.shared.auditor, self.lease_time, usize::MAX).await?;
+        let kept: HashSet<&Lease> = held.iter().collect();
         for (name, running) in &self.running {
-            if !held.contains(&running.lease) {
+            if !kept.contains(&running.lease) {
                 tracing::info!(unit = %name, "given up");
                 running.stop.cancel();
             }

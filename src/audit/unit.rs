@@ -309,6 +309,7 @@ impl Unit {
             let now = self.shared.clock.now();
             // Before anything is judged: what a change of shape puts in doubt must be known then.
             if shapes.is_some_and(|tick| tick <= now) {
+                self.begins(RunKind::Schema, shapes);
                 self.schema().await?;
                 shapes = self.following_tick(RunKind::Schema, schema.as_ref(), shapes);
             } else if waits.is_some_and(|tick| tick <= now) {
@@ -318,6 +319,7 @@ impl Unit {
                 }
             }
             if self.queue.next_due().is_some_and(|due| due <= now) {
+                self.begins(RunKind::Recheck, self.queue.next_due());
                 self.recheck_due().await?;
             }
             let is_due = |tick: Option<Moment>| tick.is_some_and(|tick| tick <= now);
@@ -325,15 +327,22 @@ impl Unit {
                 self.keep_up().await;
             }
             if changes.is_some_and(|tick| tick <= now) {
+                self.begins(RunKind::Changes, changes);
                 self.catch_up(&stop).await?;
                 changes = self.following_tick(RunKind::Changes, self.parts.changes.as_ref(), changes);
             }
             if samples.is_some_and(|tick| tick <= now) && !stop.is_cancelled() {
+                self.begins(RunKind::Sample, samples);
                 self.draw(&stop, &mut changes).await?;
                 samples = self.following_tick(RunKind::Sample, sample.as_ref(), samples);
             }
             self.publish();
         }
+    }
+
+    fn begins(&self, kind: RunKind, due: Option<Moment>) {
+        let now = self.shared.clock.now();
+        self.shared.metrics.began(kind, now.since(due.unwrap_or(now)));
     }
 
     /// Time for indexes of keys. What cannot be read fails again, and is told, when keys are asked for.

@@ -16,7 +16,7 @@ mod aggregate;
 
 pub(super) const KEYS: Keys = Keys {
     section: "[entity.NAME.in.SYSTEM] fields.FIELD",
-    names: &["path", "sql", "const", "agg", "steps", "unit", "scale", "currency", "when", "zone", "epoch"],
+    names: &["path", "sql", "const", "agg", "times", "steps", "unit", "scale", "currency", "when", "zone", "epoch"],
     not_yet: &[],
 };
 pub(super) const CURRENCY_KEYS: Keys =
@@ -51,6 +51,9 @@ pub(super) fn read(entry: &Entry<'_>, field: &Field, is_key: bool, zone: Tz, row
     let section = entry.node.section(&KEYS)?;
     if let Some(node) = section.get("agg") {
         return aggregate::read(entry, &section, node, field, is_key, zone, rows);
+    }
+    if let Some(times) = section.get("times") {
+        section.reading.problem(times.at(), aggregate::ONLY_TALLY);
     }
     let (origin_key, origin_node) = section.exactly_one(&["path", "sql", "const"])?;
     let currency = section.get("currency").and_then(|node| currency(node, sources));

@@ -83,6 +83,7 @@ definitions! {
     SCHEMA_OPEN = Gauge "schema_changes_open" &["entity", "system"], "Changes that affect fields and that nobody has accepted yet.";
     RUNS = Counter "probe_runs_total" &["probe", "entity", "owner", "outcome", "reason"], "Runs of probes, by outcome.";
     RUN_SECONDS = Histogram "probe_duration_seconds" PROBE, "How long runs of probes took.";
+    START_DELAY = Histogram "probe_start_delay_seconds" &["probe"], "How long after they were due looks began.";
     SKIPPED = Counter "probe_runs_skipped_total" &["probe", "entity", "owner", "reason"], "Runs that were due and did not happen.";
     LEASE = Gauge "lease_held" PROBE, "1 while this process holds the lease of the probe's work.";
     READS = Counter "reads_total" SYSTEM, "Statements or requests sent to a system.";

@@ -20,7 +20,7 @@ pub fn schema_name(unit: &str) -> String {
 }
 
 /// A held lease. The token grows with each holder; writes with an older token are refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {
     /// What is leased.
     pub unit: UnitName,

@@ -76,7 +76,8 @@ impl StateStore {
             }
         }
         transaction.commit().await.map_err(&failed)?;
-        held.retain(|lease| leases.contains(lease));
+        let known: HashSet<&Lease> = leases.iter().collect();
+        held.retain(|lease| known.contains(lease));
         held.sort_by(|a, b| a.unit.cmp(&b.unit));
         Ok(held)
     }
@@ -146,6 +147,7 @@ async fn add_units(connection: &mut AnyConnection, units: &[&UnitName]) -> Resul
     Ok(())
 }
 
+/// What `auditor` holds of `units`, which are sorted.
 async fn held(connection: &mut AnyConnection, auditor: &str, units: &[&UnitName]) -> Result<Vec<Lease>, StateError> {
     let rows = sqlx::query(
         "SELECT unit, token FROM leases WHERE auditor = $1 \
@@ -156,7 +158,7 @@ async fn held(connection: &mut AnyConnection, auditor: &str, units: &[&UnitName]
     .await
     .map_err(StateError::sql("list leases"))?;
     let leases = rows.iter().map(lease_row).collect::<Result<Vec<_>, _>>()?;
-    Ok(leases.into_iter().filter(|lease| units.contains(&&lease.unit)).collect())
+    Ok(leases.into_iter().filter(|lease| units.binary_search(&&lease.unit).is_ok()).collect())
 }
 
 async fn take(

@@ -10,13 +10,17 @@ use super::{CURRENCY_KEYS, CurrencyRule, EPOCHS, FieldRule, Origin, Rows, curren
 use crate::model::mapping::{Aggregate, ChildOrigin, Condition, Step};
 use crate::model::{Field, FieldType};
 
-const AGGREGATES: [(&str, Aggregate); 5] = [
+const AGGREGATES: [(&str, Aggregate); 6] = [
     ("sum", Aggregate::Sum),
     ("count", Aggregate::Count),
     ("min", Aggregate::Min),
     ("max", Aggregate::Max),
     ("list", Aggregate::List),
+    ("tally", Aggregate::Tally),
 ];
+
+/// What is said of `times` elsewhere.
+pub(super) const ONLY_TALLY: &str = "`times` fits only `agg = \"tally\"`";
 
 /// Reads the rule of a field with `agg`, which is `node`.
 pub(super) fn read(
@@ -53,7 +57,8 @@ pub(super) fn read(
     rule.steps = read_steps(section, field, aggregate);
     read_numbers(section, aggregate, &mut rule);
     let source = (!column.is_empty()).then(|| rows.children[children].column(column));
-    rule.origin = Origin::Children(ChildOrigin { children, source, only, currency: child_currency, aggregate });
+    let times = read_times(section, aggregate, children, &mut rows);
+    rule.origin = Origin::Children(ChildOrigin { children, source, only, currency: child_currency, times, aggregate });
     Some(rule)
 }
 
@@ -66,7 +71,7 @@ fn refuse_unfit_type(node: Node<'_>, aggregate: Aggregate, field: &Field) {
             &[Integer, Decimal, Money, Timestamp, Date, Text],
             "`integer`, `decimal`, `money`, `timestamp`, `date` or `text`",
         ),
-        Aggregate::List => (&[Json, Text], "`json` or `text`"),
+        Aggregate::List | Aggregate::Tally => (&[Json, Text], "`json` or `text`"),
     };
     if !types.contains(&field.field_type) {
         let found = type_name(field.field_type);
@@ -91,6 +96,15 @@ fn read_currency(
         Some(path) => (child_column(path, children, rows), None),
         None => (None, currency(node, rows.sources)),
     }
+}
+
+/// How often each element of a tally counts.
+fn read_times(section: &Section<'_>, aggregate: Aggregate, children: usize, rows: &mut Rows<'_>) -> Option<usize> {
+    let node = section.get("times")?;
+    if aggregate != Aggregate::Tally {
+        return node.refuse(ONLY_TALLY);
+    }
+    child_column(node, children, rows)
 }
 
 /// A condition on the children, or one on the record.

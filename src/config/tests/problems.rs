@@ -1080,7 +1080,7 @@ fn aggregates() {
     check(r#"{ path = "lines[]", agg = "count" }"#, &[]);
     check(r#"{ path = "lines[].qty", agg = "sum", when = { path = "lines[].kind", eq = 1 } }"#, &[]);
     check(r#"{ path = "lines[].qty", agg = "sum", steps = [{ strip_prefix = "x" }, { round = 2 }] }"#, &[]);
-    let choices = "only `sum`, `count`, `min`, `max`, `list`";
+    let choices = "only `sum`, `count`, `min`, `max`, `list`, `tally`";
     check(r#"{ path = "lines[].qty", agg = "mean" }"#, &[&format!("`agg`: `mean` is not allowed, {choices}")]);
     check(r#"{ path = "lnes[].qty", agg = "sum" }"#, &["`lnes` is not one of the `children`; did you mean `lines`?"]);
     check(
@@ -1092,6 +1092,15 @@ fn aggregates() {
         &["`path`: only `count` works on the children themselves; name a column of them"],
     );
     check(r#"{ path = "lines[].qty", agg = "list" }"#, &["this `agg` gives `json` or `text`; `status` is `integer`"]);
+    let tally = "this `agg` gives `json` or `text`; `status` is `integer`";
+    check(r#"{ path = "lines[].sku", agg = "tally", times = "lines[].qty" }"#, &[tally]);
+    check(
+        r#"{ path = "lines[].sku", agg = "tally", times = "qty" }"#,
+        &[tally, "`times`: `qty` has one value: an aggregate needs a path such as `lines[].qty`"],
+    );
+    let only_tally = "`times` fits only `agg = \"tally\"`";
+    check(r#"{ path = "lines[].qty", agg = "sum", times = "lines[].qty" }"#, &[&format!("`times`: {only_tally}")]);
+    check(r#"{ path = "qty", times = "lines[].qty" }"#, &[only_tally]);
     check(r#"{ sql = "a + b", path = "lines[].qty", agg = "sum" }"#, &["`sql` cannot stand together with `agg`"]);
     check(
         r#"{ path = "lines[].qty", agg = "sum", steps = ["trim"] }"#,

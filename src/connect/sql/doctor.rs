@@ -189,7 +189,11 @@ fn column<'p>(plan: &'p Plan, rule: &FieldRule) -> Option<(&'p Plan, usize)> {
     match &rule.origin {
         Origin::Const(_) => None,
         Origin::Source(source) => Some((plan, *source)),
-        Origin::Children(origin) if matches!(origin.aggregate, Aggregate::Count | Aggregate::List) => None,
+        Origin::Children(origin)
+            if matches!(origin.aggregate, Aggregate::Count | Aggregate::List | Aggregate::Tally) =>
+        {
+            None
+        }
         Origin::Children(origin) => Some((&plan.children.get(origin.children)?.1.content, origin.source?)),
     }
 }

@@ -1,7 +1,9 @@
 //! Children: rows of another dataset that belong to a record, and what they come to in the record's fields.
 //!
 //! Exact: sums are [`Number`]s. Null elements count for nothing. An empty set sums to 0, counts 0, has no least and no
-//! greatest element (null) and is the empty list.
+//! greatest element (null) and is the empty list or object.
+
+use std::collections::BTreeMap;
 
 use super::{Condition, Dataset, FieldRule, Mapping, Origin, Source, Stamp, parse, stamp};
 use crate::model::{Currency, FieldType, Moment, Number, Raw, Value};
@@ -38,6 +40,8 @@ pub struct ChildOrigin {
     pub only: Option<Condition>,
     /// For money: index into the children's sources.
     pub currency: Option<usize>,
+    /// For [`Aggregate::Tally`]: index into the children's sources of how often each counts; once without.
+    pub times: Option<usize>,
     /// What the elements come to.
     pub aggregate: Aggregate,
 }
@@ -55,6 +59,8 @@ pub enum Aggregate {
     Max,
     /// All of them, sorted, as a JSON list.
     List,
+    /// How many there are of each, as a JSON object.
+    Tally,
 }
 
 /// Elements of a list beyond which it is not kept.
@@ -82,6 +88,7 @@ struct Fold {
     extreme: Option<Value>,
     list: Vec<Value>,
     list_bytes: usize,
+    tally: BTreeMap<Box<str>, Number>,
 }
 
 impl Mapping {
@@ -161,12 +168,14 @@ impl Fold {
             extreme: None,
             list: Vec::new(),
             list_bytes: 0,
+            tally: BTreeMap::new(),
         }
     }
 
     fn fail(&mut self, reason: Value) {
         self.failed.get_or_insert(reason);
         self.list = Vec::new();
+        self.tally = BTreeMap::new();
     }
 
     fn add(&mut self, rule: &FieldRule, origin: &ChildOrigin, row: &[Raw]) {
@@ -178,9 +187,13 @@ impl Fold {
         if matches!(raw, Raw::Null) || self.failed.is_some() {
             return;
         }
-        if origin.aggregate == Aggregate::Count {
-            self.count += 1;
-            return;
+        match origin.aggregate {
+            Aggregate::Count => {
+                self.count += 1;
+                return;
+            }
+            Aggregate::Tally => return self.tally(rule, raw.clone(), origin.times.map(|source| row.get(source))),
+            Aggregate::Sum | Aggregate::Min | Aggregate::Max | Aggregate::List => {}
         }
         match element(rule, origin, raw.clone()) {
             Value::Null => {}
@@ -206,7 +219,7 @@ impl Fold {
 
     fn add_value(&mut self, aggregate: Aggregate, value: Value) {
         match aggregate {
-            Aggregate::Count => self.count += 1,
+            Aggregate::Count | Aggregate::Tally => self.count += 1,
             Aggregate::Sum => match value {
                 Value::Number(number) => self.sum = self.sum.plus(&number),
                 _ => self.fail(Value::invalid("wanted a number to add")),
@@ -231,6 +244,32 @@ impl Fold {
         }
     }
 
+    /// Adds to how many there are of a value.
+    fn tally(&mut self, rule: &FieldRule, raw: Raw, times: Option<Option<&Raw>>) {
+        let times = match times {
+            None => Number::from(1_u64),
+            Some(None | Some(Raw::Null)) => return,
+            Some(Some(raw)) => match parse::decimal(raw) {
+                Some(number) => number,
+                None => return self.fail(parse::wanted("a number", raw)),
+            },
+        };
+        let text = match parse::into_text(raw).map(|text| rule.translated(text)) {
+            Ok(Ok(text)) => text,
+            Ok(Err(Value::Null)) => return,
+            Ok(Err(invalid)) | Err(invalid) => return self.fail(invalid),
+        };
+        if let Some(known) = self.tally.get_mut(&text) {
+            *known = known.plus(&times);
+            return;
+        }
+        self.list_bytes += text.len();
+        self.tally.insert(text, times);
+        if self.tally.len() > LONGEST_LIST || self.list_bytes > LARGEST_LIST {
+            self.fail(Value::invalid(format!("a tally of more than {LONGEST_LIST} values or {LARGEST_LIST} bytes")));
+        }
+    }
+
     fn take(&mut self, rule: &FieldRule, origin: &ChildOrigin) -> Value {
         if let Some(reason) = self.failed.take() {
             return reason;
@@ -242,6 +281,7 @@ impl Fold {
             Aggregate::Sum => Value::Number(std::mem::replace(&mut self.sum, Number::ZERO)),
             Aggregate::Min | Aggregate::Max => self.extreme.take().unwrap_or(Value::Null),
             Aggregate::List => json_list(std::mem::take(&mut self.list), rule.field_type),
+            Aggregate::Tally => json_object(&std::mem::take(&mut self.tally)),
         }
     }
 }
@@ -292,6 +332,18 @@ fn json_list(mut elements: Vec<Value>, field_type: FieldType) -> Value {
         }
     }
     text.push(']');
+    Value::Text(text.into())
+}
+
+/// In order of the names; what comes to nothing is left out.
+fn json_object(tally: &BTreeMap<Box<str>, Number>) -> Value {
+    let mut text = String::from("{");
+    for (name, number) in tally.iter().filter(|(_, number)| **number != Number::ZERO) {
+        let Ok(name) = serde_json::to_string(name) else { return Value::invalid("a text that JSON cannot express") };
+        let comma = if text.len() > 1 { "," } else { "" };
+        text.push_str(&format!("{comma}{name}:{number}"));
+    }
+    text.push('}');
     Value::Text(text.into())
 }
 

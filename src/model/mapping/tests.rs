@@ -270,7 +270,7 @@ fn of_children(field_type: FieldType, origin: ChildOrigin, change: impl FnOnce(&
 }
 
 fn origin(source: usize, aggregate: Aggregate) -> ChildOrigin {
-    ChildOrigin { children: 0, source: Some(source), only: None, currency: None, aggregate }
+    ChildOrigin { children: 0, source: Some(source), only: None, currency: None, times: None, aggregate }
 }
 
 #[test]
@@ -288,6 +288,11 @@ fn children_come_to_one_value() {
     check(FieldType::Json, origin(1, Aggregate::List), "[1,2,2,10]");
     check(FieldType::Text, origin(1, Aggregate::List), r#"["1","10","2","2"]"#);
     check(FieldType::Text, origin(2, Aggregate::List), r#"["0.1","0.1","0.20"]"#);
+    check(FieldType::Json, origin(2, Aggregate::Tally), r#"{"0.1":2,"0.20":1}"#);
+    let tally = ChildOrigin { times: Some(1), ..origin(2, Aggregate::Tally) };
+    check(FieldType::Text, tally, r#"{"0.1":12,"0.20":2}"#);
+    let tally = ChildOrigin { times: Some(3), ..origin(1, Aggregate::Tally) };
+    check(FieldType::Json, tally, "invalid (wanted a number, found text)");
     let cheap = Condition { source: 1, test: Test::Equal(Literal::Number(number("2"))) };
     check(FieldType::Decimal, ChildOrigin { only: Some(cheap), ..origin(2, Aggregate::Sum) }, "0.3");
     check(FieldType::Integer, origin(2, Aggregate::Sum), "invalid (wanted an integer, found a number with a fraction)");
@@ -318,6 +323,7 @@ fn no_children_are_defined() {
     assert_eq!(empty(FieldType::Integer, Aggregate::Count), "0");
     assert_eq!(empty(FieldType::Integer, Aggregate::Max), "null");
     assert_eq!(empty(FieldType::Json, Aggregate::List), "[]");
+    assert_eq!(empty(FieldType::Json, Aggregate::Tally), "{}");
     let unread = FieldRule { origin: Origin::Children(origin(1, Aggregate::Sum)), ..rule(FieldType::Integer) };
     assert!(read(unread, vec![Raw::Int(1)]).is_invalid(), "never taken for none");
 }

@@ -103,7 +103,12 @@ impl Mapping {
                 && let Some(children) = self.children.get(origin.children)
             {
                 let only = origin.only.as_ref().map(|only| only.source);
-                let read = [origin.source.filter(|_| origin.aggregate != Aggregate::Count), only, origin.currency];
+                let read = [
+                    origin.source.filter(|_| origin.aggregate != Aggregate::Count),
+                    only,
+                    origin.currency,
+                    origin.times,
+                ];
                 uses.extend(self.child_uses(children, field, read.into_iter().flatten()));
                 let refers_to = self.sources.get(children.refers_to).cloned();
                 let dataset = table.to_owned();

@@ -29,7 +29,7 @@ fn orders() -> Mapping {
         bumps_parent: false,
     }];
     for (field, aggregate) in [(1, Aggregate::Sum), (2, Aggregate::List)] {
-        let origin = ChildOrigin { children: 0, source: Some(1), only: None, currency: None, aggregate };
+        let origin = ChildOrigin { children: 0, source: Some(1), only: None, currency: None, times: None, aggregate };
         mapping.fields[field].as_mut().unwrap().origin = Origin::Children(origin);
     }
     mapping
@@ -147,8 +147,14 @@ async fn a_record_and_its_children_are_of_one_snapshot() {
         others.name = "others".to_owned();
         others.dataset = Dataset::Table("others".to_owned());
         mapping.children.push(others);
-        let origin =
-            ChildOrigin { children: 1, source: Some(1), only: None, currency: None, aggregate: Aggregate::Sum };
+        let origin = ChildOrigin {
+            children: 1,
+            source: Some(1),
+            only: None,
+            currency: None,
+            times: None,
+            aggregate: Aggregate::Sum,
+        };
         mapping.fields[2].as_mut().unwrap().origin = Origin::Children(origin);
         mapping.fields[2].as_mut().unwrap().field_type = FieldType::Integer;
         let stamp = bed.pick("timestamptz", "datetime(6)", "TEXT");
