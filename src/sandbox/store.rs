@@ -16,9 +16,8 @@
 //! stock until one is written. Only orders and products can go softly; customers go for good.
 //!
 //! Unlike the original: order numbers count by themselves (1001, 1002, …); an order's lines keep the number of a product
-//! that is gone; selling does not lower the stock, which the warehouse does; every line carries what to pick as
-//! `meta_data` `_pick`, such as `SKU-0001*2`; maintenance says how long it will really last; logins are taken over
-//! plain http.
+//! that is gone; selling does not lower the stock, which the warehouse does; maintenance says how long it will really
+//! last; logins are taken over plain http.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 

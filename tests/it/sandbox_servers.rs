@@ -3,3 +3,4 @@
 
 mod books;
 mod company;
+mod switches;

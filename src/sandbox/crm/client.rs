@@ -52,9 +52,12 @@ impl Book for CrmClient {
             return Err(self.impossible("anything but customers"));
         }
         let found = self.get(key).await?.filter(|customer| customer["archived"] != true);
-        let text = |customer: &Value, name: &str| customer[name].as_str().unwrap_or_default().to_owned();
+        let text = |customer: &Value, name: &str| customer[name].as_str().map(str::to_owned);
+        // Whoever runs the sync job was told of the other shape.
+        let email = |customer: &Value| text(customer, "email").or_else(|| text(customer, "email_address"));
         let content = |customer: &Value| {
-            Content::of([(Field::Name, text(customer, "name")), (Field::Email, text(customer, "email"))])
+            let name = text(customer, "name").unwrap_or_default();
+            Content::of([(Field::Name, name), (Field::Email, email(customer).unwrap_or_default())])
         };
         Ok(found.iter().map(content).collect())
     }

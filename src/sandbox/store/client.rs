@@ -215,11 +215,14 @@ fn text<'v>(record: &'v Value, name: &str) -> &'v str {
 
 fn product(record: &Value) -> Content {
     let title = html_escape::decode_html_entities(text(record, "name")).into_owned();
-    Content::of([(Field::Title, title), (Field::Price, amount::cents(text(record, "regular_price")))])
+    // Whoever runs the sync job was told of the other shape.
+    let price = record["regular_price"].as_str().unwrap_or(text(record, "list_price"));
+    Content::of([(Field::Title, title), (Field::Price, amount::cents(price))])
 }
 
 fn stock(record: &Value) -> Option<Content> {
-    let pieces = record["stock_quantity"].as_i64()?;
+    let pieces = &record["stock_quantity"];
+    let pieces = pieces.as_i64().or_else(|| pieces.as_str()?.parse().ok())?;
     Some(Content::of([(Field::Pieces, pieces.to_string())]))
 }
 

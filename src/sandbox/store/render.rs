@@ -217,7 +217,6 @@ fn line(line: &Line, currency: &str) -> Value {
     let total = written(line.total, currency);
     // The original shows the price of a piece as a number.
     let price = total.parse::<f64>().unwrap_or_default() / (line.pieces.max(1) as f64);
-    let pick = format!("{}*{}", line.sku, line.pieces);
     json!({
         "id": line.id,
         "name": encoded(&line.name),
@@ -230,7 +229,7 @@ fn line(line: &Line, currency: &str) -> Value {
         "total": total,
         "total_tax": "0.00",
         "taxes": [],
-        "meta_data": [{ "id": line.id, "key": "_pick", "value": pick, "display_key": "_pick", "display_value": pick }],
+        "meta_data": [],
         "sku": line.sku,
         "global_unique_id": "",
         "price": price,
