@@ -2,7 +2,7 @@
 
 mod any_rest;
 mod bad_input;
-mod captured;
+pub mod captured;
 mod commands;
 mod hostile;
 mod key_index;

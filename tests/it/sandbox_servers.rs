@@ -3,4 +3,5 @@
 
 mod books;
 mod company;
+mod structure;
 mod switches;

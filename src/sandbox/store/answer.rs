@@ -16,6 +16,8 @@ pub struct Answer {
     pub headers: Vec<(HeaderName, String)>,
     /// Records in it.
     pub rows: usize,
+    /// Nobody is logged in.
+    to_nobody: bool,
 }
 
 #[derive(Debug)]
@@ -28,11 +30,15 @@ const MAINTENANCE: &str = include_str!("maintenance.html");
 
 impl Answer {
     pub fn json(status: u16, body: Value) -> Self {
-        Self { status, body: Said::Json(body), headers: Vec::new(), rows: 0 }
+        Self { status, body: Said::Json(body), headers: Vec::new(), rows: 0, to_nobody: false }
     }
 
     pub fn one(status: u16, record: Value) -> Self {
         Self { rows: 1, ..Self::json(status, record) }
+    }
+
+    pub fn many(records: Value, rows: usize) -> Self {
+        Self { rows, ..Self::json(200, records) }
     }
 
     /// `{"code", "message", "data": {"status"}}`.
@@ -67,7 +73,7 @@ impl Answer {
     /// Down for maintenance. The original always says ten minutes.
     pub fn maintenance(seconds: u64) -> Self {
         let retry = (axum::http::header::RETRY_AFTER, seconds.to_string());
-        Self { status: 503, body: Said::Html(MAINTENANCE), headers: vec![retry], rows: 0 }
+        Self { status: 503, body: Said::Html(MAINTENANCE), headers: vec![retry], ..Self::json(503, Value::Null) }
     }
 
     /// What the host of a shop says to who asks too fast; the shop itself knows no limit.
@@ -81,6 +87,22 @@ impl Answer {
     pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.headers.push((HeaderName::from_static(name), value.to_string()));
         self
+    }
+
+    /// With a header unless it has one of that name.
+    pub fn or_with(self, name: &'static str, value: String) -> Self {
+        if self.headers.iter().any(|(known, _)| *known == name) { self } else { self.with(name, value) }
+    }
+
+    /// To somebody who is not logged in.
+    pub fn to_nobody(self) -> Self {
+        Self { to_nobody: true, ..self }
+    }
+
+    /// Where the original does not even say what could be done: it asks for permission first.
+    pub fn hides_methods(&self) -> bool {
+        let code = if let Said::Json(said) = &self.body { said["code"].as_str() } else { None };
+        self.status == 401 || code.is_some_and(|code| ["wc_user_invalid_id", "rest_no_route"].contains(&code))
     }
 
     /// As it goes over the wire, at this time by the store's clock.
@@ -98,7 +120,7 @@ impl Answer {
         for (name, value) in always.iter().chain(of_json) {
             put(&mut response, HeaderName::from_static(name), value);
         }
-        if self.status != 401 {
+        if !self.to_nobody {
             put(&mut response, axum::http::header::EXPIRES, "Wed, 11 Jan 1984 05:00:00 GMT");
             put(
                 &mut response,

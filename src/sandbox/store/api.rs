@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -66,11 +67,17 @@ async fn serve(State(inner): State<Arc<Inner>>, request: Request) -> Response<Bo
 
 async fn let_in(inner: &Inner, request: Request) -> Answer {
     let (head, body) = request.into_parts();
-    let path = head.uri.path().trim_end_matches('/');
-    let Some(path) = path.strip_prefix("/wp-json") else { return Answer::no_route() };
-    if path.is_empty() {
-        return site(inner);
-    }
+    let root = format!("<{}/wp-json/>; rel=\"https://api.w.org/\"", inner.url());
+    let path = head.uri.path().trim_end_matches('/').to_owned();
+    let answer = match path.strip_prefix("/wp-json") {
+        Some("") => site(inner),
+        Some(path) => answer(inner, path, head, body).await,
+        None => Answer::no_route(),
+    };
+    answer.or_with("link", root)
+}
+
+async fn answer(inner: &Inner, path: &str, head: Parts, body: Body) -> Answer {
     let Some(path) = path.strip_prefix("/wc/v3/") else { return Answer::no_route() };
     if let Some(refusal) = refusal(&head.headers, &head.method) {
         return refusal;
@@ -83,7 +90,23 @@ async fn let_in(inner: &Inner, request: Request) -> Answer {
     let query = Query::of(head.uri.query().unwrap_or_default());
     let fields = query.fields();
     let call = Call { inner, method: head.method, path: path.split('/').collect(), query, body, fields };
-    dispatch(&call).unwrap_or_else(|refusal| refusal)
+    let answer = dispatch(&call).unwrap_or_else(|refusal| refusal);
+    match allowed(&call.path) {
+        Some(methods) if !answer.hides_methods() => answer.or_with("allow", methods.to_owned()),
+        _ => answer,
+    }
+}
+
+/// What may be done with a route, as the original says it.
+fn allowed(path: &[&str]) -> Option<&'static str> {
+    Some(match path {
+        ["products" | "orders" | "customers" | "webhooks"] | ["orders", _, "refunds"] => "GET, POST",
+        ["refunds"] => "GET",
+        ["products", "batch"] => "POST, PUT, PATCH",
+        ["orders", _, "refunds", _] => "GET, DELETE",
+        ["products" | "orders" | "customers", _] => "GET, POST, PUT, PATCH, DELETE",
+        _ => return None,
+    })
 }
 
 fn dispatch(call: &Call<'_>) -> Result<Answer, Answer> {
@@ -107,11 +130,11 @@ fn refusal(headers: &HeaderMap, method: &Method) -> Option<Answer> {
         READ_KEY => (READ_SECRET, true),
         _ => {
             let message = "Sorry, you cannot list resources.";
-            return Some(Answer::refusal(401, "woocommerce_rest_cannot_view", message));
+            return Some(Answer::refusal(401, "woocommerce_rest_cannot_view", message).to_nobody());
         }
     };
     if secret != right {
-        return may_not("Consumer secret is invalid.");
+        return may_not("Consumer secret is invalid.").map(Answer::to_nobody);
     }
     if reads_only && ![Method::GET, Method::HEAD].contains(method) {
         return may_not("The API key provided does not have write permissions.");
@@ -143,10 +166,5 @@ fn site(inner: &Inner) -> Answer {
         "namespaces": ["wc/v3"],
         "authentication": {},
     });
-    Answer::json(200, body).with("allow", "GET")
-}
-
-/// On every answer about one record.
-fn about_one(answer: Answer, url: &str, allow: &str) -> Answer {
-    answer.with("link", format!("<{url}/wp-json/>; rel=\"https://api.w.org/\"")).with("allow", allow)
+    Answer::json(200, body).to_nobody().or_with("allow", "GET".to_owned())
 }

@@ -140,7 +140,7 @@ impl Wanted {
     /// Adds what a list says of itself: totals and its neighbours.
     pub fn told(&self, answer: Answer, total: usize, query: &Query, address: &str) -> Answer {
         let pages = total.div_ceil(self.per_page);
-        let answer = answer.with("x-wp-total", total).with("x-wp-totalpages", pages).with("allow", "GET, POST");
+        let answer = answer.with("x-wp-total", total).with("x-wp-totalpages", pages);
         let link = |page: usize, rel: &str| format!("<{address}?{}>; rel=\"{rel}\"", query.for_page(page));
         let before = (self.page > 1 && pages > 0).then(|| link((self.page - 1).min(pages), "prev"));
         let after = (self.page < pages).then(|| link(self.page + 1, "next"));

@@ -115,6 +115,14 @@ pub fn product(product: &Product, view: View<'_>) -> Value {
     whole(&OF_PRODUCT, &PRODUCT, view.fields, |name| product_member(product, name, view))
 }
 
+/// As the answer to a write shows it: with what the slug is made of.
+pub fn written_product(product: &Product, view: View<'_>) -> Value {
+    let mut record = self::product(product, view);
+    record["permalink_template"] = json!(format!("{}/product/%pagename%/", view.url));
+    record["generated_slug"] = json!(slug(product));
+    record
+}
+
 pub fn order(order: &Order, view: View<'_>) -> Value {
     whole(&OF_ORDER, &ORDER, view.fields, |name| order_member(order, name, view.url))
 }
@@ -150,14 +158,17 @@ fn stamp(name: &str, seconds: i64) -> Value {
     json!(if name.ends_with("_gmt") { gmt } else { local })
 }
 
+fn slug(product: &Product) -> String {
+    product.name.to_lowercase().replace(|letter: char| !letter.is_alphanumeric(), "-")
+}
+
 fn product_member(product: &Product, name: &str, view: View<'_>) -> Option<Value> {
     let url = view.url;
-    let slug = || product.name.to_lowercase().replace(|letter: char| !letter.is_alphanumeric(), "-");
     Some(match name {
         "id" => json!(product.id),
         "name" => json!(encoded(&product.name)),
-        "slug" => json!(slug()),
-        "permalink" => json!(format!("{url}/product/{}/", slug())),
+        "slug" => json!(slug(product)),
+        "permalink" => json!(format!("{url}/product/{}/", slug(product))),
         "date_created" | "date_created_gmt" => stamp(name, product.created),
         "date_modified" | "date_modified_gmt" => stamp(name, product.modified),
         "status" => json!(product.status),

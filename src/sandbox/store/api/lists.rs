@@ -11,7 +11,7 @@ use super::super::render;
 use super::super::sale::{Order, Refund};
 use super::super::shelf::{Shelf, Shelved};
 use super::super::shop::Shop;
-use super::{Call, about_one};
+use super::Call;
 
 const PRODUCTS: Rules = Rules {
     orders: &["date", "id", "include", "title", "slug", "modified", "menu_order", "price", "popularity", "rating"],
@@ -115,7 +115,7 @@ pub fn one(call: &Call<'_>, list: &str) -> Result<Answer, Answer> {
         _ => None,
     });
     let record = found.ok_or_else(Answer::no_route)?.ok_or_else(|| refused(&StoreError::NotThere, list))?;
-    Ok(about_one(Answer::one(200, record), call.inner.url(), "GET, POST, PUT, PATCH, DELETE"))
+    Ok(Answer::one(200, record))
 }
 
 fn products(call: &Call<'_>) -> Result<Answer, Answer> {
@@ -191,7 +191,7 @@ fn shown<T: Listed>(
 
 fn told(call: &Call<'_>, wanted: &Wanted, records: Vec<Value>, total: usize) -> Answer {
     let rows = records.len();
-    let answer = Answer { rows, ..Answer::json(200, Value::Array(records)) };
+    let answer = Answer::many(Value::Array(records), rows);
     let address = format!("{}/wp-json/wc/v3/{}", call.inner.url(), call.path.join("/"));
     wanted.told(answer, total, &call.query, &address)
 }
@@ -236,6 +236,6 @@ pub fn one_refund(call: &Call<'_>) -> Result<Answer, Answer> {
             Answer::refusal(404, "woocommerce_rest_invalid_order_refund_id", "Invalid order refund ID.")
         })?;
         let record = render::refund(order, refund, view, false);
-        Ok(about_one(Answer::one(200, record), call.inner.url(), "GET, DELETE"))
+        Ok(Answer::one(200, record))
     })
 }

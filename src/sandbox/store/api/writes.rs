@@ -10,7 +10,7 @@ use super::super::edit;
 use super::super::render;
 use super::super::sale;
 use super::super::shop::{Shop, Stamping};
-use super::{Call, about_one};
+use super::Call;
 
 /// Records in one batch.
 const LARGEST_BATCH: usize = 100;
@@ -77,16 +77,25 @@ fn written(
     match (told, outcome) {
         (Some(answer), _) => Err(answer),
         (None, Err(error)) => Err(Refusal::Store(error).answer(list)),
-        (None, Ok(record)) => {
-            Ok(about_one(Answer::one(status, record), call.inner.url(), "GET, POST, PUT, PATCH, DELETE"))
-        }
+        (None, Ok(record)) => Ok(with_location(call, Answer::one(status, record))),
     }
+}
+
+/// What is new says where it is. For refunds the original says the pattern of its own route.
+fn with_location(call: &Call<'_>, answer: Answer) -> Answer {
+    let (201, Said::Json(record)) = (answer.status, &answer.body) else { return answer };
+    let list = match &call.path[..] {
+        ["orders", _, "refunds"] => r"orders/(?P<order_id>[\d]+)/refunds".to_owned(),
+        path => path.join("/"),
+    };
+    let place = format!("{}/wp-json/wc/v3/{list}/{}", call.inner.url(), record["id"]);
+    answer.with("location", place)
 }
 
 fn record(shop: &Shop, list: &str, id: u64, call: &Call<'_>) -> Result<Value, Refusal> {
     let view = call.view();
     let found = match list {
-        "products" => shop.products.get(id).map(|found| render::product(found, view)),
+        "products" => shop.products.get(id).map(|found| render::written_product(found, view)),
         "orders" => shop.orders.get(id).map(|found| render::order(found, view)),
         _ => shop.customers.get(id).map(|found| render::customer(found, view)),
     };
@@ -209,7 +218,7 @@ fn batch(call: &Call<'_>) -> Result<Answer, Answer> {
     put("update", update.iter().map(|item| in_batch(id(item), change(call, "products", id(item), item))).collect());
     put("delete", delete_.iter().map(|item| in_batch(id(item), delete(call, "products", id(item), true))).collect());
     let rows = create.len() + update.len() + delete_.len();
-    Ok(Answer { rows, ..Answer::json(200, Value::Object(answer)) }.with("allow", "POST, PUT, PATCH"))
+    Ok(Answer::many(Value::Object(answer), rows))
 }
 
 /// A failure within a batch is always one of the request: 400.
