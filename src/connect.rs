@@ -18,6 +18,7 @@ use crate::model::{Interval, Key, Mapping, Moment, Record, SystemId};
 pub use crate::model::{Column, Shape};
 
 pub mod budget;
+mod certificate;
 mod count;
 pub mod http;
 mod key_index;

@@ -24,6 +24,9 @@ use crate::model::{Interval, Key, Mapping, Record, SystemId, Value};
 mod follow;
 mod store;
 
+#[cfg(test)]
+mod tests;
+
 pub use follow::{IndexParts, IndexStatus, KeyIndex};
 pub use store::{Address, IndexState, KeyStore, KeyStoreError};
 

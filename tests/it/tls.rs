@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use plumbline::clock::AnchoredClock;
+use chrono::TimeDelta;
+use plumbline::clock::{AnchoredClock, Clock};
 use plumbline::config::{Environment, parse_with};
 use plumbline::connect::{self, ReadError};
 use plumbline::sandbox::Options;
@@ -23,8 +24,36 @@ pub struct Certificate {
     dir: TempDir,
 }
 
+/// From when until when a certificate is valid, in days from now.
+#[derive(Clone, Copy, Debug)]
+pub struct Validity {
+    from: i64,
+    until: i64,
+}
+
+impl Validity {
+    pub const NOW: Self = Self { from: -1, until: 2 };
+    pub const OVER: Self = Self { from: -30, until: -1 };
+    pub const TO_COME: Self = Self { from: 1, until: 30 };
+
+    /// As `openssl` wants it: `20261123120000Z`.
+    fn dates(self) -> [String; 2] {
+        let now = AnchoredClock::from_machine().now().to_utc();
+        [self.from, self.until].map(|days| (now + TimeDelta::days(days)).format("%Y%m%d%H%M%SZ").to_string())
+    }
+}
+
+/// What `openssl ca` needs to sign with dates of our choice.
+const AUTHORITY: &str = "[ca]\ndefault_ca = own\n[own]\ndatabase = index\nserial = serial\nnew_certs_dir = .\n\
+    default_md = sha256\npolicy = any\nx509_extensions = names\n[any]\ncommonName = supplied\n\
+    [names]\nsubjectAltName = IP:127.0.0.1,DNS:localhost\n";
+
 impl Certificate {
     pub fn new(user: &str) -> Self {
+        Self::valid(user, Validity::NOW)
+    }
+
+    pub fn valid(user: &str, validity: Validity) -> Self {
         let dir = tempfile::tempdir().unwrap();
         run(Command::new("chmod").arg("755").arg(dir.path()));
         let openssl = |arguments: &[&str]| run(Command::new("openssl").current_dir(dir.path()).args(arguments));
@@ -33,9 +62,13 @@ impl Certificate {
         openssl(&[["req"].as_slice(), &new_key, &authority].concat());
         let request = ["-subj", "/CN=test server", "-keyout", "key.pem", "-out", "request.pem"];
         openssl(&[["req"].as_slice(), &new_key, &request].concat());
-        std::fs::write(dir.path().join("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n").unwrap();
-        let sign = ["x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
-        openssl(&[sign.as_slice(), &["-days", "2", "-extfile", "names", "-out", "certificate.pem"]].concat());
+        for (name, text) in [("ca.conf", AUTHORITY), ("index", ""), ("serial", "01\n")] {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let [from, until] = validity.dates();
+        let sign = ["ca", "-batch", "-notext", "-config", "ca.conf", "-cert", "ca.pem", "-keyfile", "ca.key"];
+        let what = ["-in", "request.pem", "-startdate", &from, "-enddate", &until, "-out", "certificate.pem"];
+        openssl(&[sign.as_slice(), &what].concat());
         let key = dir.path().join("key.pem");
         run(Command::new("chmod").arg("600").arg(&key));
         if is_root() {
@@ -76,12 +109,29 @@ async fn read_clock(kind: &str, url: &str, tls: &str) -> Result<(), ReadError> {
     reader.clock().await.map(drop)
 }
 
+fn verify(certificate: &Certificate) -> String {
+    format!("tls = \"verify\"\ntls_ca = \"{}\"", certificate.file("ca.pem"))
+}
+
+/// A certificate that is no longer or not yet valid is refused with the reason and what to do.
+async fn check_dated(kind: &str, url: &str, certificate: &Certificate, expect: &str) {
+    let refused = read_clock(kind, url, &verify(certificate)).await.unwrap_err();
+    assert!(matches!(&refused, ReadError::Unreachable { reason, .. } if reason.contains(expect)), "{refused:?}");
+    // Whoever does not check it does not mind.
+    read_clock(kind, url, "tls = \"require\"").await.unwrap();
+}
+
+/// What is said of each.
+const DATED: [(Validity, &str); 2] = [
+    (Validity::OVER, "certificate has expired: renew it there"),
+    (Validity::TO_COME, "not valid yet: look at the clocks of both machines"),
+];
+
 async fn check(kind: &str, url: &str, own: &Certificate, other: &Certificate) {
-    let verify = |certificate: &Certificate| format!("tls = \"verify\"\ntls_ca = \"{}\"", certificate.file("ca.pem"));
     read_clock(kind, url, "tls = \"require\"").await.unwrap();
     read_clock(kind, url, &verify(own)).await.unwrap();
     let refused = read_clock(kind, url, &verify(other)).await.unwrap_err();
-    assert!(matches!(refused, ReadError::Unreachable { .. }), "{refused:?}");
+    assert!(matches!(&refused, ReadError::Unreachable { reason, .. } if reason.contains("`tls_ca`")), "{refused:?}");
     let refused = read_clock(kind, url, "tls = \"verify\"").await.unwrap_err();
     assert!(matches!(refused, ReadError::Unreachable { .. }), "{refused:?}");
 }
@@ -99,12 +149,36 @@ async fn postgres_over_tls() {
 }
 
 #[tokio::test]
+async fn postgres_with_a_certificate_that_is_not_valid_now() {
+    for (validity, expect) in DATED {
+        let own = Certificate::valid("postgres", validity);
+        let server = PrivatePostgres::start_with(&[
+            ("ssl", "on"),
+            ("ssl_cert_file", &own.file("certificate.pem")),
+            ("ssl_key_file", &own.file("key.pem")),
+        ])
+        .await;
+        check_dated("postgres", &server.url(), &own, expect).await;
+    }
+}
+
+#[tokio::test]
 async fn mariadb_over_tls() {
     let (own, other) = (Certificate::new("mysql"), Certificate::new("mysql"));
     let server =
         PrivateMariadb::start_with(&[("ssl_cert", &own.file("certificate.pem")), ("ssl_key", &own.file("key.pem"))])
             .await;
     check("mariadb", &server.url(), &own, &other).await;
+}
+
+#[tokio::test]
+async fn mariadb_with_a_certificate_that_is_not_valid_now() {
+    for (validity, expect) in DATED {
+        let own = Certificate::valid("mysql", validity);
+        let (certificate, key) = (own.file("certificate.pem"), own.file("key.pem"));
+        let server = PrivateMariadb::start_with(&[("ssl_cert", &certificate), ("ssl_key", &key)]).await;
+        check_dated("mariadb", &server.url(), &own, expect).await;
+    }
 }
 
 #[tokio::test]

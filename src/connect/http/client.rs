@@ -17,6 +17,7 @@ use super::retry::{MOST_RETRIES, pause};
 use crate::clock::Clock;
 use crate::config::System;
 use crate::config::pack::{Auth, Dialect, Pack, Place};
+use crate::connect::certificate::with_advice;
 use crate::connect::{Budget, ClockReading, ReadError};
 use crate::model::{Moment, SystemId};
 
@@ -355,7 +356,7 @@ enum Failure {
 
 impl Failure {
     fn of(error: &reqwest::Error) -> Self {
-        Self::Connection(chain(error))
+        Self::Connection(with_advice(chain(error), error))
     }
 }
 

@@ -10,6 +10,7 @@ use sqlx::mysql::MySqlDatabaseError;
 
 use super::engine::Failure;
 use crate::connect::ReadError;
+use crate::connect::certificate::{is_refused, with_advice};
 use crate::model::SystemId;
 
 /// A failure in the words of the reader's callers.
@@ -24,8 +25,10 @@ pub(super) fn read_error(system: &SystemId, limit: Duration, failure: Failure) -
     };
     match error {
         sqlx::Error::Database(error) => database_error(system, limit, error.as_ref()),
-        sqlx::Error::Io(error) => ReadError::Unreachable { system, reason: error.to_string() },
-        sqlx::Error::Tls(error) => ReadError::Unreachable { system, reason: format!("TLS: {error}") },
+        sqlx::Error::Io(error) => ReadError::Unreachable { system, reason: with_advice(error.to_string(), &error) },
+        sqlx::Error::Tls(error) => {
+            ReadError::Unreachable { system, reason: with_advice(format!("TLS: {error}"), error.as_ref()) }
+        }
         sqlx::Error::PoolTimedOut => {
             ReadError::Unreachable { system, reason: "no connection in time; is the server up?".to_owned() }
         }
@@ -61,7 +64,7 @@ pub(super) fn leaves_connection_healthy(failure: &Failure) -> bool {
 /// changed table made its prepared statement useless.
 pub(super) fn is_stale(failure: &Failure) -> bool {
     match failure {
-        Failure::Driver(sqlx::Error::Io(_)) => true,
+        Failure::Driver(sqlx::Error::Io(error)) => !is_refused(error),
         Failure::Driver(sqlx::Error::Database(error)) => {
             matches!(error.code().as_deref(), Some("0A000" | "26000" | "57P01"))
                 || mysql_number(error.as_ref()) == Some(1615)

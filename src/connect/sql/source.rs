@@ -8,6 +8,8 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool};
 use tokio::task::AbortHandle;
 
+use crate::connect::certificate::is_refused;
+
 /// Between two attempts at a server that answers at once that it cannot be reached.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -64,7 +66,11 @@ impl<Db: Database> Drop for Source<Db> {
     }
 }
 
-/// Whether nobody answered, rather than refused.
-const fn is_away(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_))
+/// Whether nobody answered, rather than refused or was not to be trusted.
+fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Io(error) => !is_refused(error),
+        _ => false,
+    }
 }

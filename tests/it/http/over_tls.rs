@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::hostile::{ITEMS, json_api};
 use super::shop::{Shop, config};
-use crate::tls::Certificate;
+use crate::tls::{Certificate, Validity};
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 29\r\nconnection: close\r\n\
     date: Sun, 22 Nov 2026 22:24:57 GMT\r\n\r\n{\"data\":[{\"id\":1}],\"total\":1}";
@@ -63,9 +63,23 @@ async fn certificates_are_checked() {
     let other = Certificate::new("root");
     let distrusted = format!("tls_ca = \"{}\"", other.file("ca.pem"));
     let error = read(&format!("https://127.0.0.1:{port}"), &distrusted).await.unwrap_err();
-    assert!(error.contains("certificate"), "{error}");
+    assert!(error.contains("certificate") && error.contains("name its authority in `tls_ca`"), "{error}");
     // The right authority, another name.
     let port = serve(&certificate, "127.0.0.2").await;
     let error = read(&format!("https://127.0.0.2:{port}"), &trusted).await.unwrap_err();
-    assert!(error.contains("not valid for name"), "{error}");
+    assert!(error.contains("not valid for name") && error.contains("use a name in `url`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_valid_now_is_refused_with_what_to_do() {
+    for (validity, expect) in [
+        (Validity::OVER, "its certificate has expired: renew it there"),
+        (Validity::TO_COME, "its certificate is not valid yet: look at the clocks of both machines"),
+    ] {
+        let certificate = Certificate::valid("root", validity);
+        let port = serve(&certificate, "127.0.0.1").await;
+        let trusted = format!("tls_ca = \"{}\"", certificate.file("ca.pem"));
+        let error = read(&format!("https://127.0.0.1:{port}"), &trusted).await.unwrap_err();
+        assert!(error.contains("cannot be reached") && error.contains(expect), "{error}");
+    }
 }

@@ -8,6 +8,7 @@ use sqlx::{Connection, Executor};
 
 use super::between::{Agenda, Between};
 use super::pair::{Database, Pair, Product, STOCK, Setup};
+use super::sampling::SAMPLE;
 use crate::world::World;
 
 /// Codes are written as people like; the common key is trimmed and in capitals.
@@ -147,6 +148,40 @@ on_each_pair! {
             world.look_until_verdict(&format!("A-{id}"), Verdict::Match).await;
         }
         assert_eq!(entries(&world), 21);
+    }
+
+    async fn samples_walk_addresses_and_ask_the_other_side_by_key(pair: Pair) {
+        let pair = target_by_code(pair).await;
+        let then = [&pair.owner, &pair.target].map(|side| side.now_and(-86_400));
+        // Addresses run against the keys, so that no piece of one side is a piece of the other.
+        let owned: Vec<String> = (0..240).map(|n| format!("('K{n:03}', {n}, {})", then[0])).collect();
+        let held: Vec<String> = (0..240).map(|n| format!("({}, ' k{n:03}', {n}, {})", 1_000 - n, then[1])).collect();
+        pair.owner.run(&format!("INSERT INTO stock (sku, qty, updated_at) VALUES {}", owned.join(", "))).await;
+        pair.target.run(&format!("INSERT INTO articles VALUES {}", held.join(", "))).await;
+        let mut world = pair.world_with(Setup { in_store: BY_CODE, more: SAMPLE, ..Setup::default() }).await;
+        // None of this moves a stamp; a code that is only written in another way is none of it.
+        pair.target.run("UPDATE articles SET qty = -1 WHERE id = 990").await;
+        pair.target.run("UPDATE articles SET code = 'K020 ' WHERE id = 980").await;
+        pair.target.run("DELETE FROM articles WHERE id = 970").await;
+        pair.target.run(&format!("INSERT INTO articles VALUES (2000, 'x1', 1, {})", then[1])).await;
+        let both_came_around = |world: &World| {
+            let sampled = |measure: &str| world.estimates().iter().rev().find(|row| row.measure == measure).map(|row| row.sampled);
+            sampled("agreement").zip(sampled("extra")) == Some((240, 240))
+        };
+        let began = tokio::time::Instant::now();
+        while !both_came_around(&world) {
+            assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:#?}", world.estimates().last());
+            assert_eq!(world.sample().await.failure, None);
+            world.recheck().await;
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        for (key, verdict) in [("K010", Verdict::Mismatch), ("K030", Verdict::Missing), ("X1", Verdict::Extra)] {
+            world.look_until_verdict(key, verdict).await;
+        }
+        assert_eq!(world.open_discrepancies().await, 3);
+        let bad = |measure: &str| world.estimate(measure).bad;
+        assert_eq!([bad("agreement"), bad("completeness"), bad("extra")], [2, 1, 1]);
+        assert!(world.last("K020").is_none_or(|row| row.is(Verdict::Match)));
     }
 
     async fn keys_that_change_places_between_two_reads_are_never_missing(pair: Pair) {
