@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::book::{Book, Manner, WriteLog};
 use super::record::{Content, Entity, System};
 use super::service::log::Notary;
-use super::service::webhooks::{Event, Webhooks, What};
+use super::service::webhooks::{Event, Webhooks};
 use super::service::{Socket, Switches};
 use crate::clock::Clock;
 
@@ -35,7 +35,7 @@ mod people;
 mod told;
 
 pub use client::CrmClient;
-use people::{Edit, People, Stamping};
+use people::{Done, Edit, People, Stamping};
 
 /// The token that may read and write.
 pub const TOKEN: &str = "crm-rw-5b1c9e7d3a2f4c6e8b0d";
@@ -155,18 +155,16 @@ fn only_customers(entity: Entity) -> Result<(), CrmError> {
 }
 
 impl Inner {
-    /// Applies one write and notes it, all under one lock; then has it told. The write says whose customer it was and
-    /// what became of it.
-    fn act(
-        &self,
-        write: impl FnOnce(&mut People, i64) -> Result<Option<(String, What)>, CrmError>,
-    ) -> Result<(), CrmError> {
+    /// Applies one write and notes it, all under one lock; then has it told.
+    fn act(&self, write: impl FnOnce(&mut People, i64) -> Result<Done, CrmError>) -> Result<(), CrmError> {
         let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = self.switches.true_time();
-        let Some((key, what)) = write(&mut people, self.millis())? else { return Ok(()) };
-        self.notary.note(begun, vec![(Entity::Customer, key.clone(), people.read(&key))]);
+        let Some(deed) = write(&mut people, self.millis())? else { return Ok(()) };
+        self.notary.note(begun, vec![(Entity::Customer, deed.id.clone(), people.read(&deed.id))]);
         // In the order of the writes, so still under the lock; telling does not wait.
-        self.webhooks.tell(Event { entity: Entity::Customer, key, id: 0, what });
+        if let Some(what) = deed.told {
+            self.webhooks.tell(Event { entity: Entity::Customer, key: deed.id, id: 0, what });
+        }
         Ok(())
     }
 

@@ -13,7 +13,8 @@
 //! What it holds: product (title, price in euro cents), stock (pieces), order (status, currency, total, refunded,
 //! lines), customer (name, e-mail). It cannot hold two records of one key, nor shipments. A product and its stock are
 //! one record here: who deletes the product deletes the stock, and both are noted; a product that comes anew has no
-//! stock until one is written. Only orders and products can go softly; customers go for good.
+//! stock until one is written. A write that leaves the stamp as it is is one behind the store's back: no webhook tells of
+//! it. Only orders and products can go softly; customers go for good.
 //!
 //! Unlike the original: order numbers count by themselves (1001, 1002, …); an order's lines keep the number of a product
 //! that is gone; selling does not lower the stock, which the warehouse does; maintenance says how long it will really

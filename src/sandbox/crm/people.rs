@@ -47,8 +47,16 @@ pub struct Stamping {
     pub keeps: bool,
 }
 
-/// What a write did to whom.
-pub type Done = Option<(String, What)>;
+/// What a write did to whom; `None`: nothing.
+pub type Done = Option<Deed>;
+
+/// What happened to a customer.
+#[derive(Debug)]
+pub struct Deed {
+    pub id: String,
+    /// What is told of it; nothing of what was done behind the service's back.
+    pub told: Option<What>,
+}
 
 impl Customer {
     fn content(&self) -> Content {
@@ -114,7 +122,7 @@ impl People {
         };
         self.by_id.insert(id.to_owned(), self.last);
         self.put(self.last, blank.edited(edit));
-        Ok(Some((id.to_owned(), What::Created)))
+        Ok(Some(Deed { id: id.to_owned(), told: Some(What::Created) }))
     }
 
     pub fn edit(&mut self, id: &str, edit: Edit, stamping: Stamping) -> Result<Done, CrmError> {
@@ -125,7 +133,7 @@ impl People {
         }
         let what = if customer.archived { What::Deleted } else { What::Updated };
         self.put(number, customer);
-        Ok(Some((id.to_owned(), what)))
+        Ok(Some(Deed { id: id.to_owned(), told: (!stamping.keeps).then_some(what) }))
     }
 
     /// Archives, or deletes for good.
@@ -137,7 +145,7 @@ impl People {
         if let Some(customer) = self.customers.remove(&number) {
             self.by_stamp.remove(&(customer.updated, number));
         }
-        Ok(Some((id.to_owned(), What::Deleted)))
+        Ok(Some(Deed { id: id.to_owned(), told: (!stamping.keeps).then_some(What::Deleted) }))
     }
 
     /// Makes the CRM hold exactly these customers under the number.

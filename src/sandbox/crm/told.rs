@@ -6,12 +6,12 @@ use serde_json::json;
 use super::Inner;
 use crate::sandbox::service::webhooks::{Event, Hook, Letter, signature};
 
-/// `{"event": "customer.updated", "data": {…}}`.
+/// `{"id": "c0001", "event": "customer.updated", "data": {…}}`.
 pub fn letter(inner: &Inner, event: &Event, hook: &Hook) -> Option<Letter> {
     let drifts = inner.switches.drifts();
     let data = inner.look(|people| people.get(&event.key).map(|customer| customer.json(drifts)));
     let data = data.unwrap_or_else(|| json!({ "id": event.key }));
-    let said = json!({ "event": format!("{}.{}", event.entity, event.what.as_str()), "data": data });
+    let said = json!({ "id": event.key, "event": format!("{}.{}", event.entity, event.what.as_str()), "data": data });
     let body = serde_json::to_vec(&said).ok()?;
     let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     let signed = HeaderValue::try_from(signature(&hook.secret, &body)).ok()?;

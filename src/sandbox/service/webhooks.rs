@@ -1,7 +1,7 @@
 //! Webhooks: told after the change, in order, by a task of their own; the service never waits for them.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -65,15 +65,14 @@ pub(crate) struct Letter {
 
 /// Hooks, what is to be lost, and the way to the task that tells.
 pub(crate) struct Webhooks {
-    hooks: Arc<Mutex<Vec<Hook>>>,
+    hooks: Mutex<Vec<Hook>>,
     lost: Mutex<BTreeSet<(Entity, String)>>,
-    waiting: mpsc::Sender<Event>,
+    waiting: mpsc::Sender<(Event, Vec<Hook>)>,
 }
 
 /// The other end of [`Webhooks`].
 pub(crate) struct Post {
-    hooks: Arc<Mutex<Vec<Hook>>>,
-    waiting: mpsc::Receiver<Event>,
+    waiting: mpsc::Receiver<(Event, Vec<Hook>)>,
     client: Client,
 }
 
@@ -81,9 +80,8 @@ impl Webhooks {
     /// Both ends.
     pub fn new() -> anyhow::Result<(Self, Post)> {
         let (sender, waiting) = mpsc::channel(MOST_WAITING);
-        let hooks = Arc::default();
-        let post = Post { hooks: Arc::clone(&hooks), waiting, client: caller::http(LIMIT)? };
-        Ok((Self { hooks, lost: Mutex::default(), waiting: sender }, post))
+        let post = Post { waiting, client: caller::http(LIMIT)? };
+        Ok((Self { hooks: Mutex::default(), lost: Mutex::default(), waiting: sender }, post))
     }
 
     /// Tells this address of every event from now on; gives the hook's number.
@@ -99,13 +97,17 @@ impl Webhooks {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert((entity, key.to_owned()));
     }
 
-    /// Hands an event to the task that tells it.
+    /// Hands an event to the task that tells it to those who want to be told now.
     pub fn tell(&self, event: Event) {
         let wanted = (event.entity, event.key.clone());
         if self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(&wanted) {
             return;
         }
-        if let Err(error) = self.waiting.try_send(event) {
+        let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if hooks.is_empty() {
+            return;
+        }
+        if let Err(error) = self.waiting.try_send((event, hooks)) {
             tracing::warn!("a webhook is lost: {error}");
         }
     }
@@ -115,8 +117,7 @@ impl Post {
     /// Tells events until the service is gone. `write` says what to tell, as things are when it is told, or `None`
     /// when there is nothing to say any more.
     pub async fn deliver(mut self, write: impl Fn(&Event, &Hook) -> Option<Letter> + Send) {
-        while let Some(event) = self.waiting.recv().await {
-            let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        while let Some((event, hooks)) = self.waiting.recv().await {
             for hook in &hooks {
                 let Some(letter) = write(&event, hook) else { continue };
                 let sent = self.client.post(&hook.url).headers(letter.headers).body(letter.body).send().await;

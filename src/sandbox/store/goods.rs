@@ -59,6 +59,21 @@ pub struct ProductEdit {
     pub status: Option<String>,
 }
 
+impl ProductEdit {
+    /// What it is about; a touch is about everything.
+    fn names(&self) -> Vec<Entity> {
+        let is_of_product = self.sku.is_some() || self.name.is_some() || self.price.is_some() || self.status.is_some();
+        let mut named = Vec::new();
+        if is_of_product || self.stock.is_none() {
+            named.push(Entity::Product);
+        }
+        if self.stock.is_some() || !is_of_product {
+            named.push(Entity::Stock);
+        }
+        named
+    }
+}
+
 impl Shop {
     /// The product of this number; the store's database takes `a` for `A`.
     pub fn by_sku(&self, sku: &str) -> Option<&Product> {
@@ -89,21 +104,32 @@ impl Shop {
             created: at,
             modified: at,
         };
-        self.put_product(blank.edited(edit));
-        self.touched_product(id, What::Created);
+        let product = blank.edited(edit);
+        self.touch_product(&product);
+        self.event(Entity::Product, product.sku.clone(), id, What::Created);
+        self.put_product(product);
         Ok(id)
     }
 
     /// Changes a product, if only its stamp.
     pub fn edit_product(&mut self, id: u64, edit: ProductEdit, stamping: Stamping) -> Result<(), StoreError> {
         self.refuse_taken(&edit, id)?;
-        let mut product = self.products.get(id).ok_or(StoreError::NotThere)?.clone();
-        // A changed number leaves the old one without its product.
-        self.touch_product(&product);
-        product = product.edited(edit);
+        let before = self.products.get(id).ok_or(StoreError::NotThere)?.clone();
+        let named = edit.names();
+        let mut product = before.clone().edited(edit);
         product.modified = stamping.of(product.modified);
+        // A changed number leaves the old one without its product and stock.
+        if before.sku != product.sku || before.is_trashed() != product.is_trashed() {
+            self.touch_product(&before);
+            self.touch_product(&product);
+        }
+        for entity in named {
+            self.touch(entity, &product.sku);
+        }
+        if !stamping.keeps {
+            self.event(Entity::Product, product.sku.clone(), id, What::Updated);
+        }
         self.put_product(product);
-        self.touched_product(id, What::Updated);
         Ok(())
     }
 
@@ -115,7 +141,9 @@ impl Shop {
             let before = std::mem::replace(&mut product.status, TRASH.to_owned());
             product.before_trash = Some(before);
             product.modified = stamping.of(product.modified);
-            self.event(Entity::Product, product.sku.clone(), id, What::Deleted);
+            if !stamping.keeps {
+                self.event(Entity::Product, product.sku.clone(), id, What::Deleted);
+            }
             self.put_product(product);
         } else {
             self.products.remove(id);
@@ -188,12 +216,6 @@ impl Shop {
     fn touch_product(&mut self, product: &Product) {
         self.touch(Entity::Product, &product.sku);
         self.touch(Entity::Stock, &product.sku);
-    }
-
-    fn touched_product(&mut self, id: u64, what: What) {
-        let Some(product) = self.products.get(id).cloned() else { return };
-        self.touch_product(&product);
-        self.event(Entity::Product, product.sku, id, what);
     }
 }
 

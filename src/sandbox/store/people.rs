@@ -3,7 +3,7 @@
 use super::StoreError;
 use super::goods::How;
 use super::shelf::Shelved;
-use super::shop::Shop;
+use super::shop::{Shop, Stamping};
 use crate::sandbox::record::{Content, Entity, Field};
 use crate::sandbox::service::webhooks::What;
 
@@ -72,18 +72,22 @@ impl Shop {
         let [email, first_name, last_name] = Default::default();
         let blank =
             Customer { id, username, email, first_name, last_name, role: "customer", created: at, modified: at };
+        self.touch(Entity::Customer, &blank.username);
+        self.event(Entity::Customer, blank.username.clone(), id, What::Created);
         self.put_customer(blank, edit);
-        self.touched_customer(id, What::Created);
         Ok(id)
     }
 
     /// Changes a customer, if only the stamp.
-    pub fn edit_customer(&mut self, id: u64, edit: CustomerEdit, stamp: impl Fn(i64) -> i64) -> Result<(), StoreError> {
+    pub fn edit_customer(&mut self, id: u64, edit: CustomerEdit, stamping: Stamping) -> Result<(), StoreError> {
         self.refuse_taken_email(&edit, id)?;
         let mut customer = self.customers.get(id).ok_or(StoreError::NotThere)?.clone();
-        customer.modified = stamp(customer.modified);
+        customer.modified = stamping.of(customer.modified);
+        self.touch(Entity::Customer, &customer.username);
+        if !stamping.keeps {
+            self.event(Entity::Customer, customer.username.clone(), id, What::Updated);
+        }
         self.put_customer(customer, edit);
-        self.touched_customer(id, What::Updated);
         Ok(())
     }
 
@@ -108,7 +112,7 @@ impl Shop {
             last_name: Some(String::new()),
         };
         match id {
-            Some(id) => self.edit_customer(id, edit, |before| how.stamping.of(before)),
+            Some(id) => self.edit_customer(id, edit, how.stamping),
             None => self.add_customer(edit, how.stamping.at).map(drop),
         }
     }
@@ -130,11 +134,5 @@ impl Shop {
         self.emails.insert(customer.email.to_lowercase(), customer.id);
         self.usernames.insert(customer.username.clone(), customer.id);
         self.customers.put(customer);
-    }
-
-    fn touched_customer(&mut self, id: u64, what: What) {
-        let Some(username) = self.customers.get(id).map(|customer| customer.username.clone()) else { return };
-        self.touch(Entity::Customer, &username);
-        self.event(Entity::Customer, username, id, what);
     }
 }

@@ -137,7 +137,8 @@ impl Shop {
         let id = order.id;
         self.next_order = self.next_order.max(id + 1);
         self.orders.put(order);
-        self.touched_order(id, What::Created);
+        self.touch(Entity::Order, &id.to_string());
+        self.event(Entity::Order, id.to_string(), id, What::Created);
     }
 
     /// Changes an order and its stamp.
@@ -151,7 +152,10 @@ impl Shop {
         edit(self, &mut order)?;
         order.modified = stamping.of(order.modified);
         self.orders.put(order);
-        self.touched_order(id, What::Updated);
+        self.touch(Entity::Order, &id.to_string());
+        if !stamping.keeps {
+            self.event(Entity::Order, id.to_string(), id, What::Updated);
+        }
         Ok(())
     }
 
@@ -198,7 +202,9 @@ impl Shop {
         order.before_trash = Some(before);
         order.modified = stamping.of(order.modified);
         self.orders.put(order);
-        self.event(Entity::Order, id.to_string(), id, What::Deleted);
+        if !stamping.keeps {
+            self.event(Entity::Order, id.to_string(), id, What::Deleted);
+        }
         Ok(())
     }
 
@@ -266,11 +272,6 @@ impl Shop {
         let id = self.next_line;
         self.next_line += 1;
         Line { id, product, sku: sku.to_owned(), name, pieces, total: unit.saturating_mul(pieces) }
-    }
-
-    fn touched_order(&mut self, id: u64, what: What) {
-        self.touch(Entity::Order, &id.to_string());
-        self.event(Entity::Order, id.to_string(), id, what);
     }
 }
 

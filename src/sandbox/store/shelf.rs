@@ -58,24 +58,83 @@ impl<T: Shelved> Shelf<T> {
 
     /// Adds a record or replaces the one with its id.
     pub fn put(&mut self, record: T) {
-        let id = record.id();
-        self.remove(id);
-        if record.is_trashed() {
+        let (id, is_trashed, modified) = (record.id(), record.is_trashed(), record.modified());
+        let before = self.records.insert(id, record);
+        if let Some(before) = &before {
+            self.by_stamp.remove(&(before.modified(), id));
+        }
+        self.by_stamp.insert((modified, id));
+        // Most writes change nothing here, and a long list is not moved for them.
+        if before.map(|before| before.is_trashed()) != Some(is_trashed) {
+            self.place(id, is_trashed);
+        }
+    }
+
+    fn place(&mut self, id: u64, is_trashed: bool) {
+        self.forget(id);
+        if is_trashed {
             self.trashed.insert(id);
         } else if let Err(place) = self.live.binary_search(&id) {
             self.live.insert(place, id);
         }
-        self.by_stamp.insert((record.modified(), id));
-        self.records.insert(id, record);
+    }
+
+    fn forget(&mut self, id: u64) {
+        self.trashed.remove(&id);
+        if let Ok(place) = self.live.binary_search(&id) {
+            self.live.remove(place);
+        }
     }
 
     pub fn remove(&mut self, id: u64) -> Option<T> {
         let record = self.records.remove(&id)?;
         self.by_stamp.remove(&(record.modified(), id));
-        self.trashed.remove(&id);
-        if let Ok(place) = self.live.binary_search(&id) {
-            self.live.remove(place);
-        }
+        self.forget(id);
         Some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct Thing(u64, i64, bool);
+
+    impl Shelved for Thing {
+        fn id(&self) -> u64 {
+            self.0
+        }
+
+        fn modified(&self) -> i64 {
+            self.1
+        }
+
+        fn is_trashed(&self) -> bool {
+            self.2
+        }
+    }
+
+    proptest! {
+        /// Whatever is put and removed, all views of a shelf tell the same.
+        #[test]
+        fn the_views_of_a_shelf_agree(acts in prop::collection::vec((1_u64..8, 0_i64..5, any::<Option<bool>>()), 0..40)) {
+            let (mut shelf, mut expect) = (Shelf::default(), std::collections::BTreeMap::new());
+            for (id, modified, act) in acts {
+                if let Some(is_trashed) = act {
+                    shelf.put(Thing(id, modified, is_trashed));
+                    expect.insert(id, (modified, is_trashed));
+                } else {
+                    prop_assert_eq!(shelf.remove(id).is_some(), expect.remove(&id).is_some());
+                }
+            }
+            let ids = |wanted: bool| expect.iter().filter(|(_, (_, trashed))| *trashed == wanted).map(|(id, _)| *id).collect::<Vec<_>>();
+            prop_assert_eq!(shelf.live_ids(), ids(false));
+            prop_assert_eq!(shelf.trashed_ids().collect::<Vec<_>>(), ids(true));
+            let changed: BTreeSet<u64> = shelf.changed(Some(1), Some(4)).collect();
+            let within: BTreeSet<u64> = expect.iter().filter(|(_, (at, _))| (2..4).contains(at)).map(|(id, _)| *id).collect();
+            prop_assert_eq!(changed, within);
+        }
     }
 }

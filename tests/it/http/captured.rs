@@ -27,7 +27,8 @@ impl Captured {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("there is a body");
         let head = std::str::from_utf8(&bytes[..end]).unwrap();
         let mut lines = head.split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        // Captured webhooks are requests, which have no status.
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap_or(0);
         let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
         Self { status, headers: lines.filter_map(header).collect(), body: bytes[end + 4..].to_vec() }
     }

@@ -10,7 +10,7 @@ use plumbline::connect::{self, ChangesPage, Cursor, ReadError, Reader};
 use plumbline::model::{EntityId, FieldName, Key, Mapping, Record, SystemId, Value};
 use plumbline::sandbox::book::{Book, Manner, WriteLog};
 use plumbline::sandbox::crm::{self, Crm};
-use plumbline::sandbox::record::{Content, Entity, Field, System};
+use plumbline::sandbox::record::{Content, Entity, Field, System, written_lines};
 use plumbline::sandbox::store::{self, Store};
 
 pub struct Company {
@@ -54,14 +54,12 @@ fields.currency = { type = "text", owner = "store" }
 fields.total = { type = "money", owner = "store" }
 fields.refunded = { type = "money", owner = "store" }
 fields.lines = { type = "text", owner = "store" }
-fields.quantities = { type = "text", owner = "store" }
 [entity.order.in.erp]
 dataset = "orders"
 fields.number = "number"
 fields.status = "status"
 fields.currency = "currency"
 fields.lines = "lines"
-fields.quantities = "quantities"
 fields.total = { path = "total", currency = { path = "currency" } }
 fields.refunded = { path = "refunded", currency = { path = "currency" } }
 
@@ -128,14 +126,8 @@ impl Company {
         let mut found: BTreeMap<String, Vec<Content>> = BTreeMap::new();
         for record in records.iter().filter(|record| record.in_scope) {
             let key = word(&record.key.parts()[0]);
-            let values = names.iter().map(|name| name.as_str()).zip(&record.fields);
-            let quantities = values.clone().find(|(name, _)| *name == "quantities").map(|(_, value)| word(value));
-            let says = |content: Content, (name, value)| match part(name, value) {
-                Some((Field::Lines, skus)) => content.with(Field::Lines, skus + quantities.as_deref().unwrap_or("")),
-                Some((field, text)) => content.with(field, text),
-                None => content,
-            };
-            let content = values.fold(Content::default(), says);
+            let values = names.iter().zip(&record.fields).filter_map(|(name, value)| part(name.as_str(), value));
+            let content = values.fold(Content::default(), |content, (field, text)| content.with(field, text));
             found.entry(key).or_default().push(content);
         }
         found
@@ -157,18 +149,6 @@ pub fn stock(pieces: i64) -> Content {
 
 pub fn customer(name: &str, email: &str) -> Content {
     Content::of([(Field::Name, name.to_owned()), (Field::Email, email.to_owned())])
-}
-
-/// An order as Plumbline can read it: which numbers and which quantities its lines have, but not which belong together.
-pub fn unpaired(content: &Content) -> Content {
-    let list = |mut words: Vec<String>| {
-        words.sort_unstable();
-        serde_json::to_string(&words).unwrap()
-    };
-    let lines = content.lines();
-    let skus = list(lines.iter().map(|(sku, _)| (*sku).to_owned()).collect());
-    let quantities = list(lines.iter().map(|(_, pieces)| pieces.to_string()).collect());
-    content.clone().with(Field::Lines, skus + &quantities)
 }
 
 fn word(value: &Value) -> String {
@@ -196,6 +176,10 @@ fn part(name: &str, value: &Value) -> Option<(Field, String)> {
         _ => return None,
     };
     let text = match (field, value) {
+        (Field::Lines, Value::Text(tally)) => {
+            let pieces: BTreeMap<String, i64> = serde_json::from_str(tally).unwrap();
+            written_lines(pieces.iter().map(|(sku, pieces)| (&**sku, *pieces)))
+        }
         (_, Value::Money(money)) => {
             money.amount.shifted(i64::from(money.currency.minor_digits())).as_i64().unwrap().to_string()
         }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use plumbline::sandbox::record::{Entity, status};
 use plumbline::sandbox::store::{KEY, NewOrder, READ_KEY, READ_SECRET, SECRET};
-use reqwest::{Method, Response};
+use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::asked::{Answered, Asker};
 use super::company::{Company, customer, product, stock};
 use crate::http::captured::Captured;
-use crate::support::http_client;
 
 /// Headers that come from the connection, the server before the store, or the day.
 const NOT_COMPARED: [&str; 5] = ["transfer-encoding", "connection", "content-length", "date", "server"];
@@ -18,7 +18,7 @@ const NOT_COMPARED: [&str; 5] = ["transfer-encoding", "connection", "content-len
 /// A store with two products, a customer and two orders, one of them with two refunds.
 struct Shop {
     company: Company,
-    client: reqwest::Client,
+    asker: Asker,
 }
 
 impl Shop {
@@ -40,58 +40,24 @@ impl Shop {
         store.place(&order("")).unwrap();
         store.refund(&number, 100, "goodwill").unwrap();
         store.refund(&number, 50, "second").unwrap();
-        let client = http_client(Duration::from_secs(10));
-        Self { company, client }
+        let asker = Asker::of(company.store.url());
+        Self { company, asker }
     }
 
     async fn send(&self, method: Method, path: &str, login: Option<(&str, &str)>, body: Option<Value>) -> Answered {
-        let url = format!("{}/wp-json{path}", self.company.store.url());
-        let mut request = self.client.request(method, url);
-        if let Some((key, secret)) = login {
-            request = request.basic_auth(key, Some(secret));
-        }
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
-        }
-        Answered::of(request.send().await.unwrap()).await
+        self.asker.send(method, path, login, body).await
     }
 
     async fn get(&self, path: &str) -> Answered {
-        self.send(Method::GET, &format!("/wc/v3{path}"), Some((READ_KEY, READ_SECRET)), None).await
+        self.asker.get(path).await
     }
 
     async fn write(&self, method: Method, path: &str, body: Value) -> Answered {
-        self.send(method, &format!("/wc/v3{path}"), Some((KEY, SECRET)), Some(body)).await
+        self.asker.write(method, path, body).await
     }
-}
-
-struct Answered {
-    status: u16,
-    headers: BTreeSet<String>,
-    response_headers: reqwest::header::HeaderMap,
-    body: String,
 }
 
 impl Answered {
-    async fn of(response: Response) -> Self {
-        let response_headers = response.headers().clone();
-        let headers = response_headers.keys().map(|name| name.as_str().to_owned()).collect();
-        Self { status: response.status().as_u16(), headers, response_headers, body: response.text().await.unwrap() }
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-
-    fn header(&self, name: &str) -> &str {
-        self.response_headers[name].to_str().unwrap()
-    }
-
-    /// The ids of a list.
-    fn ids(&self) -> Vec<u64> {
-        self.json().as_array().unwrap().iter().map(|record| record["id"].as_u64().unwrap()).collect()
-    }
-
     fn is_like(&self, capture: &str) {
         self.is_like_but(capture, &[]);
     }

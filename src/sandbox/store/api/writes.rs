@@ -137,7 +137,7 @@ fn change(call: &Call<'_>, list: &str, id: u64, body: &Value) -> Result<Answer, 
                 });
                 edited.map_err(|error| told.map_or(Refusal::Store(error), Refusal::Told))?;
             }
-            _ => shop.edit_customer(id, edit::customer(body).map_err(Refusal::Told)?, |before| stamping.of(before))?,
+            _ => shop.edit_customer(id, edit::customer(body).map_err(Refusal::Told)?, stamping)?,
         }
         record(shop, list, id, call)
     })
