@@ -17,7 +17,7 @@ pub struct Answer {
     /// Records in it.
     pub rows: usize,
     /// Nobody is logged in.
-    to_nobody: bool,
+    for_nobody: bool,
 }
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ const MAINTENANCE: &str = include_str!("maintenance.html");
 
 impl Answer {
     pub fn json(status: u16, body: Value) -> Self {
-        Self { status, body: Said::Json(body), headers: Vec::new(), rows: 0, to_nobody: false }
+        Self { status, body: Said::Json(body), headers: Vec::new(), rows: 0, for_nobody: false }
     }
 
     pub fn one(status: u16, record: Value) -> Self {
@@ -95,8 +95,8 @@ impl Answer {
     }
 
     /// To somebody who is not logged in.
-    pub fn to_nobody(self) -> Self {
-        Self { to_nobody: true, ..self }
+    pub fn for_nobody(self) -> Self {
+        Self { for_nobody: true, ..self }
     }
 
     /// Where the original does not even say what could be done: it asks for permission first.
@@ -120,7 +120,7 @@ impl Answer {
         for (name, value) in always.iter().chain(of_json) {
             put(&mut response, HeaderName::from_static(name), value);
         }
-        if !self.to_nobody {
+        if !self.for_nobody {
             put(&mut response, axum::http::header::EXPIRES, "Wed, 11 Jan 1984 05:00:00 GMT");
             put(
                 &mut response,

@@ -130,11 +130,11 @@ fn refusal(headers: &HeaderMap, method: &Method) -> Option<Answer> {
         READ_KEY => (READ_SECRET, true),
         _ => {
             let message = "Sorry, you cannot list resources.";
-            return Some(Answer::refusal(401, "woocommerce_rest_cannot_view", message).to_nobody());
+            return Some(Answer::refusal(401, "woocommerce_rest_cannot_view", message).for_nobody());
         }
     };
     if secret != right {
-        return may_not("Consumer secret is invalid.").map(Answer::to_nobody);
+        return may_not("Consumer secret is invalid.").map(Answer::for_nobody);
     }
     if reads_only && ![Method::GET, Method::HEAD].contains(method) {
         return may_not("The API key provided does not have write permissions.");
@@ -166,5 +166,5 @@ fn site(inner: &Inner) -> Answer {
         "namespaces": ["wc/v3"],
         "authentication": {},
     });
-    Answer::json(200, body).to_nobody().or_with("allow", "GET".to_owned())
+    Answer::json(200, body).for_nobody().or_with("allow", "GET".to_owned())
 }
