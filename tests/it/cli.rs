@@ -5,6 +5,9 @@ use std::process::{Command, Output};
 
 use plumbline::sandbox::{Company, Options};
 
+use crate::config_text::ConfigText;
+use crate::verdicts::pair::QUANTITIES;
+
 fn plumbline(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_plumbline"))
         .args(arguments)
@@ -97,6 +100,14 @@ async fn migrate_prepares_state_and_ledger_and_may_run_twice() {
     }
 }
 
+/// The stock of two SQLite files.
+fn two_files() -> ConfigText {
+    ConfigText::new()
+        .database("erp", "sqlite", "sqlite:erp.db", "")
+        .database("store", "sqlite", "sqlite:store.db", "")
+        .entity("stock", QUANTITIES)
+}
+
 /// 3,000 articles whose codes the store writes in small letters.
 async fn with_codes(directory: &Path) {
     for (file, code) in [("erp.db", "'K' || n"), ("store.db", "' k' || n")] {
@@ -112,34 +123,15 @@ async fn with_codes(directory: &Path) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(filled)).execute(&pool).await.expect("rows");
         pool.close().await;
     }
-    let config = r#"
-        [plumbline]
-        data_dir = "data"
-        [system.erp]
-        kind = "sqlite"
-        url = "sqlite:erp.db"
-        [system.store]
-        kind = "sqlite"
-        url = "sqlite:store.db"
-        [entity.stock]
-        key = ["sku"]
-        fields.sku = { type = "text", store = "clear" }
-        fields.qty = { type = "integer", owner = "erp" }
-        [entity.stock.in.erp]
-        dataset = "stock"
-        changed_at = "at"
-        fields = { sku = "code", qty = "qty" }
-        [entity.stock.in.store]
-        dataset = "stock"
-        native = "id"
-        changed_at = "at"
-        fields.sku = { path = "code", steps = ["trim", "upper"] }
-        fields.qty = "qty"
-        [[probe]]
-        entity = "stock"
-        kind = "changes"
-        schedule = "every 30s"
-    "#;
+    let by_code = "dataset = \"stock\"\nchanged_at = \"at\"";
+    let in_capitals =
+        "native = \"id\"\nfields.sku = { path = \"code\", steps = [\"trim\", \"upper\"] }\nfields.qty = \"qty\"";
+    let config = two_files()
+        .plumbline("data_dir = \"data\"")
+        .mapping("stock", "erp", &format!("{by_code}\nfields = {{ sku = \"code\", qty = \"qty\" }}"))
+        .mapping("stock", "store", &format!("{by_code}\n{in_capitals}"))
+        .probe("stock", "changes", "every 30s", "")
+        .text();
     std::fs::write(directory.join("plumbline.toml"), config).expect("a file");
 }
 
@@ -184,30 +176,12 @@ async fn with_keys(directory: &Path) {
         INSERT INTO stock SELECT 'K' || n, n, '2026-01-01 00:00:00' FROM n";
     sqlx::raw_sql(filled).execute(&pool).await.expect("rows");
     pool.close().await;
-    let config = r#"
-        [system.erp]
-        kind = "sqlite"
-        url = "sqlite:erp.db"
-        [system.store]
-        kind = "sqlite"
-        url = "sqlite:store.db"
-        [entity.stock]
-        key = ["sku"]
-        fields.sku = { type = "text", store = "clear" }
-        fields.qty = { type = "integer", owner = "erp" }
-        [entity.stock.in.erp]
-        dataset = "stock"
-        changed_at = "at"
-        fields = { sku = "sku", qty = "qty" }
-        [entity.stock.in.store]
-        dataset = "stock"
-        fields = { sku = "sku", qty = "qty" }
-        [[probe]]
-        entity = "stock"
-        kind = "sample"
-        schedule = "every 5m"
-        keys_per_run = 500
-    "#;
+    let fields = "fields = { sku = \"sku\", qty = \"qty\" }";
+    let config = two_files()
+        .mapping("stock", "erp", &format!("dataset = \"stock\"\nchanged_at = \"at\"\n{fields}"))
+        .mapping("stock", "store", &format!("dataset = \"stock\"\n{fields}"))
+        .probe("stock", "sample", "every 5m", "keys_per_run = 500")
+        .text();
     std::fs::write(directory.join("plumbline.toml"), config).expect("a file");
 }
 

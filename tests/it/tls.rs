@@ -16,8 +16,10 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::config_text::ConfigText;
 use crate::engine::TestEngine;
 use crate::support::{PrivateMariadb, PrivatePostgres};
+use crate::verdicts::pair::QUANTITIES;
 
 /// A certificate for 127.0.0.1 with its key, readable for the server's own user, and the authority that signed it.
 pub struct Certificate {
@@ -93,16 +95,16 @@ fn run(command: &mut Command) {
 
 /// Reads the clock of a system with these TLS settings.
 async fn read_clock(kind: &str, url: &str, tls: &str) -> Result<(), ReadError> {
-    let config = format!(
-        "[plumbline]\n[system.erp]\nkind = \"{kind}\"\nurl = \"env:URL\"\n{tls}\n\
-         [system.store]\nkind = \"sqlite\"\nurl = \"sqlite:store.db\"\n\
-         [entity.stock]\nkey = \"sku\"\nfields.sku = \"text\"\nfields.qty = {{ type = \"integer\", owner = \"erp\" }}\n\
-         [entity.stock.in.erp]\ndataset = \"stock\"\nchanged_at = \"at\"\nfields = {{ sku = \"sku\", qty = \"qty\" }}\n\
-         [entity.stock.in.store]\ndataset = \"stock\"\nfields = {{ sku = \"sku\", qty = \"qty\" }}\n\
-         [[probe]]\nentity = \"stock\"\nkind = \"changes\"\nschedule = \"every 30s\"\n"
-    );
+    let fields = "fields = { sku = \"sku\", qty = \"qty\" }";
+    let config = ConfigText::new()
+        .database("erp", kind, "env:URL", tls)
+        .database("store", "sqlite", "sqlite:store.db", "")
+        .entity("stock", QUANTITIES)
+        .mapping("stock", "erp", &format!("dataset = \"stock\"\nchanged_at = \"at\"\n{fields}"))
+        .mapping("stock", "store", &format!("dataset = \"stock\"\n{fields}"))
+        .probe("stock", "changes", "every 30s", "");
     let environment = Environment::fixed([("URL", url)]);
-    let parsed = parse_with(&config, Path::new("plumbline.toml"), Path::new("/"), &environment);
+    let parsed = parse_with(&config.text(), Path::new("plumbline.toml"), Path::new("/"), &environment);
     let config = parsed.unwrap_or_else(|problems| panic!("{problems}"));
     let system = config.systems.values().find(|system| system.id.as_str() == "erp").unwrap();
     let reader = connect::open(system, Arc::new(AnchoredClock::from_machine()))?;

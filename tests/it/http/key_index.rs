@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::shop::WOOCOMMERCE;
 use super::woo::{KEY, SECRET, Woo};
-use crate::verdicts::pair::{Database, Product};
+use crate::config_text::ConfigText;
+use crate::verdicts::pair::{Database, Product, QUANTITIES, STOCK};
 use crate::world::World;
 
 struct Company {
@@ -22,45 +23,23 @@ impl Company {
 
     /// Products are known by their names, and the store can be asked for numbers and ids only.
     async fn world(&self) -> World {
-        let config = format!(
-            r#"
-            [system.erp]
-            kind = "postgres"
-            url = "env:ERP"
-            [system.store]
-            {WOOCOMMERCE}
-            [entity.stock]
-            key = "sku"
-            fields.sku = {{ type = "text", store = "clear" }}
-            fields.qty = {{ type = "integer", owner = "erp" }}
-            [entity.stock.in.erp]
-            dataset = "stock"
-            changed_at = "updated_at"
-            fields = {{ sku = "sku", qty = "qty" }}
-            [entity.stock.in.store]
-            dataset = "products"
-            fields.sku = {{ path = "name", steps = ["html_decode", "trim"] }}
-            fields.qty = "stock_quantity"
-            [[probe]]
-            entity = "stock"
-            kind = "changes"
-            schedule = "every 200ms"
-            [[slo]]
-            name = "stock"
-            entity = "stock"
-            indicator = "freshness"
-            within = "1s"
-            objective = "99%"
-            window = "30d"
-            "#
-        );
+        let by_name = "dataset = \"products\"\nfields.sku = { path = \"name\", steps = [\"html_decode\", \"trim\"] }\n\
+                       fields.qty = \"stock_quantity\"";
+        let config = ConfigText::new()
+            .database("erp", "postgres", "env:ERP", "")
+            .system("store", WOOCOMMERCE)
+            .entity("stock", QUANTITIES)
+            .mapping("stock", "erp", STOCK)
+            .mapping("stock", "store", by_name)
+            .probe("stock", "changes", "every 200ms", "")
+            .fresh_within("stock", "1s");
         let variables = [
             ("ERP", self.erp.url()),
             ("STORE", self.store.url.clone()),
             ("KEY", KEY.to_owned()),
             ("SECRET", SECRET.to_owned()),
         ];
-        World::open(&config, &variables).await
+        World::open(&config.text(), &variables).await
     }
 }
 

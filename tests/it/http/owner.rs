@@ -5,38 +5,21 @@ use serde_json::json;
 
 use super::shop::WOOCOMMERCE;
 use super::woo::{KEY, SECRET, Woo};
-use crate::verdicts::pair::{Database, Product};
+use crate::config_text::ConfigText;
+use crate::verdicts::pair::{COMMIT_DELAY, Database, Product};
 use crate::world::World;
 
 async fn world(store: &Woo, erp: &Database, entity: &str) -> World {
-    let config = format!(
-        r#"
-        [system.erp]
-        kind = "postgres"
-        url = "env:ERP"
-        commit_delay = "2s"
-        [system.store]
-        {WOOCOMMERCE}
-        [entity.thing]
-        key = "id"
-        fields.id = {{ type = "integer", store = "clear" }}
-        {entity}
-        [[probe]]
-        entity = "thing"
-        kind = "changes"
-        schedule = "every 200ms"
-        [[slo]]
-        name = "thing"
-        entity = "thing"
-        indicator = "freshness"
-        within = "2s"
-        objective = "99%"
-        window = "30d"
-        "#
-    );
+    let key = "key = \"id\"\nfields.id = { type = \"integer\", store = \"clear\" }";
+    let config = ConfigText::new()
+        .database("erp", "postgres", "env:ERP", COMMIT_DELAY)
+        .system("store", WOOCOMMERCE)
+        .entity("thing", &format!("{key}\n{entity}"))
+        .probe("thing", "changes", "every 200ms", "")
+        .fresh_within("thing", "2s");
     let variables =
         [("ERP", erp.url()), ("STORE", store.url.clone()), ("KEY", KEY.to_owned()), ("SECRET", SECRET.to_owned())];
-    World::open(&config, &variables).await
+    World::open(&config.text(), &variables).await
 }
 
 const PRODUCT: &str = r#"

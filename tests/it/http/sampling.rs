@@ -14,40 +14,22 @@ use super::hostile::json_api;
 use super::served::{Served, json, param};
 use super::shop::WOOCOMMERCE;
 use super::woo::{KEY, SECRET, Woo};
-use crate::verdicts::pair::{Database, Product};
+use crate::config_text::ConfigText;
+use crate::verdicts::pair::{Database, Product, QUANTITIES};
 use crate::world::World;
 
 /// The config of an owner and a target with a sample probe; each side is `[system.…]` and its mapping.
 fn config(owner: [&str; 2], target: [&str; 2], probe: &str) -> String {
     let ([owner, in_owner], [target, in_target]) = (owner, target);
-    format!(
-        r#"
-        [system.a]
-        {owner}
-        [system.b]
-        {target}
-        [entity.stock]
-        key = "sku"
-        fields.sku = {{ type = "text", store = "clear" }}
-        fields.qty = {{ type = "integer", owner = "a" }}
-        [entity.stock.in.a]
-        {in_owner}
-        [entity.stock.in.b]
-        {in_target}
-        [[probe]]
-        entity = "stock"
-        kind = "sample"
-        schedule = "every 1s"
-        {probe}
-        [[slo]]
-        name = "stock"
-        entity = "stock"
-        indicator = "freshness"
-        within = "1s"
-        objective = "99%"
-        window = "30d"
-        "#
-    )
+    ConfigText::new()
+        .system("a", owner)
+        .system("b", target)
+        .entity("stock", &QUANTITIES.replace("\"erp\"", "\"a\""))
+        .mapping("stock", "a", in_owner)
+        .mapping("stock", "b", in_target)
+        .probe("stock", "sample", "every 1s", probe)
+        .fresh_within("stock", "1s")
+        .text()
 }
 
 const DATABASE: [&str; 2] = [

@@ -11,49 +11,24 @@ use super::hostile::json_api;
 use super::served::{Served, json, param};
 use super::shop::WOOCOMMERCE;
 use super::woo::{KEY, SECRET, Woo};
-use crate::verdicts::pair::{Database, Product};
+use crate::config_text::ConfigText;
+use crate::verdicts::pair::{COMMIT_DELAY, Database, Product, QUANTITIES, STOCK};
 use crate::world::World;
 
 /// A database owns the stock; the service must follow.
 async fn world(system: &str, mapping: &str, variables: &[(&str, String)], erp: &Database) -> World {
-    let config = format!(
-        r#"
-        [system.erp]
-        kind = "postgres"
-        url = "env:ERP"
-        commit_delay = "2s"
-        [system.store]
-        {system}
-        [entity.stock]
-        key = "sku"
-        fields.sku = {{ type = "text", store = "clear" }}
-        fields.qty = {{ type = "integer", owner = "erp" }}
-        [entity.stock.in.erp]
-        dataset = "stock"
-        changed_at = "updated_at"
-        fields = {{ sku = "sku", qty = "qty" }}
-        [entity.stock.in.store]
-        {mapping}
-        [[probe]]
-        entity = "stock"
-        kind = "changes"
-        schedule = "every 200ms"
-        [[probe]]
-        entity = "stock"
-        kind = "schema"
-        schedule = "every 10m"
-        [[slo]]
-        name = "stock"
-        entity = "stock"
-        indicator = "freshness"
-        within = "1s"
-        objective = "99%"
-        window = "30d"
-        "#
-    );
+    let config = ConfigText::new()
+        .database("erp", "postgres", "env:ERP", COMMIT_DELAY)
+        .system("store", system)
+        .entity("stock", QUANTITIES)
+        .mapping("stock", "erp", STOCK)
+        .mapping("stock", "store", mapping)
+        .probe("stock", "changes", "every 200ms", "")
+        .probe("stock", "schema", "every 10m", "")
+        .fresh_within("stock", "1s");
     let mut all = vec![("ERP", erp.url())];
     all.extend(variables.iter().cloned());
-    World::open(&config, &all).await
+    World::open(&config.text(), &all).await
 }
 
 async fn erp() -> Database {

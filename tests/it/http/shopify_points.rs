@@ -9,7 +9,8 @@ use super::commands::{check, while_served};
 use super::shop::config;
 use super::shopify::{Shopify, TOKEN};
 use super::shopify_reading::SHOPIFY;
-use crate::verdicts::pair::{Database, Product};
+use crate::config_text::ConfigText;
+use crate::verdicts::pair::{COMMIT_DELAY, Database, Product, QUANTITIES};
 use crate::world::World;
 
 const VARIANTS: &str = r#"
@@ -51,38 +52,20 @@ async fn no_run_costs_more_than_was_foretold() {
         store.add("ProductVariant", json!({ "sku": format!("V-{number}"), "inventoryQuantity": number }));
     }
     erp.run("INSERT INTO stock SELECT 'V-' || n, n, now() - interval '1 day' FROM generate_series(0, 299) n").await;
-    let config = format!(
-        r#"
-        [system.erp]
-        kind = "postgres"
-        url = "env:ERP"
-        commit_delay = "2s"
-        [system.store]
-        {SHOPIFY}
-        [entity.stock]
-        key = "sku"
-        fields.sku = {{ type = "text", store = "clear" }}
-        fields.qty = {{ type = "integer", owner = "store" }}
-        [entity.stock.in.erp]
-        dataset = "stock"
-        fields = {{ sku = "sku", qty = "qty" }}
-        [entity.stock.in.store]
-        dataset = "variants"
-        changed_at = "updatedAt"
-        fields = {{ sku = "sku", qty = "inventoryQuantity" }}
-        [[probe]]
-        entity = "stock"
-        kind = "changes"
-        schedule = "every 1m"
-        [[probe]]
-        entity = "stock"
-        kind = "sample"
-        schedule = "every 1m"
-        keys_per_run = 80
-        "#
-    );
+    let config = ConfigText::new()
+        .database("erp", "postgres", "env:ERP", COMMIT_DELAY)
+        .system("store", SHOPIFY)
+        .entity("stock", &QUANTITIES.replace("\"erp\"", "\"store\""))
+        .mapping("stock", "erp", "dataset = \"stock\"\nfields = { sku = \"sku\", qty = \"qty\" }")
+        .mapping(
+            "stock",
+            "store",
+            "dataset = \"variants\"\nchanged_at = \"updatedAt\"\nfields = { sku = \"sku\", qty = \"inventoryQuantity\" }",
+        )
+        .probe("stock", "changes", "every 1m", "")
+        .probe("stock", "sample", "every 1m", "keys_per_run = 80");
     let variables = [("ERP", erp.url()), ("STORE", store.url.clone()), ("SHOPIFY_TOKEN", TOKEN.to_owned())];
-    let mut world = World::open(&config, &variables).await;
+    let mut world = World::open(&config.text(), &variables).await;
     let keys = BTreeMap::from([(("stock".parse().unwrap(), "store".parse().unwrap()), Keys::Given(300))]);
     let foretold = plan(&world.config, &keys);
     let of_store = foretold.systems.iter().find(|plan| plan.system.as_str() == "store").unwrap();

@@ -6,34 +6,19 @@ use serde_json::json;
 
 use super::shopify::{Shopify, TOKEN, gid, money};
 use super::shopify_reading::SHOPIFY;
-use crate::verdicts::pair::{Database, Product};
+use crate::config_text::ConfigText;
+use crate::verdicts::pair::{COMMIT_DELAY, Database, Product};
 use crate::world::World;
 
 async fn world(store: &Shopify, erp: &Database, deadline: &str, entity: &str) -> World {
-    let config = format!(
-        r#"
-        [system.erp]
-        kind = "postgres"
-        url = "env:ERP"
-        commit_delay = "2s"
-        [system.store]
-        {SHOPIFY}
-        {entity}
-        [[probe]]
-        entity = "thing"
-        kind = "changes"
-        schedule = "every 200ms"
-        [[slo]]
-        name = "thing"
-        entity = "thing"
-        indicator = "freshness"
-        within = "{deadline}"
-        objective = "99%"
-        window = "30d"
-        "#
-    );
+    let config = ConfigText::new()
+        .database("erp", "postgres", "env:ERP", COMMIT_DELAY)
+        .system("store", SHOPIFY)
+        .more(entity)
+        .probe("thing", "changes", "every 200ms", "")
+        .fresh_within("thing", deadline);
     let variables = [("ERP", erp.url()), ("STORE", store.url.clone()), ("SHOPIFY_TOKEN", TOKEN.to_owned())];
-    World::open(&config, &variables).await
+    World::open(&config.text(), &variables).await
 }
 
 const STOCK: &str = r#"

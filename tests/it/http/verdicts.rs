@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::shop::WOOCOMMERCE;
 use super::woo::{KEY, SECRET, Woo};
-use crate::verdicts::pair::{Database, Product};
+use crate::config_text::ConfigText;
+use crate::verdicts::pair::{COMMIT_DELAY, Database, Product, QUANTITIES, STOCK};
 use crate::world::World;
 
 /// An ERP that owns the stock and a store that must follow.
@@ -22,45 +23,21 @@ impl Company {
     }
 
     pub async fn world(&self, deadline: &str) -> World {
-        let config = format!(
-            r#"
-            [system.erp]
-            kind = "postgres"
-            url = "env:ERP"
-            commit_delay = "2s"
-            [system.store]
-            {WOOCOMMERCE}
-            [entity.stock]
-            key = "sku"
-            fields.sku = {{ type = "text", store = "clear" }}
-            fields.qty = {{ type = "integer", owner = "erp" }}
-            [entity.stock.in.erp]
-            dataset = "stock"
-            changed_at = "updated_at"
-            fields = {{ sku = "sku", qty = "qty" }}
-            [entity.stock.in.store]
-            dataset = "products"
-            fields = {{ sku = "sku", qty = "stock_quantity" }}
-            [[probe]]
-            entity = "stock"
-            kind = "changes"
-            schedule = "every 200ms"
-            [[slo]]
-            name = "stock"
-            entity = "stock"
-            indicator = "freshness"
-            within = "{deadline}"
-            objective = "99%"
-            window = "30d"
-            "#
-        );
+        let config = ConfigText::new()
+            .database("erp", "postgres", "env:ERP", COMMIT_DELAY)
+            .system("store", WOOCOMMERCE)
+            .entity("stock", QUANTITIES)
+            .mapping("stock", "erp", STOCK)
+            .mapping("stock", "store", "dataset = \"products\"\nfields = { sku = \"sku\", qty = \"stock_quantity\" }")
+            .probe("stock", "changes", "every 200ms", "")
+            .fresh_within("stock", deadline);
         let variables = [
             ("ERP", self.erp.url()),
             ("STORE", self.store.url.clone()),
             ("KEY", KEY.to_owned()),
             ("SECRET", SECRET.to_owned()),
         ];
-        World::open(&config, &variables).await
+        World::open(&config.text(), &variables).await
     }
 }
 

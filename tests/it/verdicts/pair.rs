@@ -181,7 +181,14 @@ pub struct Setup<'a> {
 }
 
 /// How long a statement of a case may take from its stamp to its commit on a busy machine.
-const COMMIT_DELAY: &str = "commit_delay = \"2s\"";
+pub const COMMIT_DELAY: &str = "commit_delay = \"2s\"";
+
+/// The usual entity.
+pub const QUANTITIES: &str = r#"
+    key = ["sku"]
+    fields.sku = { type = "text", store = "clear" }
+    fields.qty = { type = "integer", owner = "erp" }
+"#;
 
 /// The usual mapping.
 pub const STOCK: &str = r#"
@@ -197,11 +204,7 @@ impl Default for Setup<'_> {
             plumbline: "",
             erp: COMMIT_DELAY,
             store: COMMIT_DELAY,
-            entity: r#"
-                key = ["sku"]
-                fields.sku = { type = "text", store = "clear" }
-                fields.qty = { type = "integer", owner = "erp" }
-            "#,
+            entity: QUANTITIES,
             in_erp: STOCK,
             in_store: STOCK,
             more: PROBE,

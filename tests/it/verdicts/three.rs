@@ -2,66 +2,10 @@
 
 use plumbline::model::Verdict;
 
-use super::pair::{Database, Product};
+use super::pair::{COMMIT_DELAY, Database, PROBE, Product, QUANTITIES, STOCK};
+use super::sampling::SAMPLE;
+use crate::config_text::ConfigText;
 use crate::world::World;
-
-const CONFIG: &str = r#"
-    [plumbline]
-    [system.erp]
-    kind = "postgres"
-    url = "env:ERP"
-    [system.store]
-    kind = "mariadb"
-    url = "env:STORE"
-    commit_delay = "2s"
-    [system.cash]
-    kind = "sqlite"
-    url = "env:CASH"
-    commit_delay = "2s"
-    [entity.stock]
-    key = ["sku"]
-    fields.sku = { type = "text", store = "clear" }
-    fields.qty = { type = "integer", owner = "erp" }
-    [entity.stock.in.erp]
-    dataset = "stock"
-    changed_at = "updated_at"
-    fields = { sku = "sku", qty = "qty" }
-    [entity.stock.in.store]
-    dataset = "stock"
-    changed_at = "updated_at"
-    fields = { sku = "sku", qty = "qty" }
-    [entity.stock.in.cash]
-    dataset = "stock"
-    changed_at = "updated_at"
-    fields = { sku = "sku", qty = "qty" }
-    [[probe]]
-    entity = "stock"
-    kind = "changes"
-    schedule = "every 200ms"
-    [[slo]]
-    name = "all"
-    entity = "stock"
-    indicator = "freshness"
-    within = "60s"
-    objective = "99%"
-    window = "30d"
-    [[slo]]
-    name = "cash-desks"
-    entity = "stock"
-    target = "cash"
-    indicator = "freshness"
-    within = "1s"
-    objective = "99%"
-    window = "30d"
-"#;
-
-const SAMPLE: &str = r#"
-    [[probe]]
-    entity = "stock"
-    kind = "sample"
-    schedule = "every 1s"
-    keys_per_run = 100
-"#;
 
 struct Company {
     erp: Database,
@@ -87,8 +31,20 @@ impl Company {
     }
 
     async fn world_with(&self, more: &str) -> World {
-        let config = format!("{CONFIG}{more}");
-        World::open(&config, &[("ERP", self.erp.url()), ("STORE", self.store.url()), ("CASH", self.cash.url())]).await
+        let config = ConfigText::new()
+            .database("erp", "postgres", "env:ERP", "")
+            .database("store", "mariadb", "env:STORE", COMMIT_DELAY)
+            .database("cash", "sqlite", "env:CASH", COMMIT_DELAY)
+            .entity("stock", QUANTITIES)
+            .mapping("stock", "erp", STOCK)
+            .mapping("stock", "store", STOCK)
+            .mapping("stock", "cash", STOCK)
+            .more(PROBE)
+            .promise("all", "stock", "60s", "")
+            .promise("cash-desks", "stock", "1s", "target = \"cash\"")
+            .more(more);
+        World::open(&config.text(), &[("ERP", self.erp.url()), ("STORE", self.store.url()), ("CASH", self.cash.url())])
+            .await
     }
 }
 
@@ -132,9 +88,8 @@ async fn samples_tell_of_each_target_by_itself() {
         let rows: Vec<String> = (0..300).map(|n| format!("('K{n:03}', {n}, {then})")).collect();
         database.run(&format!("INSERT INTO stock (sku, qty, updated_at) VALUES {}", rows.join(", "))).await;
     }
-    let tight = "[[slo]]\nname = \"store\"\nentity = \"stock\"\ntarget = \"store\"\nindicator = \"freshness\"\n\
-                 within = \"2s\"\nobjective = \"99%\"\nwindow = \"30d\"\n";
-    let mut world = company.world_with(&format!("{SAMPLE}{tight}")).await;
+    let tight = ConfigText::new().more(SAMPLE).promise("store", "stock", "2s", "target = \"store\"");
+    let mut world = company.world_with(&tight.text()).await;
     company.store.run("UPDATE stock SET qty = -1 WHERE sku IN ('K010', 'K020', 'K030')").await;
     company.cash.run("DELETE FROM stock WHERE sku = 'K020'").await;
     company.cash.put_at("K100x", 1, &company.cash.now_and(-86_400)).await;
