@@ -5,6 +5,7 @@ mod asked;
 mod audited;
 mod books;
 mod company;
+mod log;
 mod structure;
 mod switches;
 mod traps;
