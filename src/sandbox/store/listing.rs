@@ -64,7 +64,6 @@ pub struct Rules {
 /// More that a list must know of a record.
 pub trait Listed: Shelved {
     fn status(&self) -> &str;
-    fn created(&self) -> i64;
     fn title(&self) -> &str;
 }
 
@@ -124,11 +123,11 @@ impl Wanted {
         Page { total: found.len(), ids: self.cut(found.into_iter().map(Shelved::id)) }
     }
 
-    /// As [`Self::page`] when every record that is not in the trash is wanted by id: without looking at any of them.
+    /// As [`Self::page`] when every record that is not in the trash is wanted by its age: without looking at any of them.
     pub fn page_of_all<T: Listed>(&self, shelf: &Shelf<T>) -> Option<Page> {
         let filters =
             self.include.is_some() || self.statuses.is_some() || self.after.is_some() || self.before.is_some();
-        if filters || self.order != "id" {
+        if filters || !self.is_by_age() {
             return None;
         }
         let ids = shelf.live_ids();
@@ -146,6 +145,11 @@ impl Wanted {
         let after = (self.page < pages).then(|| link(self.page + 1, "next"));
         let links: Vec<String> = before.into_iter().chain(after).collect();
         if links.is_empty() { answer } else { answer.with("link", links.join(", ")) }
+    }
+
+    /// Ids are given in the order in which records come, so both orders are one.
+    fn is_by_age(&self) -> bool {
+        ["id", "date", "registered_date"].contains(&&*self.order)
     }
 
     pub fn cut<I>(&self, all: impl Iterator<Item = I>) -> Vec<I> {
@@ -194,7 +198,6 @@ impl Wanted {
     fn sort<T: Listed>(&self, found: &mut [&T]) {
         match (&*self.order, &self.include) {
             ("modified", _) => found.sort_by_key(|record| (record.modified(), record.id())),
-            ("date" | "registered_date", _) => found.sort_by_key(|record| (record.created(), record.id())),
             ("title" | "slug" | "name", _) => found.sort_by_key(|record| (record.title().to_owned(), record.id())),
             ("include", Some(ids)) => {
                 found.sort_by_key(|record| ids.iter().position(|id| *id == record.id()));

@@ -21,15 +21,29 @@ impl Asker {
     }
 
     pub async fn send(&self, method: Method, path: &str, login: Option<(&str, &str)>, body: Option<Value>) -> Answered {
-        let url = format!("{}/wp-json{path}", self.url);
-        let mut request = self.client.request(method, url);
+        self.send_text(method, path, login, body.map(|body| body.to_string())).await
+    }
+
+    async fn send_text(
+        &self,
+        method: Method,
+        path: &str,
+        login: Option<(&str, &str)>,
+        body: Option<String>,
+    ) -> Answered {
+        let mut request = self.client.request(method, format!("{}/wp-json{path}", self.url));
         if let Some((key, secret)) = login {
             request = request.basic_auth(key, Some(secret));
         }
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request.header("content-type", "application/json").body(body);
         }
         Answered::of(request.send().await.unwrap()).await
+    }
+
+    /// Writes what may be no JSON.
+    pub async fn write_text(&self, method: Method, path: &str, body: &str) -> Answered {
+        self.send_text(method, &format!("/wc/v3{path}"), Some((KEY, SECRET)), Some(body.to_owned())).await
     }
 
     pub async fn get(&self, path: &str) -> Answered {

@@ -166,8 +166,26 @@ async fn writes_answer_as_real_ones() {
 }
 
 #[tokio::test]
+async fn deletes_answer_as_real_ones() {
+    let shop = Shop::open().await;
+    // The captured orders were taxed, sent and paid with coupons, and the first is another customer's than ours.
+    let free =
+        [&ELSEWHERE[..], &[".shipping_lines[]", ".fee_lines[]", ".coupon_lines[]", ".date_paid", "._links.customer"]];
+    let deleted = shop.write(Method::DELETE, "/orders/1002", json!({})).await;
+    deleted.is_like_but("order-delete-trash", &free.concat());
+    let erased = shop.write(Method::DELETE, "/orders/1002?force=true", json!({})).await;
+    erased.is_like_but("order-delete-force", &free.concat());
+    let gone = shop.get("/orders/1002").await;
+    gone.is_like("order-get-deleted");
+    assert_eq!(gone.json(), Captured::read("order-get-deleted").json());
+}
+
+#[tokio::test]
 async fn refusals_are_the_real_ones() {
     let shop = Shop::open().await;
+    let bad = shop.asker.write_text(Method::PUT, "/products/10", "{bad json").await;
+    bad.is_like("error-400-bad-json");
+    assert_eq!(bad.json(), Captured::read("error-400-bad-json").json());
     for (path, capture) in [
         ("/products/99999999", "error-404-product"),
         ("/orders/99999999", "error-404-order"),

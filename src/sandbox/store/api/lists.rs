@@ -59,10 +59,6 @@ impl Listed for Product {
         &self.status
     }
 
-    fn created(&self) -> i64 {
-        self.created
-    }
-
     fn title(&self) -> &str {
         &self.name
     }
@@ -73,10 +69,6 @@ impl Listed for Order {
         &self.status
     }
 
-    fn created(&self) -> i64 {
-        self.created
-    }
-
     fn title(&self) -> &str {
         ""
     }
@@ -85,10 +77,6 @@ impl Listed for Order {
 impl Listed for Customer {
     fn status(&self) -> &'static str {
         ""
-    }
-
-    fn created(&self) -> i64 {
-        self.created
     }
 
     fn title(&self) -> &str {
