@@ -82,19 +82,22 @@ async fn answer(inner: &Inner, path: &str, head: Parts, body: Body) -> Answer {
     if let Some(refusal) = refusal(&head.headers, &head.method) {
         return refusal;
     }
-    let Ok(body) = axum::body::to_bytes(body, LONGEST).await else {
-        return Answer::refusal(413, "rest_request_too_large", "The request is too large.");
-    };
-    let body = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&body) };
-    let Ok(body) = body else { return bad_json() };
-    let query = Query::of(head.uri.query().unwrap_or_default());
-    let fields = query.fields();
-    let call = Call { inner, method: head.method, path: path.split('/').collect(), query, body, fields };
-    let answer = dispatch(&call).unwrap_or_else(|refusal| refusal);
-    match allowed(&call.path) {
+    let route: Vec<&str> = path.split('/').collect();
+    let answer = called(inner, route.clone(), head, body).await.unwrap_or_else(|refusal| refusal);
+    match allowed(&route) {
         Some(methods) if !answer.hides_methods() => answer.or_with("allow", methods.to_owned()),
         _ => answer,
     }
+}
+
+async fn called(inner: &Inner, path: Vec<&str>, head: Parts, body: Body) -> Result<Answer, Answer> {
+    let too_large = |_| Answer::refusal(413, "rest_request_too_large", "The request is too large.");
+    let body = axum::body::to_bytes(body, LONGEST).await.map_err(too_large)?;
+    let body = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&body) };
+    let body = body.map_err(|_| bad_json())?;
+    let query = Query::of(head.uri.query().unwrap_or_default());
+    let fields = query.fields();
+    dispatch(&Call { inner, method: head.method, path, query, body, fields })
 }
 
 /// What may be done with a route, as the original says it.

@@ -173,9 +173,11 @@ async fn deletes_answer_as_real_ones() {
         [&ELSEWHERE[..], &[".shipping_lines[]", ".fee_lines[]", ".coupon_lines[]", ".date_paid", "._links.customer"]];
     let deleted = shop.write(Method::DELETE, "/orders/1002", json!({})).await;
     deleted.is_like_but("order-delete-trash", &free.concat());
-    let erased = shop.write(Method::DELETE, "/orders/1002?force=true", json!({})).await;
+    let items = json!({ "status": "pending", "currency": "JPY", "line_items": [{ "product_id": 10, "quantity": 2 }] });
+    shop.write(Method::POST, "/orders", items).await;
+    let erased = shop.write(Method::DELETE, "/orders/1003?force=true", json!({})).await;
     erased.is_like_but("order-delete-force", &free.concat());
-    let gone = shop.get("/orders/1002").await;
+    let gone = shop.get("/orders/1003").await;
     gone.is_like("order-get-deleted");
     assert_eq!(gone.json(), Captured::read("order-get-deleted").json());
 }
