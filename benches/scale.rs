@@ -4,7 +4,7 @@
 //! Nothing of it may grow with the number of records: memory, calls, the delay after which looks begin. Then two
 //! auditors share the same flows through one state on PostgreSQL, and one is killed.
 //!
-//! `cargo bench --bench scale` runs both parts, `-- growth` or `-- sharing` one of them.
+//! `cargo bench --bench scale` runs both parts, `-- growth` or `-- sharing` one of them; numbers stand for other sizes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -97,6 +97,7 @@ struct Systems {
 struct Serve {
     child: Child,
     metrics: String,
+    log: PathBuf,
 }
 
 /// What the metrics say, by name and labels.
@@ -111,31 +112,55 @@ async fn main() -> anyhow::Result<()> {
     let systems = Systems {
         erp: erp.pool(),
         warehouse: warehouse.pool(),
-        environment: vec![("ERP_URL", erp.url()), ("WAREHOUSE_URL", warehouse.url()), ("STATE_URL", state.url())],
+        environment: vec![
+            ("ERP_URL", erp.url()),
+            ("WAREHOUSE_URL", warehouse.url()),
+            ("STATE_URL", state.url()),
+            ("SECRET_KEY", "5a".repeat(32)),
+        ],
     };
-    let parts: BTreeSet<String> = std::env::args().skip(1).filter(|part| !part.starts_with('-')).collect();
-    let wanted = |part: &str| parts.is_empty() || parts.contains(part);
+    let arguments = Arguments::read();
     systems.create_tables().await?;
-    if wanted("growth") {
-        growth(&systems).await?;
+    if arguments.wants("growth") {
+        growth(&systems, &arguments.sizes).await?;
     }
-    if wanted("sharing") {
-        systems.grow(*SIZES.last().unwrap_or(&0)).await?;
+    if arguments.wants("sharing") {
+        systems.grow(*arguments.sizes.last().context("no size")?).await?;
         sharing(&systems).await?;
     }
     Ok(())
 }
 
+/// What of it is to run.
+struct Arguments {
+    parts: BTreeSet<String>,
+    sizes: Vec<u64>,
+}
+
+impl Arguments {
+    fn read() -> Self {
+        let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+        let sizes: Vec<u64> = words.iter().filter_map(|word| word.parse().ok()).collect();
+        let parts = words.into_iter().filter(|word| word.parse::<u64>().is_err()).collect();
+        Self { parts, sizes: if sizes.is_empty() { SIZES.to_vec() } else { sizes } }
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.contains(part)
+    }
+}
+
 /// One auditor, and ever more records.
-async fn growth(systems: &Systems) -> anyhow::Result<()> {
+async fn growth(systems: &Systems, sizes: &[u64]) -> anyhow::Result<()> {
     println!(
         "scale: {FLOWS} flows from PostgreSQL to MariaDB, {CHANGES_PER_SECOND} changes a second, changes every 30 s, \
          samples of 100 keys every 60 s; over {} s",
         WATCHED.as_secs()
     );
     println!(
-        "  {:>9}  {:>12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>18} {:>8}",
+        "  {:>9}  {:>11} {:>10} {:>9} {:>9} {:>8} {:>8} {:>8}  {:>22}  {:>7}",
         "records",
+        "first looks",
         "MB at most",
         "engine MB",
         "of a core",
@@ -145,39 +170,46 @@ async fn growth(systems: &Systems) -> anyhow::Result<()> {
         "delay p50 p95 p99",
         "skipped"
     );
-    for records in SIZES {
+    for &records in sizes {
         systems.grow(records).await?;
-        let dir = tempfile::tempdir()?;
-        let mut serve = Serve::start(systems, dir.path(), "one", "").await?;
-        let load = systems.load();
-        serve
-            .wait_until(|metrics| runs_of(metrics, "changes").values().filter(|count| **count >= 1.0).count() == 1_000)
-            .await?;
-        let (began, before, busy) = (Instant::now(), serve.metrics().await?, processor_seconds(serve.child.id())?);
-        tokio::time::sleep(WATCHED).await;
-        let (after, took) = (serve.metrics().await?, began.elapsed().as_secs_f64());
-        let busy = (processor_seconds(serve.child.id())? - busy) / took;
-        let rate = |name: &str| (sum(&after, name) - sum(&before, name)) / took;
-        println!(
-            "  {records:>9}  {:>12.1} {:>9.1} {:>7.1} % {:>9.0} {:>9.0} {:>9.0} {:>18} {:>8.0}",
-            status_mb(serve.child.id(), "VmHWM:")?,
-            engine_mb(serve.child.id()),
-            busy * 100.0,
-            rate("plumbline_reads_total"),
-            rate("plumbline_rows_total"),
-            rate("plumbline_checks_total"),
-            delays(&before, &after),
-            sum(&after, "plumbline_probe_runs_skipped_total"),
-        );
-        expect_well(&after)?;
-        load.abort();
+        watch(systems, records).await?;
     }
+    Ok(())
+}
+
+/// A new auditor over so many records: its first looks, then its daily work.
+async fn watch(systems: &Systems, records: u64) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let started = Instant::now();
+    let mut serve = Serve::start(systems, dir.path(), "one", "").await?;
+    let load = systems.load();
+    // Every new walk and cursor begins at once; what is measured is what comes then.
+    serve.wait_until(|metrics| looked_at(metrics, "changes") + looked_at(metrics, "sample") == 2_000).await?;
+    let first = started.elapsed().as_secs_f64();
+    let (began, before, busy) = (Instant::now(), serve.metrics().await?, processor_seconds(serve.child.id())?);
+    tokio::time::sleep(WATCHED).await;
+    let (after, took) = (serve.metrics().await?, began.elapsed().as_secs_f64());
+    let busy = (processor_seconds(serve.child.id())? - busy) / took;
+    let grown = |name: &str| sum(&after, name) - sum(&before, name);
+    println!(
+        "  {records:>9}  {first:>9.1} s {:>10.1} {:>9.1} {:>7.1} % {:>8.0} {:>8.0} {:>8.0}  {:>22}  {:>7.0}",
+        status_mb(serve.child.id(), "VmHWM:")?,
+        engine_mb(serve.child.id()),
+        busy * 100.0,
+        grown("plumbline_reads_total") / took,
+        grown("plumbline_rows_total") / took,
+        grown("plumbline_checks_total") / took,
+        delays(&before, &after),
+        grown("plumbline_probe_runs_skipped_total"),
+    );
+    expect_well(&after)?;
+    load.abort();
     Ok(())
 }
 
 /// Two auditors on one state, of which one is killed.
 async fn sharing(systems: &Systems) -> anyhow::Result<()> {
-    let state = "state = \"env:STATE_URL\"\n";
+    let state = "state = \"env:STATE_URL\"\nsecret_key = \"env:SECRET_KEY\"\n";
     let (one_dir, two_dir) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let mut one = Serve::start(systems, one_dir.path(), "one", state).await?;
     let load = systems.load();
@@ -186,7 +218,8 @@ async fn sharing(systems: &Systems) -> anyhow::Result<()> {
     let mut two = Serve::start(systems, two_dir.path(), "two", state).await?;
     two.wait_until(|metrics| sum(metrics, "plumbline_lease_held") >= 500.0).await?;
     let shared = began.elapsed();
-    let half = |metrics: &Metrics| sum(metrics, "plumbline_lease_held") as u64 == 500 && looked_at(metrics) >= 500;
+    let half =
+        |metrics: &Metrics| sum(metrics, "plumbline_lease_held") as u64 == 500 && looked_at(metrics, "changes") >= 500;
     two.wait_until(half).await?;
     one.wait_until(|metrics| sum(metrics, "plumbline_lease_held") as u64 == 500).await?;
 
@@ -196,7 +229,7 @@ async fn sharing(systems: &Systems) -> anyhow::Result<()> {
     let taken = killed.elapsed();
     let mut some_were = None;
     two.wait_until(|metrics| {
-        let all = looked_at(metrics);
+        let all = looked_at(metrics, "changes");
         if all >= 750 {
             some_were.get_or_insert_with(|| killed.elapsed());
         }
@@ -230,9 +263,9 @@ fn expect_well(metrics: &Metrics) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many flows this process has looked at.
-fn looked_at(metrics: &Metrics) -> usize {
-    runs_of(metrics, "changes").values().filter(|count| **count >= 1.0).count()
+/// How many flows this process has looked at by a probe.
+fn looked_at(metrics: &Metrics, probe: &str) -> usize {
+    runs_of(metrics, probe).values().filter(|count| **count >= 1.0).count()
 }
 
 /// Runs of a probe by its series.
@@ -346,15 +379,15 @@ impl Serve {
     async fn start(systems: &Systems, dir: &Path, auditor: &str, state: &str) -> anyhow::Result<Self> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let config = write_config(dir, auditor, port, state)?;
-        let log = std::fs::File::create(dir.join("log"))?;
+        let log = dir.join("log");
         let child = Command::new(env!("CARGO_BIN_EXE_plumbline"))
             .args(["serve", "--config"])
             .arg(&config)
             .envs(systems.environment.iter().map(|(name, value)| (*name, value.as_str())))
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(std::fs::File::create(&log)?)
             .spawn()?;
-        Ok(Self { child, metrics: format!("http://127.0.0.1:{port}/metrics") })
+        Ok(Self { child, metrics: format!("http://127.0.0.1:{port}/metrics"), log })
     }
 
     async fn metrics(&self) -> anyhow::Result<Metrics> {
@@ -367,7 +400,9 @@ impl Serve {
     async fn wait_until(&mut self, mut condition: impl FnMut(&Metrics) -> bool) -> anyhow::Result<()> {
         loop {
             if let Some(status) = self.child.try_wait()? {
-                anyhow::bail!("the auditor ended with {status}");
+                let log = std::fs::read_to_string(&self.log)?;
+                let last: Vec<_> = log.lines().rev().take(5).collect();
+                anyhow::bail!("the auditor ended with {status}: {last:#?}");
             }
             // It does not listen from the first moment on.
             if self.metrics().await.is_ok_and(|metrics| condition(&metrics)) {

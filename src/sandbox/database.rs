@@ -42,6 +42,8 @@ use table::Table;
 
 /// A connection is made, or becomes free, within this.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(30);
+/// A database answers within this. Longer than anybody holds a write open.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 /// How often a write that lost against another is tried again.
 const TRIES: usize = 20;
 /// How long somebody tries to find out whether a commit that was cut off took place.
@@ -139,28 +141,32 @@ impl Database {
     }
 
     async fn try_write(&self, order: &Order<'_>) -> Result<Write, Failed> {
-        let mut tx = self.begin().await?;
         let mark = Uuid::new_v4();
-        latch::take(self.dialect, &mut tx, order.entity, order.key, mark).await?;
-        let contents = self.carry_out(&mut tx, order).await?;
+        let (tx, contents) = answered(self.carry_out(order, mark)).await?;
         tokio::time::sleep(order.manner.held_open).await;
         let before = self.clock.now();
-        if let Err(error) = tx.commit().await {
+        if let Err(error) = answered(tx.commit()).await {
             self.settle_doubt(order, mark, error).await?;
         }
         let committed = Interval::new(before, self.clock.now());
         Ok(Write { system: self.system, entity: order.entity, key: order.key.to_owned(), contents, committed })
     }
 
-    /// Writes, and reads back what the key holds then.
-    async fn carry_out(&self, tx: &mut Transaction<'static, Any>, order: &Order<'_>) -> sqlx::Result<Vec<Content>> {
-        let mut rows = Rows { dialect: self.dialect, table: order.table, connection: &mut *tx };
+    /// Writes, and reads back what the key holds then. All but the commit.
+    async fn carry_out(
+        &self,
+        order: &Order<'_>,
+        mark: Uuid,
+    ) -> sqlx::Result<(Transaction<'static, Any>, Vec<Content>)> {
+        let mut tx = self.begin().await?;
+        latch::take(self.dialect, &mut tx, order.entity, order.key, mark).await?;
+        let mut rows = Rows { dialect: self.dialect, table: order.table, connection: &mut tx };
         rows.replace(order.key, &order.contents, self.clock.now(), order.manner).await?;
         let contents = rows.contents(order.key).await?;
         if order.entity == Entity::Product && self.system == System::Erp {
-            outbox::add(self.dialect, tx, order.entity, order.key).await?;
+            outbox::add(self.dialect, &mut tx, order.entity, order.key).await?;
         }
-        Ok(contents)
+        Ok((tx, contents))
     }
 
     /// A commit that gave no answer may have taken place: finds out, and gives the error back if it has not.
@@ -171,7 +177,8 @@ impl Database {
         let began = tokio::time::Instant::now();
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         while began.elapsed() < DOUBT_LIMIT {
-            match latch::bears(self.dialect, &self.pool, order.entity, order.key, mark).await {
+            let bears = latch::bears(self.dialect, &self.pool, order.entity, order.key, mark);
+            match answered(bears).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => return Err(error.into()),
                 Err(_still_away) => tokio::time::sleep(backoff.next_wait()).await,
@@ -179,6 +186,12 @@ impl Database {
         }
         Err(error.into())
     }
+}
+
+/// The same, unless it takes too long.
+async fn answered<T>(question: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let late = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(ANSWER_LIMIT, question).await.map_err(late)?
 }
 
 /// What somebody wants written.
@@ -213,7 +226,7 @@ impl From<sqlx::Error> for Failed {
 impl Book for Database {
     async fn read(&self, entity: Entity, key: &str) -> anyhow::Result<Vec<Content>> {
         let table = self.table(entity)?;
-        let contents = self.snapshot(table, key).await;
+        let contents = answered(self.snapshot(table, key)).await;
         contents.with_context(|| format!("cannot read {entity} `{key}` of the {}", self.system))
     }
 

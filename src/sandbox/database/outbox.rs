@@ -5,10 +5,10 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row, Transaction};
 
 use super::super::record::{Entity, System};
-use super::Database;
 use super::dialect::Dialect;
 use super::rows::query;
 use super::table::{StampColumn, Table, Value};
+use super::{Database, answered};
 
 /// Notes a write in the transaction that makes it.
 pub(super) async fn add(
@@ -31,7 +31,8 @@ impl Database {
     pub async fn take_outbox(&self, limit: usize) -> anyhow::Result<Vec<(i64, Entity, String)>> {
         anyhow::ensure!(self.system == System::Erp, "the {} has no outbox", self.system);
         let text = format!("SELECT id, entity, record_key FROM outbox ORDER BY id LIMIT {limit}");
-        let rows = query(self.dialect, &text, []).fetch_all(&self.pool).await.context("cannot read the outbox")?;
+        let rows =
+            answered(query(self.dialect, &text, []).fetch_all(&self.pool)).await.context("cannot read the outbox")?;
         let message = |row: &AnyRow| {
             let name: String = row.try_get(1)?;
             let entity = Entity::ALL.into_iter().find(|entity| entity.as_str() == name);
@@ -50,7 +51,9 @@ impl Database {
             let places = vec!["?"; part.len()].join(", ");
             let text = format!("DELETE FROM outbox WHERE id IN ({places})");
             let values = part.iter().copied().map(Value::Integer);
-            query(self.dialect, &text, values).execute(&self.pool).await.context("cannot clear the outbox")?;
+            answered(query(self.dialect, &text, values).execute(&self.pool))
+                .await
+                .context("cannot clear the outbox")?;
         }
         Ok(())
     }
@@ -68,7 +71,7 @@ impl Database {
             let Table { name, key, prefix, .. } = table;
             let text = format!("SELECT {key}, updated_ms FROM {name} WHERE updated_ms >= ? ORDER BY updated_ms, id");
             let rows = query(self.dialect, &text, [Value::Integer(since)]).fetch_all(&self.pool);
-            for row in rows.await.with_context(|| format!("cannot read what changed in `{name}`"))? {
+            for row in answered(rows).await.with_context(|| format!("cannot read what changed in `{name}`"))? {
                 let written: String = row.try_get(0)?;
                 changed.push((entity, written.strip_prefix(prefix).unwrap_or(&written).to_owned(), row.try_get(1)?));
             }
