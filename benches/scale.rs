@@ -29,7 +29,7 @@ use it::support;
 
 const FLOWS: u64 = 1_000;
 const SIZES: [u64; 4] = [10_000, 100_000, 1_000_000, 2_000_000];
-/// Two rounds of the changes probe, one of the sample probe.
+/// Two rounds of the changes probe.
 const WATCHED: Duration = Duration::from_secs(60);
 const CHANGES_PER_SECOND: u32 = 200;
 /// How long the target follows behind.
@@ -82,7 +82,7 @@ schedule = "every 30s"
 for_each = {names}
 entity = "stock-${each}"
 kind = "sample"
-schedule = "every 60s"
+schedule = "every 300s"
 keys_per_run = 100
 "#;
 
@@ -154,7 +154,7 @@ impl Arguments {
 async fn growth(systems: &Systems, sizes: &[u64]) -> anyhow::Result<()> {
     println!(
         "scale: {FLOWS} flows from PostgreSQL to MariaDB, {CHANGES_PER_SECOND} changes a second, changes every 30 s, \
-         samples of 100 keys every 60 s; over {} s",
+         samples of 100 keys every 5 min; over {} s",
         WATCHED.as_secs()
     );
     println!(
