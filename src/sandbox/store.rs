@@ -263,7 +263,7 @@ impl Book for Store {
 
 impl Inner {
     /// Applies one write and notes it, all under one lock; then has it told.
-    fn act<T>(&self, write: impl FnOnce(&mut Shop, i64) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn act<T, E>(&self, write: impl FnOnce(&mut Shop, i64) -> Result<T, E>) -> Result<T, E> {
         let mut shop = self.shop.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = self.switches.true_time();
         let outcome = write(&mut shop, seconds(&self.switches));

@@ -142,12 +142,12 @@ impl Shop {
     }
 
     /// Changes an order and its stamp.
-    pub fn edit_order(
+    pub fn edit_order<E: From<StoreError>>(
         &mut self,
         id: u64,
         stamping: Stamping,
-        edit: impl FnOnce(&mut Self, &mut Order) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+        edit: impl FnOnce(&mut Self, &mut Order) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut order = self.orders.get(id).ok_or(StoreError::NotThere)?.clone();
         edit(self, &mut order)?;
         order.modified = stamping.of(order.modified);

@@ -63,22 +63,8 @@ fn written(
     status: u16,
     write: impl FnOnce(&mut Shop, i64) -> Result<Value, Refusal>,
 ) -> Result<Answer, Answer> {
-    // What was told is checked inside the lock, against what is there; the store's own refusals come out of it.
-    let mut told = None;
-    let outcome = call.inner.act(|shop, at| {
-        write(shop, at).map_err(|refusal| match refusal {
-            Refusal::Store(error) => error,
-            Refusal::Told(answer) => {
-                told = Some(answer);
-                StoreError::NotThere
-            }
-        })
-    });
-    match (told, outcome) {
-        (Some(answer), _) => Err(answer),
-        (None, Err(error)) => Err(Refusal::Store(error).answer(list)),
-        (None, Ok(record)) => Ok(with_location(call, Answer::one(status, record))),
-    }
+    let record = call.inner.act(write).map_err(|refusal| refusal.answer(list))?;
+    Ok(with_location(call, Answer::one(status, record)))
 }
 
 /// What is new says where it is. For refunds the original says the pattern of its own route.
@@ -128,14 +114,7 @@ fn change(call: &Call<'_>, list: &str, id: u64, body: &Value) -> Result<Answer, 
                 shop.edit_product(id, edit, stamping)?;
             }
             "orders" => {
-                let mut told = None;
-                let edited = shop.edit_order(id, stamping, |shop, order| {
-                    edit::order(shop, order, body, at).map_err(|answer| {
-                        told = Some(answer);
-                        StoreError::NotThere
-                    })
-                });
-                edited.map_err(|error| told.map_or(Refusal::Store(error), Refusal::Told))?;
+                shop.edit_order(id, stamping, |shop, order| edit::order(shop, order, body, at).map_err(Refusal::Told))?;
             }
             _ => shop.edit_customer(id, edit::customer(body).map_err(Refusal::Told)?, stamping)?,
         }
