@@ -383,6 +383,7 @@ impl Unit {
                 self.recheck_due().await?;
             }
             if changes.is_some_and(|tick| tick <= now) {
+                self.begins(RunKind::Changes, *changes);
                 self.catch_up(stop).await?;
                 *changes = self.following_tick(RunKind::Changes, self.parts.changes.as_ref(), *changes);
             }
