@@ -50,6 +50,9 @@ const FAST_STEP: f64 = 0.02;
 const SLOW_STEP: f64 = 0.002;
 /// Where it becomes slow.
 const NEAR: f64 = 0.9;
+/// When nothing was refused for so long, twice as much is tried quickly: a limit that is gone must be outgrown in time,
+/// however slow the answers came meanwhile.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(3);
 /// Refusals within this time are of requests that were on their way together.
 const TOGETHER: Duration = Duration::from_secs(1);
 
@@ -61,12 +64,14 @@ struct Pace {
     /// The share that was too much the last time, or what has been borne since if that is more.
     ceiling: f64,
     refused_at: Option<Instant>,
+    /// When the ceiling was last refused or raised for lack of refusals.
+    ceiling_since: Option<Instant>,
     held_until: Option<Instant>,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { share: 1.0, ceiling: 1.0, refused_at: None, held_until: None }
+        Self { share: 1.0, ceiling: 1.0, refused_at: None, ceiling_since: None, held_until: None }
     }
 }
 
@@ -75,10 +80,15 @@ impl Pace {
         if self.refused_at.is_none_or(|refused| now.saturating_duration_since(refused) >= TOGETHER) {
             (self.ceiling, self.refused_at) = (self.share, Some(now));
         }
+        self.ceiling_since = Some(now);
         self.share = (self.share / 2.0).max(SMALLEST_SHARE);
     }
 
-    fn speed_up(&mut self) {
+    fn speed_up(&mut self, now: Instant) {
+        if self.ceiling_since.is_some_and(|since| now.saturating_duration_since(since) >= FORGIVEN_AFTER) {
+            self.ceiling = (self.ceiling * 2.0).min(1.0);
+            self.ceiling_since = (self.ceiling < 1.0).then_some(now);
+        }
         let step = if self.share < NEAR * self.ceiling { FAST_STEP } else { SLOW_STEP };
         self.share = (self.share + step * self.ceiling).min(1.0);
         self.ceiling = self.ceiling.max(self.share);
@@ -243,7 +253,7 @@ impl Budget {
     /// The system answered: a little faster again, up to the configured rate.
     pub fn speed_up(&self) {
         let mut pace = self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        pace.speed_up();
+        pace.speed_up(Instant::now());
     }
 
     /// The share of the configured rate that is used at present.
@@ -364,7 +374,7 @@ mod tests {
         for _ in 0..20 {
             let mut answered = 0;
             while pace.share <= 0.1 {
-                pace.speed_up();
+                pace.speed_up(now);
                 answered += 1;
             }
             answers.push(answered);
@@ -376,10 +386,29 @@ mod tests {
         assert!(answers[10..].iter().all(|answers| (60..200).contains(answers)), "{answers:?}");
         let mut outgrown = 0;
         while pace.share < 1.0 {
-            pace.speed_up();
+            pace.speed_up(now);
             outgrown += 1;
         }
         assert!(outgrown < 2_000, "{outgrown}");
+    }
+
+    #[test]
+    fn a_limit_that_is_gone_is_outgrown_in_time_however_few_answers_came() {
+        let (mut pace, mut now) = (Pace::default(), Instant::now());
+        // Refused for five seconds, every second.
+        for _ in 0..5 {
+            now += Duration::from_secs(1);
+            pace.slow_down(now);
+        }
+        assert!(pace.share < 0.05, "{}", pace.share);
+        let refused = now;
+        // From then on all that the share of a hundred requests a second allows is answered.
+        while pace.share < 0.9 {
+            now += Duration::from_secs_f64(1.0 / (100.0 * pace.share));
+            pace.speed_up(now);
+        }
+        let took = now.saturating_duration_since(refused);
+        assert!(took < Duration::from_secs(30), "{took:?}");
     }
 
     #[test]
