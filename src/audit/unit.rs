@@ -12,7 +12,7 @@ use crate::config::{SampleSize, Schedule};
 use crate::connect::{ClockReading, ReadError, Reader};
 use crate::metrics::{Metrics, Outcome, Reason, RunKind, Skip};
 use crate::model::digest::DigestKey;
-use crate::model::{EntityId, Field, Flow, Key, Mapping, Moment, SystemId, TenantId, Tolerance, Verdict};
+use crate::model::{EntityId, Field, Flow, Interval, Key, Mapping, Moment, SystemId, TenantId, Tolerance, Verdict};
 use crate::state::change::{Lease, UnitName, schema_name, walk_name};
 
 use super::clocks::{Clocks, Heard, Wants};
@@ -170,6 +170,8 @@ pub struct Unit {
     shapes_seen_at: Moment,
     /// What open changes of shapes put in doubt.
     doubts: Doubts,
+    /// The time in which a shape changed and nobody knew yet, the last time that this happened in this process.
+    unproven: Option<Interval>,
 }
 
 /// Why a unit ended by itself.
@@ -262,6 +264,7 @@ impl Unit {
             schemas,
             shapes_seen_at: Moment::MIN,
             doubts: Doubts::default(),
+            unproven: None,
         };
         if let Some(schema) = unit.parts.schema.clone() {
             unit.doubt(&schema);

@@ -151,6 +151,25 @@ impl Track {
     fn clock(&self) -> Interval {
         Interval::new(self.diverged.low, self.diverged.high.max(self.possible_until))
     }
+
+    /// What to keep of a first look whose values cannot be taken for what they are: nothing is known of the target. If
+    /// the owner was not seen to change, no lag is owed either.
+    #[must_use]
+    pub fn doubted(self, change_was_seen: bool) -> Self {
+        Self {
+            target: None,
+            target_seen: Moment::MIN,
+            target_moved: false,
+            target_may_lead: false,
+            counted_bad: !change_was_seen,
+            ..self
+        }
+    }
+
+    /// Whether the target was never seen and nothing says since when it may differ.
+    fn is_doubted(&self) -> bool {
+        self.target.is_none() && self.target_seen == Moment::MIN && self.counted_bad
+    }
 }
 
 /// A key whose sides differ.
@@ -171,8 +190,10 @@ fn differs(case: Case<'_>, track: Option<Track>) -> Judgement {
     let mut event = track.as_ref().and_then(|track| ended(&case, track));
     let mut track = advanced(&case, track);
     let window = case.target.window;
-    let late = Lag::between(track.diverged, window).low > case.context.deadline;
     let mut lag = Lag::between(track.clock(), window);
+    // Only what is proven is late: a target that moves while the owner outruns our looks may have agreed in between.
+    // Whether it leads is settled by the confirmation that a late key needs.
+    let late = lag.low > case.context.deadline;
     if track.target_may_lead {
         lag.low = Duration::ZERO;
     }
@@ -216,6 +237,9 @@ fn ended(case: &Case<'_>, track: &Track) -> Option<FreshnessEvent> {
 
 fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
     let Some(mut track) = track else { return begun(case) };
+    if track.is_doubted() {
+        return begun_anew(case, &track);
+    }
     let stands_still = stands_still(case, &track);
     let led = track.target_may_lead && case.states.len() > track.states.len() && has_gaps(&case.states);
     if let Some(diverged) = restarted(case, &track) {
@@ -235,7 +259,9 @@ fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
         track.target_born = arrival(case.target, track.target_seen);
         track.target = Some(case.target.state.clone());
     }
-    track.target_seen = track.target_seen.max(case.target.window.low);
+    if tells(&case.target.state) {
+        track.target_seen = track.target_seen.max(case.target.window.low);
+    }
     track.states.clone_from(&case.states);
     track
 }
@@ -257,11 +283,26 @@ fn begun(case: &Case<'_>) -> Track {
         states: case.states.clone(),
         target: is_readable(&case.target.state).then(|| case.target.state.clone()),
         target_born: arrival(case.target, case.target.not_before),
-        target_seen: case.target.window.low,
+        target_seen: if tells(&case.target.state) { case.target.window.low } else { Moment::MIN },
         counted_bad: false,
         target_moved: false,
         target_may_lead: may_lead(case),
     }
+}
+
+/// The first look that can tell that a key differs which was in doubt before: if the owner has not changed since, the
+/// sides may have come to differ as late as now.
+fn begun_anew(case: &Case<'_>, doubted: &Track) -> Track {
+    let mut track = begun(case);
+    let Some(newest) = case.states.last() else { return track };
+    let stands = doubted.states.last().is_some_and(|known| known.state == newest.state);
+    track.diverged = newest.born;
+    if stands {
+        track.diverged.high = newest.born.high.max(case.target.window.high);
+    }
+    track.possible_until = track.possible_until.max(track.diverged.high);
+    track.counted_bad = stands;
+    track
 }
 
 /// Whether the owner may have moved to what the target holds between the two reads. Not if the target was last
@@ -278,6 +319,11 @@ fn newest_birth(states: &[OwnerState]) -> Moment {
 /// Whether a look could tell what the side held.
 const fn is_readable(state: &State) -> bool {
     matches!(state, State::Absent | State::Present(_))
+}
+
+/// Whether a look could tell that the target does not hold what the owner holds. What cannot be read may be anything.
+const fn tells(state: &State) -> bool {
+    !matches!(state, State::Invalid(_))
 }
 
 /// Whether the owner was read again after the target.

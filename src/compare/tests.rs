@@ -201,7 +201,7 @@ fn an_owner_that_moves_under_the_sandwich() {
     let arrived = judge(Some(track.clone()), &owner, &target, Some(&look(holds(3), 142)), context());
     assert_eq!(arrived.verdict, Verdict::Match);
     let hot = judge(Some(track.clone()), &owner, &target, Some(&look(holds(4), 142)), context());
-    assert_eq!((hot.verdict, hot.likely, hot.needs_confirmation), (Verdict::Stale, true, false));
+    assert_eq!((hot.verdict, hot.likely, hot.needs_confirmation), (Verdict::InFlight, false, false));
     assert_eq!(hot.lag, lag(0, 42), "the owner may have held 3 just before: a wide interval");
     assert_eq!(hot.event, None);
     let one_behind = judge(Some(track), &owner, &look(holds(2), 141), Some(&look(holds(4), 142)), context());
@@ -216,8 +216,8 @@ fn a_hot_key_with_a_dead_sync_grows_late() {
         let when = 100 + step;
         let owner = look(holds(u128::try_from(step).unwrap() + 2), when);
         let judgement = judge(track, &owner, &look(holds(1), when), Some(&look(owner.state.clone(), when)), context());
-        assert_eq!(judgement.verdict, if when <= 130 { Verdict::InFlight } else { Verdict::Stale });
-        // A second later than the verdict: the target may have been ahead of the owner's first read.
+        // The target may have been ahead of the owner's first read: only a second later is it proven.
+        assert_eq!(judgement.verdict, if when <= 131 { Verdict::InFlight } else { Verdict::Stale });
         assert_eq!(judgement.event.is_some(), when == 132, "one event, when it became late");
         track = judgement.track;
         assert_eq!(track.as_ref().unwrap().diverged, between(99, 100));

@@ -10,7 +10,7 @@ use crate::connect::{ReadError, Reader, Shape};
 use crate::ledger::rows::SchemaChangeRow;
 use crate::metrics::RunKind;
 use crate::model::mapping::Part;
-use crate::model::{Mapping, Moment, SystemId};
+use crate::model::{Interval, Mapping, Moment, SystemId};
 use crate::state::Acceptance;
 
 use super::{SchemaParts, Unit, UnitError};
@@ -28,7 +28,7 @@ impl Unit {
         let parts = Arc::clone(&self.parts);
         let Some(schema) = &parts.schema else { return Ok(Summary { complete: true, ..Summary::default() }) };
         let mut run = Run::begin(RunKind::Schema, self.lease.clone(), self.shared.clock.now());
-        self.shapes_seen_at = run.started;
+        let seen_before = std::mem::replace(&mut self.shapes_seen_at, run.started);
         run.summary.complete = true;
         let accepted = self.accepted().await?;
         let before = self.schemas.clone();
@@ -50,6 +50,10 @@ impl Unit {
             run.schema = Some(self.schemas.to_bytes());
         }
         self.doubt(schema);
+        if self.schemas.open().count() > before.open().count() {
+            // Whatever was looked at since then may have been read after the change.
+            self.unproven = Some(Interval::new(seen_before, self.shared.clock.now()));
+        }
         self.commit(run, None).await
     }
 

@@ -76,11 +76,12 @@ impl Unit {
             let records = (outcome.owner, outcome.target);
             self.is_doubtful(unit_flow, judgement.verdict, &sighting.key, records, &fields)
         };
-        if doubtful {
-            judgement.verdict = Verdict::Invalid;
-            judgement.likely = false;
-        }
         let known = self.queue.get(slot);
+        if doubtful {
+            // A record that came before proves no change by coming.
+            let change_was_seen = sighting.not_before > Moment::MIN && !sighting.again;
+            judgement = doubted(judgement, known.map(|entry| &entry.track), change_was_seen);
+        }
         let before = known.and_then(|entry| entry.discrepancy);
         // A record that came before and agrees may have been counted then.
         let counted_before = known.is_none() && sighting.again && judgement.verdict == Verdict::Match;
@@ -94,6 +95,9 @@ impl Unit {
             return;
         }
         let key_hash = self.key_hash(&sighting.key);
+        if known.is_some_and(|entry| self.is_unproven(&entry.track)) {
+            judgement.event = None;
+        }
         if let Some(event) = judgement.event.as_ref().filter(|_| !counted_before) {
             run.freshness(&unit_flow.flow, &key_hash, at, event);
             self.shared.metrics.lag(&unit_flow.flow.id, event.lag);
@@ -127,6 +131,12 @@ impl Unit {
         );
     }
 
+    /// Whether the last look that could tell lies in the time in which a shape changed and nobody knew yet: what it saw
+    /// differ may have been the change, and no lag is measured by it.
+    fn is_unproven(&self, track: &Track) -> bool {
+        self.unproven.is_some_and(|span| (span.low..=span.high).contains(&track.target_seen))
+    }
+
     /// Whether a bad verdict may come from a change of a shape that nobody has accepted yet: then the values are not
     /// wrong but unreadable for what they are.
     fn is_doubtful(
@@ -148,14 +158,16 @@ impl Unit {
         };
         let lost = |records: &[Record]| records.iter().any(|record| !record.in_scope);
         match verdict {
-            Verdict::Stale | Verdict::Mismatch | Verdict::Conflict | Verdict::Invalid => fields.iter().any(|field| {
-                let index = unit_flow.flow.fields[field.index].index;
-                self.doubts.concern(sides, index, [&field.owner, &field.target])
-            }),
+            Verdict::Stale | Verdict::Mismatch | Verdict::Conflict | Verdict::Invalid | Verdict::InFlight => {
+                fields.iter().any(|field| {
+                    let index = unit_flow.flow.fields[field.index].index;
+                    self.doubts.concern(sides, index, [&field.owner, &field.target])
+                })
+            }
             Verdict::Missing => in_key() || self.doubts.concern_scope(sides[1]) && lost(target),
             Verdict::Extra => in_key() || self.doubts.concern_scope(sides[0]) && lost(owner),
             Verdict::Duplicate => in_key(),
-            Verdict::Match | Verdict::InFlight | Verdict::Unknown => false,
+            Verdict::Match | Verdict::Unknown => false,
         }
     }
 
@@ -271,6 +283,19 @@ impl Unit {
             (field.name.clone(), redact::value(&field.owner, rule, secret), redact::value(&field.target, rule, secret))
         };
         fields.iter().map(redact).collect()
+    }
+}
+
+/// What a judgement comes to whose values may come from a change of a shape: nothing is known of the key that was not
+/// known before, neither that the sides differ nor for how long. A key in flight stays so. `change_was_seen`: whether the owner is known to have
+/// changed, so that a lag is owed once the values can be read again.
+fn doubted(judgement: Judgement, known: Option<&Track>, change_was_seen: bool) -> Judgement {
+    Judgement {
+        verdict: if judgement.verdict == Verdict::InFlight { Verdict::InFlight } else { Verdict::Invalid },
+        likely: false,
+        event: None,
+        track: known.cloned().or(judgement.track.map(|track| track.doubted(change_was_seen))),
+        ..judgement
     }
 }
 
