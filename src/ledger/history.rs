@@ -39,12 +39,38 @@ struct LastCheck {
 pub struct Looks {
     /// The entity.
     pub entity: String,
+    /// The target system.
+    pub target: String,
     /// The key's keyed hash.
     pub key_hash: String,
     /// The key as its store rule allows.
     pub key: String,
     /// When a look found agreement: microseconds since 1970, in any order.
     pub agreed: Vec<i64>,
+}
+
+/// The checks of one flow in one second.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct Second {
+    /// The owner system.
+    pub owner: String,
+    /// The target system.
+    pub target: String,
+    /// Its beginning, in seconds since 1970.
+    pub second: i64,
+    /// All checks.
+    pub checks: u64,
+    /// Those that could not tell.
+    pub unknown: u64,
+}
+
+/// Something that was said about a whole system.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct Notice {
+    /// The system.
+    pub system: String,
+    /// When, microseconds since 1970.
+    pub at: i64,
 }
 
 #[derive(Row, Deserialize)]
@@ -154,10 +180,46 @@ impl Ledger {
     /// # Errors
     /// When ClickHouse refuses or does not answer.
     pub async fn looks(&self, since: Moment, limit: u64) -> Result<Vec<Looks>, LedgerError> {
-        let question = "SELECT ?fields FROM (SELECT entity, key_hash, any(key) AS key, \
+        let question = "SELECT ?fields FROM (SELECT entity, target, key_hash, any(key) AS key, \
                         groupArrayIf(toUnixTimestamp64Micro(at), verdict = 'match') AS agreed FROM checks \
-                        WHERE tenant = ? AND at >= fromUnixTimestamp64Micro(?, 'UTC') GROUP BY entity, key_hash) LIMIT ?";
+                        WHERE tenant = ? AND at >= fromUnixTimestamp64Micro(?, 'UTC') \
+                        GROUP BY entity, target, key_hash) LIMIT ?";
         self.rows_since("read keys", question, since, limit).await
+    }
+
+    /// How many checks each flow had in each second since then, and how many of them could not tell; at most `limit`
+    /// rows.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses or does not answer.
+    pub async fn seconds(&self, since: Moment, limit: u64) -> Result<Vec<Second>, LedgerError> {
+        let question = "SELECT ?fields FROM (SELECT owner, target, toInt64(toUnixTimestamp(at)) AS second, \
+                        count() AS checks, countIf(verdict = 'unknown') AS unknown FROM checks \
+                        WHERE tenant = ? AND at >= fromUnixTimestamp64Micro(?, 'UTC') \
+                        GROUP BY owner, target, second) LIMIT ?";
+        self.rows_since("count checks by second", question, since, limit).await
+    }
+
+    /// When a run failed or saw only a part because of a system, since then; at most `limit`.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses or does not answer.
+    pub async fn blindness(&self, since: Moment, limit: u64) -> Result<Vec<Notice>, LedgerError> {
+        let question = "SELECT ?fields FROM (SELECT if(blind = 'owner', owner, target) AS system, \
+                        toUnixTimestamp64Micro(to) AS at FROM coverage \
+                        WHERE blind IN ('owner', 'target') AND tenant = ? \
+                        AND to >= fromUnixTimestamp64Micro(?, 'UTC')) LIMIT ?";
+        self.rows_since("read blindness", question, since, limit).await
+    }
+
+    /// When the shape of a system's data was seen to have changed, since then; at most `limit`.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses or does not answer.
+    pub async fn reshaped(&self, since: Moment, limit: u64) -> Result<Vec<Notice>, LedgerError> {
+        let question = "SELECT ?fields FROM (SELECT system, toUnixTimestamp64Micro(at) AS at FROM schema_changes \
+                        WHERE tenant = ? AND schema_changes.at >= fromUnixTimestamp64Micro(?, 'UTC')) LIMIT ?";
+        self.rows_since("read changes of schemas", question, since, limit).await
     }
 
     /// The moment up to which `probes` probes have told what they saw: the oldest start among their last
