@@ -60,6 +60,9 @@ enum Command {
     Clickhouse(clickhouse::ClickhouseArgs),
     /// Run the schedule until stopped.
     Serve(ConfigFile),
+    /// The demo company's sync job; `plumbline demo` starts it and tells it what to do.
+    #[command(hide = true)]
+    SandboxSync,
     /// Look once at everything an owner holds; exit 0 agree, 1 differ, 2 usage or config, 3 could not read.
     Probe(probe::Args),
 }
@@ -165,6 +168,10 @@ fn dispatch(Arguments { log, command }: Arguments) -> Result<Exit, Failure> {
         Command::Migrate(file) => logged().and_then(|()| on_runtime(migrate::run(&file))),
         Command::Serve(file) => logged().and_then(|()| serve::run(&file)),
         Command::Probe(args) => logged().and_then(|()| probe::run(&args)),
+        Command::SandboxSync => on_runtime(async {
+            crate::sandbox::sync::run(tokio::io::BufReader::new(tokio::io::stdin())).await?;
+            Ok(Exit::Good)
+        }),
         Command::Clickhouse(args) => logged().and_then(|()| clickhouse::start(args)),
     }
 }

@@ -10,9 +10,10 @@ use anyhow::Context as _;
 use super::view::screen::Screen;
 use super::{Exit, Failure, LogTo, on_runtime, start_log};
 use crate::audit::auditor::{Auditor, Options as AuditorOptions, Stop};
+use crate::clock::AnchoredClock;
 use crate::config;
 use crate::sandbox::score::{Summary, score};
-use crate::sandbox::{Company, FaultKinds, Options};
+use crate::sandbox::{self, Company, Faults, Options, Places, System};
 
 mod reports;
 mod show;
@@ -31,8 +32,29 @@ pub struct DemoArgs {
     seed: u64,
 
     /// Which faults are planted: `basic`, `all`, or names with commas between, for instance `drop,hot-key`.
-    #[arg(long, value_name = "KINDS", default_value = "basic", value_parser = str::parse::<FaultKinds>)]
-    faults: FaultKinds,
+    #[arg(long, value_name = "KINDS", default_value = "basic", value_parser = str::parse::<Faults>)]
+    faults: Faults,
+
+    /// Changes a second that people make, on average.
+    #[arg(long, value_name = "NUMBER", default_value_t = 8.0, value_parser = changes)]
+    changes: f64,
+
+    /// How often the auditor looks, for instance `2s`.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    every: Duration,
+
+    /// The ERP on this empty database instead of SQLite: `postgres://…` or `mysql://…`.
+    #[arg(long, value_name = "URL", requires = "warehouse")]
+    erp: Option<String>,
+
+    /// The warehouse on this empty database instead of SQLite.
+    #[arg(long, value_name = "URL", requires = "erp")]
+    warehouse: Option<String>,
+
+    /// Reach all systems over a network in which a question and its answer travel so long, for instance `20ms`; with it
+    /// databases on servers can have outages, too.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    network: Option<Duration>,
 
     /// Write what was planted, found and missed to this file, as JSON.
     #[arg(long, value_name = "FILE")]
@@ -47,11 +69,32 @@ pub struct DemoArgs {
     dir: Option<PathBuf>,
 }
 
+impl DemoArgs {
+    /// How big the company is and how it behaves.
+    fn options(&self) -> Options {
+        let mut options = Options::for_run(self.seed, self.run_for, self.every, self.faults.clone());
+        options.changes_per_second = self.changes;
+        if self.network.is_some() && self.erp.is_some() {
+            options.breakable = &System::ALL;
+        }
+        options
+    }
+}
+
 /// Shorter, no fault could be told from slowness.
 const SHORTEST: Duration = Duration::from_secs(20);
 
+fn duration(text: &str) -> Result<Duration, String> {
+    config::parse_duration(text).ok_or_else(|| "write for instance `20ms`, `60s` or `5m`".to_owned())
+}
+
+fn changes(text: &str) -> Result<f64, String> {
+    let found: f64 = text.parse().map_err(|_| "write a number".to_owned())?;
+    if (0.1..=10_000.0).contains(&found) { Ok(found) } else { Err("must be from 0.1 to 10000".to_owned()) }
+}
+
 fn run_for(text: &str) -> Result<Duration, String> {
-    let found = config::parse_duration(text).ok_or_else(|| "write for instance `60s` or `5m`".to_owned())?;
+    let found = duration(text)?;
     if found < SHORTEST {
         return Err(format!(
             "must be at least `{}s`: a fault must outlive its deadline to be seen",
@@ -106,20 +149,26 @@ pub fn start(args: &DemoArgs, log: &str) -> Result<Exit, Failure> {
 /// Company and auditor side by side until the time is over or a person quits, then the judgement.
 async fn run(args: &DemoArgs, place: &Place) -> Result<Exit, Failure> {
     let directory = std::path::absolute(place.path()).context("the directory")?;
-    let options = Options { faults: args.faults, ..Options::for_run(args.seed, args.run_for) };
-    let file = directory.join("plumbline.toml");
-    std::fs::write(&file, options.plumbline_toml()).with_context(|| format!("cannot write `{}`", file.display()))?;
-    let mut company = Company::create(&directory, options).await.context("the company cannot be founded")?;
-    let config = Arc::new(config::load(&file).map_err(anyhow::Error::from)?);
+    let options = args.options();
     let program = std::env::current_exe().context("cannot tell which program this is")?;
+    let clock = AnchoredClock::from_machine();
+    let mut places = Places::in_directory(&directory, &program)?;
+    if let (Some(erp), Some(warehouse)) = (&args.erp, &args.warehouse) {
+        (places.erp, places.warehouse) = (erp.clone(), warehouse.clone());
+    }
+    places.network = args.network;
+    let mut company =
+        Company::create(places, options.clone(), clock.clone()).await.context("the company cannot be founded")?;
+    let file = sandbox::config::write(&directory, &options, company.addresses())?;
+    let config = Arc::new(config::load(&file).map_err(anyhow::Error::from)?);
     eprintln!("starting the auditor and its ledger …");
     let auditor = Auditor::open(Arc::clone(&config), &AuditorOptions { program }).await?;
-    let mut show = Show::new(&auditor, &config, company.records(), options);
+    let mut show = Show::new(&auditor, &config, company.records(), options.clone(), clock);
     let stop = Stop::default();
     let mut auditing = tokio::spawn(auditor.run(stop.clone()));
 
     let outcome = tokio::select! {
-        shown = live(args, &mut company, &mut show, options) => shown,
+        shown = live(args, &mut company, &mut show) => shown,
         ended = &mut auditing => Err(early(ended)),
     };
     let records = company.records();
@@ -131,7 +180,7 @@ async fn run(args: &DemoArgs, place: &Place) -> Result<Exit, Failure> {
                 reports = show.everything_until(closing) => reports,
                 ended = &mut auditing => Err(early(ended)),
             };
-            reports.map(|reports| score(&records.plants(), &records.writes(), &reports, closing, &options))
+            reports.map(|reports| score(&records.day(), &reports, closing, &options))
         }
         Err(error) => Err(error),
     };
@@ -153,10 +202,10 @@ async fn run(args: &DemoArgs, place: &Place) -> Result<Exit, Failure> {
 }
 
 /// Shows the view until the end.
-async fn live(args: &DemoArgs, company: &mut Company, show: &mut Show, options: Options) -> anyhow::Result<()> {
+async fn live(args: &DemoArgs, company: &mut Company, show: &mut Show) -> anyhow::Result<()> {
     let mut screen = Screen::open(args.plain)?;
     show.wait_for_first_look(&mut screen).await?;
-    company.open(options);
+    company.open().await?;
     show.open();
     tokio::select! {
         shown = show.run(&mut screen) => shown,
@@ -183,12 +232,15 @@ fn verdict(summary: &Summary) -> String {
         let outcome = serde_json::to_value(case.outcome).ok();
         let outcome = outcome.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
         text.push_str(&format!(
-            "{outcome:<9}  {:<9}  {:<7}  {:<8}  reported {said}{after}\n",
-            case.fault, case.entity, case.key
+            "{outcome:<9}  {:<9}  {:<8}  {:<9}  {:<8}  reported {said}{after}\n",
+            case.fault, case.entity, case.target, case.key
         ));
     }
     for case in &summary.false_cases {
-        text.push_str(&format!("false      {} {} reported {} at {}\n", case.entity, case.key, case.verdict, case.at));
+        text.push_str(&format!(
+            "false      {} {} in {} reported {} at {}\n",
+            case.entity, case.key, case.target, case.verdict, case.at
+        ));
     }
     let Summary { planted, found, missed, undecided, false_reports, lag_checked, lag_outside, .. } = summary;
     text.push_str(&format!(

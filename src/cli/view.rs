@@ -34,8 +34,21 @@ pub struct View {
     pub open: u64,
     /// What was planted, newest first; empty outside the demo.
     pub plants: Vec<PlantLine>,
+    /// What the looks cost, in the order of the systems' names.
+    pub costs: Vec<CostLine>,
     /// Spool, engine, stores.
     pub health: Health,
+}
+
+/// What looking at one system costs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CostLine {
+    /// The system.
+    pub system: String,
+    /// Requests or statements so far.
+    pub calls: u64,
+    /// Records that it answered so far.
+    pub records: u64,
 }
 
 /// One flow.
@@ -131,11 +144,11 @@ pub struct DiscrepancyLine {
 pub struct PlantLine {
     /// When, since the start.
     pub at: Duration,
-    /// `delay`, `drop`, `duplicate`, `corrupt`.
+    /// `delay`, `drop`, `outage`.
     pub fault: String,
-    /// Of what.
-    pub entity: String,
-    /// Of which.
+    /// `product in store`, `all of crm`.
+    pub place: String,
+    /// Of which; empty where a whole system is disturbed.
     pub key: String,
     /// What became of it.
     pub fate: Fate,
@@ -157,6 +170,11 @@ pub enum Fate {
     Over,
     /// Old enough, and not reported.
     Unseen,
+    /// A whole system is disturbed: nothing to find, but reason for what else is seen.
+    Disturbance {
+        /// For so long still; `None` when it is over.
+        left: Option<Duration>,
+    },
 }
 
 /// Spool, engine, stores.
@@ -250,7 +268,7 @@ pub(super) mod tests {
         let plant = |at: f64, fault: &str, entity: &str, key: &str, fate| PlantLine {
             at: seconds(at),
             fault: fault.to_owned(),
-            entity: entity.to_owned(),
+            place: format!("{entity} in warehouse"),
             key: key.to_owned(),
             fate,
         };
@@ -295,6 +313,17 @@ pub(super) mod tests {
                 ),
                 plant(20.0, "duplicate", "order", "1001", Fate::Unseen),
                 plant(12.0, "drop", "stock", "SKU-0009", Fate::Over),
+                PlantLine {
+                    at: seconds(11.0),
+                    fault: "outage".to_owned(),
+                    place: "all of store".to_owned(),
+                    key: String::new(),
+                    fate: Fate::Disturbance { left: None },
+                },
+            ],
+            costs: vec![
+                CostLine { system: "erp".to_owned(), calls: 411, records: 20_310 },
+                CostLine { system: "warehouse".to_owned(), calls: 370, records: 18_004 },
             ],
             health: Health { engine_up: true, spool_bytes: 3_500, ..Health::default() },
         }

@@ -1,198 +1,100 @@
-//! The sync job: carries every change to the other system after a normal delay, and spoils what it is told to.
+//! The sync job: a program of its own that carries every change to the systems that must follow, after a normal
+//! delay, and spoils what it is told to.
 //!
-//! It carries states, not events: it reads what the owner holds when its turn comes and makes the target hold the
-//! same. It works one change at a time, so it never overtakes itself. It knows nothing of the auditor.
+//! It hears of changes in three ways: by webhook from the store and the CRM, from a queue (an outbox table) of the
+//! ERP, and by a batch that asks the warehouse again and again what has changed. It carries states, not events: it
+//! reads what the owner holds when its turn comes and makes the targets hold the same. It knows nothing of the auditor.
+//!
+//! Whoever starts it writes orders to its stdin and reads lines from its stdout ([`protocol`]). It ends with its stdin.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
-use tokio::sync::{Mutex, mpsc};
-use tokio_util::sync::CancellationToken;
+use anyhow::Context as _;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use super::plan::Fault;
-use super::systems::{self, Systems};
-use super::truth::{Content, WriteLog};
-use super::{Entity, FaultKind, Options};
-use crate::clock::Clock;
-use crate::model::Moment;
+use super::book::WriteLog;
+use super::books::Books;
+use super::crm::CrmClient;
+use super::database::Database;
+use super::record::{Entity, System};
+use super::store::StoreClient;
+use crate::clock::{AnchoredClock, Clock};
+
+pub mod protocol;
+mod sources;
+mod worker;
+
+use protocol::{Line, Order, Setup, tell};
+use worker::{Job, Worker};
+
+/// Each worker has its own keys, so that nothing of one key overtakes itself.
+const WORKERS: usize = 8;
+/// Notices that may wait for a worker; sources wait when it is full.
+const WAITING: usize = 10_000;
 
 /// An entity and a key.
-pub type Address = (Entity, String);
+type Key = (Entity, String);
+/// What the sync job works with.
+type Doors = Books<StoreClient, CrmClient>;
 
-/// The keys that are spoiled now. A delivery holds the lock, so that a fault cannot begin in its middle.
-#[derive(Debug, Default)]
-pub struct Faults(Mutex<HashMap<Address, Fault>>);
+/// Sends every job to the worker that has its key.
+#[derive(Clone)]
+struct Workers(Vec<mpsc::Sender<Job>>);
 
-impl Faults {
-    /// From now on the key is spoiled.
-    pub async fn begin(&self, address: Address, fault: Fault) {
-        self.0.lock().await.insert(address, fault);
+impl Workers {
+    async fn send(&self, key: &Key, job: Job) {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let index = (hasher.finish() % self.0.len() as u64) as usize;
+        // A worker only goes away when the program ends.
+        let _gone = self.0[index].send(job).await;
     }
 }
 
-/// What the clerk tells the job after a commit.
-#[derive(Debug)]
-pub struct Notice {
-    /// What changed.
-    pub address: Address,
-    /// When it was committed.
-    pub at: Moment,
-    /// If a fault began with this change: when it ends.
-    pub repair_at: Option<Moment>,
-}
+/// Works until `orders` ends. The first line is the [`Setup`], every other an [`Order`].
+///
+/// # Errors
+/// When the setup or an order cannot be read, or a system cannot be opened.
+pub async fn run(orders: impl AsyncBufRead + Unpin) -> anyhow::Result<()> {
+    let mut orders = orders.lines();
+    let first = orders.next_line().await?.context("no setup on stdin")?;
+    let setup: Setup = serde_json::from_str(&first).context("the setup on stdin")?;
+    let clock: Arc<dyn Clock> = Arc::new(AnchoredClock::of(setup.anchor));
+    let doors = Arc::new(open(&setup, &clock).await?);
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Task {
-    Deliver(Address),
-    Repair(Address),
-    /// Writes what the target held before the last delivery, as a message that was overtaken would.
-    Overwrite(Address, Vec<Content>),
-}
-
-/// An overtaken message arrives this much after the one that overtook it.
-const OVERTAKEN_BY: Duration = Duration::from_millis(150);
-/// As much as a cut title keeps.
-const CUT_TITLE: usize = 10;
-
-/// The job's parts.
-pub struct SyncJob<C> {
-    /// Both systems.
-    pub systems: Systems,
-    /// Who tells the time.
-    pub clock: Arc<C>,
-    /// What is spoiled.
-    pub faults: Arc<Faults>,
-    /// Where every write is noted.
-    pub log: Arc<WriteLog>,
-    /// How fast it is.
-    pub options: Options,
-}
-
-impl<C: Clock> SyncJob<C> {
-    /// Carries changes until `stop`.
-    ///
-    /// # Errors
-    /// When a system cannot be read or written.
-    pub async fn run(self, mut notices: mpsc::Receiver<Notice>, stop: CancellationToken) -> anyhow::Result<()> {
-        // Another stream of chance than the plan's, from the same seed.
-        let mut random = StdRng::seed_from_u64(self.options.seed ^ 0x5359_4e43);
-        let mut due: BinaryHeap<Reverse<(Moment, Task)>> = BinaryHeap::new();
-        loop {
-            let wait = due.peek().map(|Reverse((at, _))| at.since(self.clock.now()));
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(()),
-                Some(notice) = notices.recv() => {
-                    let (low, high) = self.options.sync_delay;
-                    let delay = random.random_range(low..=high);
-                    due.push(Reverse((notice.at + delay, Task::Deliver(notice.address.clone()))));
-                    if let Some(at) = notice.repair_at {
-                        due.push(Reverse((at, Task::Repair(notice.address))));
-                    }
-                }
-                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {
-                    if let Some(Reverse((_, task))) = due.pop() {
-                        due.extend(self.work(task).await?.map(Reverse));
-                    }
-                }
-            }
-        }
+    let mut tasks = JoinSet::new();
+    let mut senders = Vec::with_capacity(WORKERS);
+    for number in 0..WORKERS as u64 {
+        let (sender, jobs) = mpsc::channel(WAITING);
+        senders.push(sender);
+        let worker = Worker::new(Arc::clone(&doors), Arc::clone(&clock), &setup, number);
+        tasks.spawn(worker.run(jobs));
     }
-
-    /// Does a task; says what follows from it.
-    async fn work(&self, task: Task) -> anyhow::Result<Option<(Moment, Task)>> {
-        let mut faults = self.faults.0.lock().await;
-        match task {
-            Task::Repair(address) => {
-                faults.remove(&address);
-                self.carry(&address, None).await?;
-            }
-            Task::Overwrite(address, contents) => {
-                // It may have been set right meanwhile.
-                if faults.contains_key(&address) {
-                    self.overwrite(&address, &contents).await?;
-                }
-            }
-            Task::Deliver(address) => match faults.get(&address).map(|fault| fault.kind) {
-                None => drop(self.carry(&address, None).await?),
-                Some(kind @ (FaultKind::Corrupt | FaultKind::Duplicate | FaultKind::Truncate)) => {
-                    self.carry(&address, Some(kind)).await?;
-                }
-                Some(FaultKind::Reorder) => {
-                    let before = self.carry(&address, None).await?;
-                    // From now on nothing is carried any more: what is old stays.
-                    faults.entry(address.clone()).and_modify(|fault| fault.kind = FaultKind::Drop);
-                    return Ok(Some((self.clock.now() + OVERTAKEN_BY, Task::Overwrite(address, before))));
-                }
-                Some(_) => {}
-            },
-        }
-        Ok(None)
-    }
-
-    /// Makes the target hold what the owner holds; says what it held before.
-    async fn carry(&self, (entity, key): &Address, fault: Option<FaultKind>) -> sqlx::Result<Vec<Content>> {
-        let content = self.systems.read_owner(*entity, key).await?;
-        let mut tx = self.systems.write_target(*entity).await?;
-        let now = self.clock.now();
-        let held = systems::target_contents(&mut tx, *entity, key).await?;
-        match content.map(|content| fault.map_or_else(|| content.clone(), |kind| spoiled_by(kind, &content))) {
-            None => systems::delete(&mut tx, *entity, key).await?,
-            Some(content) => put(&mut tx, (*entity, key), &content, fault == Some(FaultKind::Duplicate), now).await?,
-        }
-        systems::commit_target(tx, *entity, &[key], &self.log, &*self.clock).await?;
-        Ok(held)
-    }
-
-    async fn overwrite(&self, (entity, key): &Address, contents: &[Content]) -> sqlx::Result<()> {
-        let mut tx = self.systems.write_target(*entity).await?;
-        systems::delete(&mut tx, *entity, key).await?;
-        for content in contents {
-            systems::insert(&mut tx, key, content, self.clock.now()).await?;
-        }
-        systems::commit_target(tx, *entity, &[key], &self.log, &*self.clock).await
-    }
-}
-
-/// Makes the target hold `content` once, or twice.
-async fn put(
-    tx: &mut sqlx::SqliteConnection,
-    (entity, key): (Entity, &str),
-    content: &Content,
-    twice: bool,
-    now: Moment,
-) -> sqlx::Result<()> {
-    let wanted = if twice { 2 } else { 1 };
-    let mut held = systems::update(tx, key, content, now).await?;
-    if held > wanted {
-        systems::delete(tx, entity, key).await?;
-        held = 0;
-    }
-    for _ in held..wanted {
-        systems::insert(tx, key, content, now).await?;
+    let workers = Workers(senders);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("no port for webhooks")?;
+    let hooks = format!("http://{}", listener.local_addr()?);
+    tasks.spawn(sources::hear(listener, workers.clone()));
+    tasks.spawn(sources::empty_outbox(Arc::clone(&doors), workers.clone()));
+    tasks.spawn(sources::ask_warehouse(doors, workers.clone(), clock.now()));
+    tell(&Line::Ready { hooks });
+    while let Some(line) = orders.next_line().await? {
+        let order: Order = serde_json::from_str(&line).with_context(|| format!("the order `{line}`"))?;
+        workers.send(&order.key(), Job::Order(order)).await;
     }
     Ok(())
 }
 
-fn spoiled_by(fault: FaultKind, content: &Content) -> Content {
-    match (fault, content) {
-        (FaultKind::Corrupt, content) => spoiled(content),
-        (FaultKind::Truncate, Content::Product { title, cents }) => {
-            Content::Product { title: title.chars().take(CUT_TITLE).collect(), cents: *cents }
-        }
-        (_, content) => content.clone(),
-    }
-}
-
-/// A wrong value that was never right: honest prices end in 49 or 99, honest stocks stay below a thousand.
-pub(super) fn spoiled(content: &Content) -> Content {
-    match content {
-        Content::Product { title, cents } => Content::Product { title: title.clone(), cents: cents + 7 },
-        Content::Order { status, cents } => Content::Order { status: status.clone(), cents: cents + 1_000_000 },
-        Content::Stock { pieces } => Content::Stock { pieces: pieces + 1000 },
-    }
+async fn open(setup: &Setup, clock: &Arc<dyn Clock>) -> anyhow::Result<Doors> {
+    let log = Arc::new(WriteLog::told(|write| tell(&Line::Wrote(write))));
+    let database = async |system, url: &str| Database::open(system, url, Arc::clone(&log), Arc::clone(clock)).await;
+    Ok(Books {
+        erp: database(System::Erp, &setup.systems.erp).await?,
+        warehouse: database(System::Warehouse, &setup.systems.warehouse).await?,
+        store: StoreClient::new(&setup.systems.store)?,
+        crm: CrmClient::new(&setup.systems.crm)?,
+    })
 }

@@ -1,80 +1,24 @@
-//! What really happened, from the systems' own write log. Pure, but for the log's lock.
+//! What really happened, from the systems' own write logs. Pure.
 //!
 //! Every writer notes what a key held after its commit, and the interval in which it committed. From that the
 //! episodes in which a target differed from its owner follow without asking the auditor.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
-use super::Entity;
+use super::book::Write;
+use super::record::{Content, Entity, System};
 use crate::model::{Interval, Lag, Moment};
 
-/// What a record says, in the common language, as far as both systems can hold it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Content {
-    /// A product.
-    Product {
-        /// Its name, at most [`TITLE_LENGTH`] characters.
-        title: String,
-        /// Its price in cents.
-        cents: i64,
-    },
-    /// A confirmed order.
-    Order {
-        /// `open` or `shipped`.
-        status: String,
-        /// Its total in cents.
-        cents: i64,
-    },
-    /// The pieces of a product.
-    Stock {
-        /// How many.
-        pieces: i64,
-    },
-}
-
-/// Longest title that the warehouse can hold, in characters.
-pub const TITLE_LENGTH: usize = 24;
-
-/// Which system wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The one that is right.
-    Owner,
-    /// The one that must follow.
-    Target,
-}
-
-/// One committed write.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Write {
-    /// Whose.
-    pub side: Side,
+/// A key in one target.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address {
     /// Of what.
     pub entity: Entity,
+    /// Where it must follow.
+    pub target: System,
     /// Of which.
     pub key: String,
-    /// All records of the key afterwards.
-    pub contents: Vec<Content>,
-    /// The commit lies in here.
-    pub committed: Interval,
-}
-
-/// The write log of both systems.
-#[derive(Debug, Default)]
-pub struct WriteLog(Mutex<Vec<Write>>);
-
-impl WriteLog {
-    /// Notes a write.
-    pub fn note(&self, write: Write) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(write);
-    }
-
-    /// A copy of everything noted so far.
-    pub fn writes(&self) -> Vec<Write> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
 }
 
 /// A time in which the target differed from the owner: from the moment the owner left the state that the target
@@ -88,9 +32,16 @@ pub struct Episode {
 }
 
 impl Episode {
+    /// From its certain beginning to its certain end, or to `closing` if it had not ended.
+    pub fn span(&self, closing: Moment) -> Interval {
+        let end = self.ended.map_or(closing, |ended| ended.low);
+        Interval::new(self.began.high, end.max(self.began.high))
+    }
+
     /// How long it lasted at least; until `closing` if it had not ended.
     pub fn length(&self, closing: Moment) -> Duration {
-        self.ended.map_or(closing, |ended| ended.low).since(self.began.high)
+        let span = self.span(closing);
+        span.high.since(span.low)
     }
 
     /// How long the change took; `None` if it has not arrived.
@@ -105,14 +56,27 @@ impl Episode {
 }
 
 /// The episodes of every key that ever differed, oldest first.
-pub fn episodes(writes: &[Write]) -> BTreeMap<(Entity, String), Vec<Episode>> {
-    let mut tracks: BTreeMap<(Entity, String), Track> = BTreeMap::new();
+pub fn episodes(writes: &[Write]) -> BTreeMap<Address, Vec<Episode>> {
+    let mut tracks: BTreeMap<Address, Track> = BTreeMap::new();
     let mut ordered: Vec<&Write> = writes.iter().collect();
     ordered.sort_by_key(|write| write.committed.low);
     for write in ordered {
-        tracks.entry((write.entity, write.key.clone())).or_default().follow(write);
+        let of = |target| Address { entity: write.entity, target, key: write.key.clone() };
+        let held = |target| held(write, target);
+        if write.system == write.entity.owner() {
+            for target in write.entity.targets() {
+                tracks.entry(of(*target)).or_default().owner_wrote(held(*target), write.committed);
+            }
+        } else {
+            tracks.entry(of(write.system)).or_default().target_wrote(held(write.system), write.committed);
+        }
     }
     tracks.into_iter().map(|(address, track)| (address, track.finish())).collect()
+}
+
+/// What the write leaves of all that concerns `target`.
+fn held(write: &Write, target: System) -> Vec<Content> {
+    write.contents.iter().filter_map(|content| content.for_target(write.entity, target)).collect()
 }
 
 /// One key followed through time. Both sides begin with no record.
@@ -129,42 +93,35 @@ struct Track {
 }
 
 impl Track {
-    fn follow(&mut self, write: &Write) {
-        match write.side {
-            Side::Owner => self.owner_wrote(write),
-            Side::Target => self.target_wrote(write),
-        }
-    }
-
-    fn owner_wrote(&mut self, write: &Write) {
-        if write.contents == self.owner {
+    fn owner_wrote(&mut self, contents: Vec<Content>, committed: Interval) {
+        if contents == self.owner {
             return;
         }
-        let before = std::mem::replace(&mut self.owner, write.contents.clone());
-        self.left.push((before, write.committed));
+        let before = std::mem::replace(&mut self.owner, contents);
+        self.left.push((before, committed));
         if self.target == self.owner {
-            self.caught_up(write.committed);
+            self.caught_up(committed);
         } else if self.since.is_none() {
-            self.since = Some(write.committed);
+            self.since = Some(committed);
         }
     }
 
-    fn target_wrote(&mut self, write: &Write) {
-        if write.contents == self.target {
+    fn target_wrote(&mut self, contents: Vec<Content>, committed: Interval) {
+        if contents == self.target {
             return;
         }
-        self.target = write.contents.clone();
+        self.target = contents;
         if self.target == self.owner {
-            return self.caught_up(write.committed);
+            return self.caught_up(committed);
         }
         let reached = self.left.iter().rposition(|(state, _)| *state == self.target);
         match reached.filter(|index| *index >= self.held && self.since.is_some()) {
             Some(index) => {
-                self.close(write.committed);
+                self.close(committed);
                 self.held = index;
                 self.since = Some(self.left[index].1);
             }
-            None if self.since.is_none() => self.since = Some(write.committed),
+            None if self.since.is_none() => self.since = Some(committed),
             None => {}
         }
     }
@@ -191,6 +148,7 @@ impl Track {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::{Field, status};
     use super::*;
 
     fn at(seconds: i64) -> Interval {
@@ -199,23 +157,27 @@ mod tests {
     }
 
     fn owner(seconds: i64, pieces: &[i64]) -> Write {
-        write(Side::Owner, seconds, pieces)
+        write(System::Warehouse, seconds, pieces)
     }
 
     fn target(seconds: i64, pieces: &[i64]) -> Write {
-        write(Side::Target, seconds, pieces)
+        write(System::Erp, seconds, pieces)
     }
 
-    fn write(side: Side, seconds: i64, pieces: &[i64]) -> Write {
-        let contents = pieces.iter().map(|pieces| Content::Stock { pieces: *pieces }).collect();
-        Write { side, entity: Entity::Stock, key: "a".to_owned(), contents, committed: at(seconds) }
+    fn write(system: System, seconds: i64, pieces: &[i64]) -> Write {
+        let contents = pieces.iter().map(|pieces| Content::default().with(Field::Pieces, pieces)).collect();
+        Write { system, entity: Entity::Stock, key: "a".to_owned(), contents, committed: at(seconds) }
+    }
+
+    fn found(writes: &[Write], entity: Entity, target: System) -> Vec<(i64, Option<i64>)> {
+        let seconds = |interval: Interval| interval.low.micros() / 1_000_000;
+        let episodes = episodes(writes).remove(&Address { entity, target, key: "a".to_owned() }).unwrap_or_default();
+        let pair = |episode: &Episode| (seconds(episode.began), episode.ended.map(seconds));
+        episodes.iter().map(pair).collect()
     }
 
     fn check(writes: &[Write], expect: &[(i64, Option<i64>)]) {
-        let found = episodes(writes).remove(&(Entity::Stock, "a".to_owned())).unwrap_or_default();
-        let expect: Vec<Episode> =
-            expect.iter().map(|(began, ended)| Episode { began: at(*began), ended: ended.map(at) }).collect();
-        assert_eq!(found, expect);
+        assert_eq!(found(writes, Entity::Stock, System::Erp), expect);
     }
 
     #[test]
@@ -267,5 +229,30 @@ mod tests {
     #[test]
     fn a_record_that_is_gone_differs_until_the_target_forgets_it() {
         check(&[owner(1, &[5]), target(2, &[5]), owner(7, &[]), target(9, &[])], &[(1, Some(2)), (7, Some(9))]);
+    }
+
+    #[test]
+    fn every_target_is_followed_by_itself() {
+        let elsewhere = write(System::Store, 4, &[5]);
+        let writes = [owner(1, &[5]), target(2, &[5]), elsewhere];
+        check(&writes, &[(1, Some(2))]);
+        assert_eq!(found(&writes, Entity::Stock, System::Store), [(1, Some(4))]);
+    }
+
+    #[test]
+    fn an_order_that_is_cancelled_must_vanish() {
+        let order = |system, seconds, state: &str| {
+            let contents = vec![Content::default().with(Field::Status, state)];
+            Write { system, entity: Entity::Order, key: "a".to_owned(), contents, committed: at(seconds) }
+        };
+        let writes = [
+            order(System::Store, 1, status::PENDING),
+            order(System::Store, 5, status::OPEN),
+            order(System::Erp, 6, status::OPEN),
+            order(System::Store, 10, status::CANCELLED),
+            order(System::Erp, 12, status::CANCELLED),
+        ];
+        assert_eq!(found(&writes, Entity::Order, System::Erp), [(5, Some(6)), (10, Some(12))]);
+        assert_eq!(found(&writes, Entity::Order, System::Warehouse), [(5, Some(10))], "nothing to forget there");
     }
 }

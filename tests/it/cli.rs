@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use plumbline::sandbox::{Company, Options};
+use plumbline::clock::AnchoredClock;
+use plumbline::sandbox::{Company, Places, config};
+
+use crate::config_text::{demo_options, nobody_answers};
 
 use crate::config_text::ConfigText;
 use crate::verdicts::pair::QUANTITIES;
@@ -36,10 +39,9 @@ fn help_is_good_and_a_wrong_command_line_is_usage() {
 #[test]
 fn check_prints_the_flows_of_the_demo_company() {
     let directory = tempfile::tempdir().expect("a directory");
-    let config = Options::for_run(1, None).plumbline_toml();
-    std::fs::write(directory.path().join("plumbline.toml"), config).expect("a file");
+    config::write(directory.path(), &demo_options(), &nobody_answers()).expect("files");
     let output = plumbline(directory.path(), &["check"]);
-    check(&output, 0, "product: erp -> warehouse  title, price   5s", "");
+    check(&output, 0, "product: erp -> warehouse   title, price  ", "");
     check(&output, 0, "stock: warehouse -> erp", "");
     check(&output, 0, "every 1s", "");
 }
@@ -47,12 +49,13 @@ fn check_prints_the_flows_of_the_demo_company() {
 #[test]
 fn check_names_every_problem_with_its_place() {
     let directory = tempfile::tempdir().expect("a directory");
-    let config = Options::for_run(1, None).plumbline_toml();
+    let file = config::write(directory.path(), &demo_options(), &nobody_answers()).expect("files");
+    let config = std::fs::read_to_string(file).expect("a config");
     let config = config.replace("commit_delay", "comit_delay").replace("owner = \"warehouse\"", "owner = \"warehose\"");
     std::fs::write(directory.path().join("broken.toml"), config).expect("a file");
     let output = plumbline(directory.path(), &["check", "--config", "broken.toml"]);
     check(&output, 2, "", "`commit_delay`");
-    check(&output, 2, "", "broken.toml:11:1");
+    check(&output, 2, "", "broken.toml:51:1");
     check(&output, 2, "", "`warehouse`");
 }
 
@@ -62,27 +65,29 @@ fn a_config_that_is_not_there_is_named() {
     check(&plumbline(directory.path(), &["check", "--config", "none.toml"]), 2, "", "none.toml");
 }
 
-/// The demo company, at rest, with its config.
-async fn company() -> tempfile::TempDir {
+/// The demo company, with its config. Nobody works there, but store and CRM answer.
+async fn company() -> (tempfile::TempDir, Company) {
     let directory = tempfile::tempdir().expect("a directory");
-    let options = Options::for_run(1, None);
-    std::fs::write(directory.path().join("plumbline.toml"), options.plumbline_toml()).expect("a file");
-    Company::create(directory.path(), options).await.expect("a company").close().await.expect("a clean end");
-    directory
+    let options = demo_options();
+    let program = Path::new(env!("CARGO_BIN_EXE_plumbline"));
+    let places = Places::in_directory(directory.path(), program).expect("an empty directory");
+    let company = Company::create(places, options, AnchoredClock::from_machine()).await.expect("a company");
+    config::write(directory.path(), &demo_options(), company.addresses()).expect("files");
+    (directory, company)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn doctor_finds_a_healthy_company_healthy() {
-    let directory = company().await;
+    let (directory, _company) = company().await;
     let output = plumbline(directory.path(), &["doctor"]);
     check(&output, 0, "erp", "");
     check(&output, 0, "warehouse", "");
     check(&output, 0, " 0 errors", "");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn doctor_names_what_is_missing() {
-    let directory = company().await;
+    let (directory, _company) = company().await;
     let file = directory.path().join("plumbline.toml");
     let config = std::fs::read_to_string(&file).expect("a config");
     std::fs::write(&file, config.replace("dataset = \"bin\"", "dataset = \"bins\"")).expect("a file");
@@ -91,9 +96,9 @@ async fn doctor_names_what_is_missing() {
     check(&plumbline(directory.path(), &["doctor"]), 1, "erp", "");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn migrate_prepares_state_and_ledger_and_may_run_twice() {
-    let directory = company().await;
+    let (directory, _company) = company().await;
     for _ in 0..2 {
         let output = plumbline(directory.path(), &["migrate"]);
         check(&output, 0, "state: up to date\nledger: up to date\n", "");

@@ -1,6 +1,10 @@
 //! The text of a config, section by section: what a case says of its systems stands in the case, the rest here.
 
 use std::fmt::Write as _;
+use std::time::Duration;
+
+use plumbline::sandbox::config::Addresses;
+use plumbline::sandbox::{Faults, Options};
 
 /// A config that is being written.
 #[derive(Clone, Debug, Default)]
@@ -70,5 +74,21 @@ impl ConfigText {
     fn section(mut self, head: &str, lines: &str) -> Self {
         writeln!(self.0, "{head}\n{lines}").unwrap();
         self
+    }
+}
+
+/// How the demo company behaves in tests that only want its config.
+pub fn demo_options() -> Options {
+    Options::for_run(1, None, Duration::from_secs(1), Faults::basic())
+}
+
+/// Databases beside the config, and services that do not answer.
+pub fn nobody_answers() -> Addresses {
+    let nobody = || "http://127.0.0.1:9".to_owned();
+    Addresses {
+        erp: "sqlite:erp.db".to_owned(),
+        warehouse: "sqlite:warehouse.db".to_owned(),
+        store: nobody(),
+        crm: nobody(),
     }
 }

@@ -5,6 +5,7 @@
 mod architecture;
 mod books;
 mod cli;
+mod company;
 mod config_text;
 mod crash;
 mod demo;

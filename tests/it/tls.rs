@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use plumbline::clock::{AnchoredClock, Clock};
 use plumbline::config::{Environment, parse_with};
 use plumbline::connect::{self, ReadError};
-use plumbline::sandbox::Options;
+use plumbline::sandbox;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -16,7 +16,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config_text::ConfigText;
+use crate::config_text::{ConfigText, demo_options, nobody_answers};
 use crate::engine::TestEngine;
 use crate::support::{PrivateMariadb, PrivatePostgres};
 use crate::verdicts::pair::QUANTITIES;
@@ -220,12 +220,13 @@ async fn the_ledger_over_tls_is_used_only_with_a_trusted_certificate() {
     let (own, other) = (Certificate::new("root"), Certificate::new("root"));
     let port = tls_front(&own, test.engine.url().trim_start_matches("http://").to_owned()).await;
     let directory = tempfile::tempdir().unwrap();
-    let config = format!(
-        "{}\n[plumbline.ledger]\nurl = \"https://localhost:{port}\"\nuser = \"{}\"\npassword = \"env:LEDGER\"\n",
-        Options::for_run(1, None).plumbline_toml(),
+    let file = sandbox::config::write(directory.path(), &demo_options(), &nobody_answers()).unwrap();
+    let ledger = format!(
+        "\n[plumbline.ledger]\nurl = \"https://localhost:{port}\"\nuser = \"{}\"\npassword = \"env:LEDGER\"\n",
         test.engine.user(),
     );
-    std::fs::write(directory.path().join("plumbline.toml"), config).unwrap();
+    let config = std::fs::read_to_string(&file).unwrap() + &ledger;
+    std::fs::write(&file, config).unwrap();
     let migrate = |authority: &Certificate| {
         Command::new(env!("CARGO_BIN_EXE_plumbline"))
             .arg("migrate")

@@ -1,36 +1,60 @@
 //! The auditor's rows as the judge's reports.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use crate::ledger::Looks;
 use crate::ledger::rows::{DiscrepancyRow, FreshnessRow};
+use crate::ledger::{Looks, Notice, Second};
+use crate::metrics::Metrics;
+use crate::metrics::definition::{READS, ROWS};
 use crate::model::{Interval, Lag, Moment, Verdict};
-use crate::sandbox::Entity;
-use crate::sandbox::score::{Freshness, Report, Reports};
+use crate::sandbox::score::{Cost, Freshness, Report, Reports, Tally};
+use crate::sandbox::truth::Address;
+use crate::sandbox::{Entity, System};
 
-/// Translates what the ledger holds. Freshness events hold the hash of their key only; `looks` say which key that is.
+/// What the ledger holds of a day.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// Every step in the life of discrepancies.
+    pub discrepancies: Vec<DiscrepancyRow>,
+    /// Decided changes.
+    pub freshness: Vec<FreshnessRow>,
+    /// Keys that were looked at.
+    pub looks: Vec<Looks>,
+    /// Checks by second.
+    pub seconds: Vec<Second>,
+    /// Blindness.
+    pub blind: Vec<Notice>,
+    /// Changed schemas.
+    pub reshaped: Vec<Notice>,
+}
+
+/// Translates what the ledger holds. Freshness events hold the hash of their key only; looks say which key that is.
 ///
 /// # Errors
 /// When the ledger speaks of something that the company does not have.
-pub fn reports(
-    discrepancies: &[DiscrepancyRow],
-    freshness: &[FreshnessRow],
-    looks: &[Looks],
-) -> anyhow::Result<Reports> {
-    let keys: HashMap<&str, &str> = looks.iter().map(|looks| (looks.key_hash.as_str(), looks.key.as_str())).collect();
-    let opened_or_changed = discrepancies.iter().filter(|row| row.event == "opened" || row.event == "changed");
+pub fn reports(rows: &Rows, metrics: &Metrics) -> anyhow::Result<Reports> {
+    let keys: HashMap<&str, &str> =
+        rows.looks.iter().map(|looks| (looks.key_hash.as_str(), looks.key.as_str())).collect();
+    let opened_or_changed = rows.discrepancies.iter().filter(|row| row.event == "opened" || row.event == "changed");
     Ok(Reports {
         discrepancies: opened_or_changed.map(report).collect::<anyhow::Result<_>>()?,
-        freshness: freshness.iter().map(|row| event(row, &keys)).collect::<anyhow::Result<_>>()?,
-        agreed: looks.iter().map(agreed).collect::<anyhow::Result<_>>()?,
+        freshness: rows.freshness.iter().map(|row| event(row, &keys)).collect::<anyhow::Result<_>>()?,
+        agreed: rows.looks.iter().map(agreed).collect::<anyhow::Result<_>>()?,
+        tallies: rows.seconds.iter().map(tally).collect::<anyhow::Result<_>>()?,
+        blind: rows.blind.iter().map(notice).collect::<anyhow::Result<_>>()?,
+        reshaped: rows.reshaped.iter().map(notice).collect::<anyhow::Result<_>>()?,
+        cost: cost(metrics),
     })
+}
+
+fn address(entity_word: &str, target: &str, key: &str) -> anyhow::Result<Address> {
+    Ok(Address { entity: entity(entity_word)?, target: system(target)?, key: key.to_owned() })
 }
 
 fn report(row: &DiscrepancyRow) -> anyhow::Result<Report> {
     Ok(Report {
-        entity: entity(&row.entity)?,
-        key: row.key.clone(),
+        address: address(&row.entity, &row.target, &row.key)?,
         at: Moment::from_micros(row.at),
         opened: row.event == "opened",
         verdict: verdict(&row.verdict)?,
@@ -38,21 +62,49 @@ fn report(row: &DiscrepancyRow) -> anyhow::Result<Report> {
     })
 }
 
-fn agreed(looks: &Looks) -> anyhow::Result<((Entity, String), Vec<Moment>)> {
+fn agreed(looks: &Looks) -> anyhow::Result<(Address, Vec<Moment>)> {
     let at = looks.agreed.iter().map(|at| Moment::from_micros(*at)).collect();
-    Ok(((entity(&looks.entity)?, looks.key.clone()), at))
+    Ok((address(&looks.entity, &looks.target, &looks.key)?, at))
 }
 
 /// A change that is late may still be on its way: then only the lower bound of its lag is a promise.
 fn event(row: &FreshnessRow, keys: &HashMap<&str, &str>) -> anyhow::Result<Freshness> {
-    let key = keys.get(row.key_hash.as_str()).map(|key| (*key).to_owned());
+    let key = keys.get(row.key_hash.as_str());
+    let key = key.ok_or_else(|| anyhow::anyhow!("the ledger has a freshness event without a check"))?;
     Ok(Freshness {
-        entity: entity(&row.entity)?,
-        key: key.ok_or_else(|| anyhow::anyhow!("the ledger has a freshness event without a check"))?,
+        address: address(&row.entity, &row.target, key)?,
         changed: Interval::new(Moment::from_micros(row.changed_low), Moment::from_micros(row.changed_high)),
         lag: Lag { low: Duration::from_micros(row.lag_low_us), high: Duration::from_micros(row.lag_high_us) },
         settled: row.outcome != "bad",
+        undecided: row.outcome == "undecided",
     })
+}
+
+fn tally(second: &Second) -> anyhow::Result<Tally> {
+    Ok(Tally {
+        owner: system(&second.owner)?,
+        target: system(&second.target)?,
+        at: Moment::from_micros(second.second.saturating_mul(1_000_000)),
+        checks: second.checks,
+        unknown: second.unknown,
+    })
+}
+
+fn notice(notice: &Notice) -> anyhow::Result<(System, Moment)> {
+    Ok((system(&notice.system)?, Moment::from_micros(notice.at)))
+}
+
+/// What every system was asked and has answered so far.
+fn cost(metrics: &Metrics) -> BTreeMap<System, Cost> {
+    let families = metrics.gather();
+    let count = |name: &str, system: System| {
+        let family = families.iter().find(|family| family.name() == name);
+        let series = family.map(|family| family.get_metric()).unwrap_or_default().iter();
+        let of_it = series.filter(|series| series.get_label().iter().any(|label| label.value() == system.as_str()));
+        of_it.map(|series| series.get_counter().get_value()).sum::<f64>() as u64
+    };
+    let cost = |system| (system, Cost { calls: count(READS.name, system), records: count(ROWS.name, system) });
+    System::ALL.into_iter().map(cost).collect()
 }
 
 /// The verdict with this word.
@@ -67,4 +119,9 @@ pub fn verdict(word: &str) -> anyhow::Result<Verdict> {
 fn entity(word: &str) -> anyhow::Result<Entity> {
     let found = Entity::ALL.into_iter().find(|entity| entity.as_str() == word);
     found.ok_or_else(|| anyhow::anyhow!("the ledger holds an unknown entity `{word}`"))
+}
+
+fn system(word: &str) -> anyhow::Result<System> {
+    let found = System::ALL.into_iter().find(|system| system.as_str() == word);
+    found.ok_or_else(|| anyhow::anyhow!("the ledger holds an unknown system `{word}`"))
 }

@@ -10,14 +10,15 @@ use tokio::task::JoinSet;
 use super::super::view::feed::{self, Trend};
 use super::super::view::screen::Screen;
 use super::super::view::{DiscrepancyLine, Fate, PlantLine, View};
-use super::reports::{reports, verdict};
+use super::reports::{Rows, reports, verdict};
 use crate::audit::auditor::Auditor;
 use crate::clock::{AnchoredClock, Clock};
-use crate::config::Config;
+use crate::config::{Config, ProbeKind};
 use crate::ledger::{Ledger, LedgerError, OpenDiscrepancy};
 use crate::metrics::Metrics;
 use crate::model::{FlowId, Moment};
-use crate::sandbox::score::{Case, CaseOutcome, Plant, Reports, score};
+use crate::sandbox::score::{Case, CaseOutcome, Disturbed, Plant, Reports, score};
+use crate::sandbox::truth::Address;
 use crate::sandbox::{Options, Records};
 
 /// The picture changes this often.
@@ -33,7 +34,6 @@ const MOST_ROWS: u64 = 5_000_000;
 
 /// The view and where it is filled from.
 pub struct Show {
-    metrics: Arc<Metrics>,
     flows: Vec<FlowId>,
     archive: Archive,
     opened: Option<Moment>,
@@ -45,6 +45,7 @@ pub struct Show {
 #[derive(Clone)]
 struct Archive {
     ledger: Ledger,
+    metrics: Arc<Metrics>,
     probes: u64,
     records: Records,
     options: Options,
@@ -61,14 +62,14 @@ struct Told {
 
 impl Show {
     /// Watches this auditor and this company.
-    pub fn new(auditor: &Auditor, config: &Config, records: Records, options: Options) -> Self {
-        let clock = AnchoredClock::from_machine();
+    pub fn new(auditor: &Auditor, config: &Config, records: Records, options: Options, clock: AnchoredClock) -> Self {
         let ledger = Ledger::new(auditor.ledger(), config.plumbline.tenant.clone());
-        let probes = config.probes.len() as u64;
+        // A probe of a schema leaves no run of a flow.
+        let probes = config.probes.iter().filter(|probe| probe.kind != ProbeKind::Schema).count() as u64;
+        let metrics = auditor.metrics();
         Self {
-            metrics: auditor.metrics(),
             flows: config.flows.iter().map(|flow| flow.id.clone()).collect(),
-            archive: Archive { ledger, probes, records, options, began: clock.now(), clock },
+            archive: Archive { ledger, metrics, probes, records, options, began: clock.now(), clock },
             opened: None,
             trend: Trend::default(),
             view: View { title: "the auditor looks around".to_owned(), ..View::default() },
@@ -86,7 +87,7 @@ impl Show {
     /// When that takes too long.
     pub async fn wait_for_first_look(&mut self, screen: &mut Screen) -> anyhow::Result<()> {
         while self.archive.told_until().await.is_none() {
-            feed::fill(&mut self.view, &self.metrics, &self.flows);
+            feed::fill(&mut self.view, &self.archive.metrics, &self.flows);
             screen.show(&self.view)?;
             let waited = self.now().since(self.archive.began);
             anyhow::ensure!(waited < PATIENCE, "the auditor did not finish its first look within {PATIENCE:?}");
@@ -129,7 +130,7 @@ impl Show {
     }
 
     fn refresh(&mut self, opened: Moment, told: &Told) {
-        feed::fill(&mut self.view, &self.metrics, &self.flows);
+        feed::fill(&mut self.view, &self.archive.metrics, &self.flows);
         self.view.elapsed = self.now().since(opened);
         let checks = self.view.flows.iter().flat_map(|flow| flow.verdicts).sum();
         self.trend.note(&mut self.view.checks_per_second, self.view.elapsed, checks);
@@ -181,21 +182,26 @@ impl Archive {
         let open = self.ledger.open_discrepancies(self.began, MOST_SHOWN).await?;
         let events = self.ledger.discrepancy_events(self.began, MOST_ROWS).await?;
         let now = self.clock.now();
-        let said = reports(&events, &[], &[])?;
-        let plants = self.records.plants();
-        let cases = score(&plants, &self.records.writes(), &said, told_until, &self.options).cases;
-        let lines = plants.iter().zip(cases).map(|(plant, case)| plant_line(plant, &case, opened, now));
-        Ok(Told {
-            plants: lines.rev().collect(),
-            discrepancies: open.into_iter().map(|open| line(open, now)).collect::<anyhow::Result<_>>()?,
-        })
+        let said = reports(&Rows { discrepancies: events, ..Rows::default() }, &self.metrics)?;
+        let day = self.records.day();
+        let cases = score(&day, &said, told_until, &self.options).cases;
+        let lines = day.plants.iter().zip(cases).map(|(plant, case)| plant_line(plant, &case, opened, now));
+        let disturbed = day.disturbed.iter().map(|disturbed| disturbed_line(disturbed, opened, now));
+        let mut plants: Vec<PlantLine> = lines.chain(disturbed).collect();
+        plants.sort_by_key(|line| std::cmp::Reverse(line.at));
+        Ok(Told { plants, discrepancies: open.into_iter().map(|open| line(open, now)).collect::<anyhow::Result<_>>()? })
     }
 
     async fn said(&self) -> anyhow::Result<Reports> {
-        let discrepancies = self.ledger.discrepancy_events(self.began, MOST_ROWS).await?;
-        let freshness = self.ledger.freshness_events(self.began, MOST_ROWS).await?;
-        let looks = self.ledger.looks(self.began, MOST_ROWS).await?;
-        reports(&discrepancies, &freshness, &looks)
+        let rows = Rows {
+            discrepancies: self.ledger.discrepancy_events(self.began, MOST_ROWS).await?,
+            freshness: self.ledger.freshness_events(self.began, MOST_ROWS).await?,
+            looks: self.ledger.looks(self.began, MOST_ROWS).await?,
+            seconds: self.ledger.seconds(self.began, MOST_ROWS).await?,
+            blind: self.ledger.blindness(self.began, MOST_ROWS).await?,
+            reshaped: self.ledger.reshaped(self.began, MOST_ROWS).await?,
+        };
+        reports(&rows, &self.metrics)
     }
 
     /// `None` also while the ledger does not answer: its tables are made after the start.
@@ -221,12 +227,25 @@ fn line(open: OpenDiscrepancy, now: Moment) -> anyhow::Result<DiscrepancyLine> {
 }
 
 fn plant_line(plant: &Plant, case: &Case, opened: Moment, now: Moment) -> PlantLine {
+    let Address { entity, target, key } = &plant.address;
     PlantLine {
         at: plant.at.since(opened),
         fault: plant.kind.to_string(),
-        entity: plant.entity.to_string(),
-        key: plant.key.clone(),
+        place: format!("{entity} in {target}"),
+        key: key.clone(),
         fate: fate(plant, case, now),
+    }
+}
+
+/// A system that is disturbed has no key, and nothing to be found: it is news.
+fn disturbed_line(disturbed: &Disturbed, opened: Moment, now: Moment) -> PlantLine {
+    let left = disturbed.span.high.since(now);
+    PlantLine {
+        at: disturbed.span.low.since(opened),
+        fault: disturbed.kind.to_string(),
+        place: format!("all of {}", disturbed.system),
+        key: String::new(),
+        fate: Fate::Disturbance { left: (left > Duration::ZERO).then_some(left) },
     }
 }
 

@@ -11,6 +11,8 @@ use crate::model::Verdict;
 
 /// From this width on everything has room.
 const WIDE: u16 = 110;
+/// Lines that discrepancies and plants need together.
+const LEAST_STORY: u16 = 14;
 
 /// Draws the whole screen.
 pub fn draw(frame: &mut Frame<'_>, view: &View) {
@@ -19,11 +21,16 @@ pub fn draw(frame: &mut Frame<'_>, view: &View) {
         0 => 0,
         sampled => sampled as u16 + 3,
     };
-    let [head, flow_area, sample_area, rest, foot] = Layout::vertical([
+    let costs = u16::from(!view.costs.is_empty());
+    // What is wrong must have its place; what samples say comes after that.
+    let left = frame.area().height.saturating_sub(flows + costs + 2);
+    let samples = if left >= samples + LEAST_STORY { samples } else { 0 };
+    let [head, flow_area, sample_area, rest, cost_area, foot] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(flows),
         Constraint::Length(samples),
         Constraint::Min(4),
+        Constraint::Length(costs),
         Constraint::Length(1),
     ])
     .areas(frame.area());
@@ -39,7 +46,20 @@ pub fn draw(frame: &mut Frame<'_>, view: &View) {
         draw_discrepancies(frame, upper, view);
         draw_plants(frame, lower, view);
     }
+    frame.render_widget(cost_line(view), cost_area);
     draw_foot(frame, foot, view);
+}
+
+/// What the looks cost so far, and per second.
+fn cost_line(view: &View) -> Line<'static> {
+    let seconds = view.elapsed.as_secs_f64().max(1.0);
+    let mut parts = vec![Span::styled(" cost", faint())];
+    for cost in &view.costs {
+        let rate = cost.calls as f64 / seconds;
+        parts.push(Span::raw(format!(" · {} ", cost.system)));
+        parts.push(Span::styled(format!("{rate:.1} calls/s, {} records", cost.records), Style::new().fg(Color::Cyan)));
+    }
+    Line::from(parts)
 }
 
 fn draw_head(frame: &mut Frame<'_>, area: Rect, view: &View) {
@@ -231,13 +251,14 @@ fn absence(line: &DiscrepancyLine) -> Option<String> {
 
 fn draw_plants(frame: &mut Frame<'_>, area: Rect, view: &View) {
     let found = view.plants.iter().filter(|plant| matches!(plant.fate, Fate::Found { .. })).count();
-    let title = format!("Planted by the sync job: {}, found {found}", view.plants.len());
+    let disturbed = view.plants.iter().filter(|plant| matches!(plant.fate, Fate::Disturbance { .. })).count();
+    let title = format!("Just broken: {}, found {found}", view.plants.len() - disturbed);
     let rows = view.plants.iter().map(plant_row);
-    let head = Row::new(["at", "fault", "entity", "key", "what became of it"]);
+    let head = Row::new(["at", "fault", "where", "key", "what Plumbline saw"]);
     let widths = [
         Constraint::Length(7),
         Constraint::Length(10),
-        Constraint::Length(9),
+        Constraint::Length(21),
         Constraint::Length(11),
         Constraint::Min(20),
     ];
@@ -248,7 +269,7 @@ fn plant_row(plant: &PlantLine) -> Row<'static> {
     Row::new([
         Cell::from(clock_face(plant.at)),
         Cell::from(plant.fault.clone()),
-        Cell::from(plant.entity.clone()),
+        Cell::from(plant.place.clone()),
         Cell::from(plant.key.clone()),
         Cell::from(fate(&plant.fate)),
     ])
@@ -256,11 +277,15 @@ fn plant_row(plant: &PlantLine) -> Row<'static> {
 
 fn fate(fate: &Fate) -> Line<'static> {
     match fate {
-        Fate::Young => Line::from(Span::styled("… too early to tell from slowness", faint())),
-        Fate::Over => Line::from(Span::styled("over before it could be told", faint())),
+        Fate::Young => Line::from(Span::styled("… too early to tell", faint())),
+        Fate::Over => Line::from(Span::styled("over too soon to tell", faint())),
         Fate::Unseen => Line::from("✘ not reported".fg(Color::Red)),
+        Fate::Disturbance { left: Some(left) } => {
+            Line::from(format!("for another {}", spoken(*left)).fg(Color::Yellow))
+        }
+        Fate::Disturbance { left: None } => Line::from(Span::styled("over", faint())),
         Fate::Found { verdict, after } => Line::from(vec![
-            "✔ reported as ".fg(Color::Green),
+            "✔ ".fg(Color::Green),
             Span::styled(verdict.as_str(), verdict_style(*verdict)),
             Span::raw(format!(" after {}", spoken(*after))),
         ]),
@@ -345,15 +370,15 @@ mod tests {
         "│stale      SKU-0003    product: erp → warehouse     14 s         price 10.49 EUR ≠ 9.99 EUR                               │"
         "│                                                                                                                          │"
         "│                                                                                                                          │"
-        "│                                                                                                                          │"
         "└──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘"
-        "┌ Planted by the sync job: 5, found 2 ─────────────────────────────────────────────────────────────────────────────────────┐"
-        "│at      fault      entity    key         what became of it                                                                │"
-        "│00:35   drop       stock     SKU-0001    … too early to tell from slowness                                                │"
-        "│00:31   delay      order     1004        ✔ reported as missing after 5.4 s                                                │"
-        "│00:27   corrupt    product   SKU-0007    ✔ reported as mismatch after 6.2 s                                               │"
-        "│00:20   duplicate  order     1001        ✘ not reported                                                                   │"
+        "┌ Just broken: 5, found 2 ─────────────────────────────────────────────────────────────────────────────────────────────────┐"
+        "│at      fault      where                 key         what Plumbline saw                                                   │"
+        "│00:35   drop       stock in warehouse    SKU-0001    … too early to tell                                                  │"
+        "│00:31   delay      order in warehouse    1004        ✔ missing after 5.4 s                                                │"
+        "│00:27   corrupt    product in warehouse  SKU-0007    ✔ mismatch after 6.2 s                                               │"
+        "│00:20   duplicate  order in warehouse    1001        ✘ not reported                                                       │"
         "└──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘"
+        " cost · erp 11.1 calls/s, 20310 records · warehouse 10.0 calls/s, 18004 records                                             "
         " ledger up · spool 3.4 KiB (0.0 s)                                                                                  q quits "
         "#);
     }
@@ -379,15 +404,15 @@ mod tests {
         "│stale      SKU-0003    product   14 s         price 10.49 EUR ≠ 9.99 EUR      │"
         "│                                                                              │"
         "│                                                                              │"
-        "│                                                                              │"
         "└──────────────────────────────────────────────────────────────────────────────┘"
-        "┌ Planted by the sync job: 5, found 2 ─────────────────────────────────────────┐"
-        "│at      fault      entity    key         what became of it                    │"
-        "│00:35   drop       stock     SKU-0001    … too early to tell from slowness    │"
-        "│00:31   delay      order     1004        ✔ reported as missing after 5.4 s    │"
-        "│00:27   corrupt    product   SKU-0007    ✔ reported as mismatch after 6.2 s   │"
-        "│00:20   duplicate  order     1001        ✘ not reported                       │"
+        "┌ Just broken: 5, found 2 ─────────────────────────────────────────────────────┐"
+        "│at      fault      where                 key         what Plumbline saw       │"
+        "│00:35   drop       stock in warehouse    SKU-0001    … too early to tell      │"
+        "│00:31   delay      order in warehouse    1004        ✔ missing after 5.4 s    │"
+        "│00:27   corrupt    product in warehouse  SKU-0007    ✔ mismatch after 6.2 s   │"
+        "│00:20   duplicate  order in warehouse    1001        ✘ not reported           │"
         "└──────────────────────────────────────────────────────────────────────────────┘"
+        " cost · erp 11.1 calls/s, 20310 records · warehouse 10.0 calls/s, 18004 records "
         " ledger up · spool 3.4 KiB (0.0 s)                                      q quits "
         "#);
     }

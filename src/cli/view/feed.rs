@@ -1,10 +1,11 @@
 //! Fills the view from the metrics.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use prometheus::proto::{Metric, MetricFamily};
 
-use super::{FlowLine, Health, Samples, Share, View};
+use super::{CostLine, FlowLine, Health, Samples, Share, View};
 use crate::metrics::definition::{self as name, Definition};
 use crate::metrics::{Measure, Metrics, Point};
 use crate::model::{FlowId, Verdict};
@@ -39,6 +40,7 @@ pub fn fill(view: &mut View, metrics: &Metrics, flows: &[FlowId]) {
     let all = Gathered(metrics.gather());
     view.flows = flows.iter().map(|flow| all.flow(flow)).collect();
     view.open = view.flows.iter().map(|flow| flow.open).sum();
+    view.costs = all.costs();
     view.health = all.health();
 }
 
@@ -112,6 +114,17 @@ impl Gathered {
             // Infinite until the first walk has come around.
             every_key: seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         })
+    }
+
+    fn costs(&self) -> Vec<CostLine> {
+        let label = |metric: &Metric| metric.get_label().first().map(|pair| pair.value().to_owned());
+        let systems: BTreeSet<String> = self.series(&name::READS, &[]).into_iter().filter_map(label).collect();
+        let cost = |system: String| {
+            let labels = [("system", system.as_str())];
+            let (calls, records) = (self.count(&name::READS, &labels), self.count(&name::ROWS, &labels));
+            CostLine { system, calls, records }
+        };
+        systems.into_iter().map(cost).collect()
     }
 
     fn health(&self) -> Health {

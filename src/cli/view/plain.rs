@@ -14,7 +14,7 @@ const STANDING_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Said {
     discrepancies: HashSet<(String, String, Verdict)>,
-    planted: HashSet<(Duration, String)>,
+    planted: HashSet<(Duration, String, String)>,
     next_standing: Duration,
 }
 
@@ -24,14 +24,10 @@ impl Said {
         let now = clock_face(view.elapsed);
         let mut lines = Vec::new();
         for plant in view.plants.iter().rev() {
-            if self.planted.insert((plant.at, plant.key.clone())) {
-                lines.push(format!(
-                    "{} planted   {} of {} {}",
-                    clock_face(plant.at),
-                    plant.fault,
-                    plant.entity,
-                    plant.key
-                ));
+            if self.planted.insert((plant.at, plant.place.clone(), plant.key.clone())) {
+                let text =
+                    format!("{} planted   {} of {} {}", clock_face(plant.at), plant.fault, plant.place, plant.key);
+                lines.push(text.trim_end().to_owned());
             }
         }
         for line in view.discrepancies.iter().rev() {
@@ -93,7 +89,8 @@ fn standing(view: &View) -> String {
     );
     if !view.plants.is_empty() {
         let found = view.plants.iter().filter(|plant| matches!(plant.fate, Fate::Found { .. })).count();
-        line.push_str(&format!(", {found} of {} plants found", view.plants.len()));
+        let disturbed = view.plants.iter().filter(|plant| matches!(plant.fate, Fate::Disturbance { .. })).count();
+        line.push_str(&format!(", {found} of {} plants found", view.plants.len() - disturbed));
     }
     if !view.health.engine_up {
         line.push_str(", ledger down");
@@ -111,11 +108,12 @@ mod tests {
         let mut said = Said::default();
         let mut view = sample();
         insta::assert_snapshot!(said.lines(&view).join("\n"), @r#"
-        00:12 planted   drop of stock SKU-0009
-        00:20 planted   duplicate of order 1001
-        00:27 planted   corrupt of product SKU-0007
-        00:31 planted   delay of order 1004
-        00:35 planted   drop of stock SKU-0001
+        00:11 planted   outage of all of store
+        00:12 planted   drop of stock in warehouse SKU-0009
+        00:20 planted   duplicate of order in warehouse 1001
+        00:27 planted   corrupt of product in warehouse SKU-0007
+        00:31 planted   delay of order in warehouse 1004
+        00:35 planted   drop of stock in warehouse SKU-0001
         00:37 stale     product: erp -> warehouse SKU-0003 for 14 s price 10.49 EUR ≠ 9.99 EUR
         00:37 mismatch  product: erp -> warehouse SKU-0007 for 9.9 s (likely) price 12.99 EUR ≠ 13.06 EUR, title oak Mallet, no. 7 ≠ oak Malet, no. 7
         00:37 missing   order: erp -> warehouse 1004 for 5.4 s

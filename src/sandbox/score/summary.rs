@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Entity, FaultKind};
+use super::super::{DisturbanceKind, Entity, FaultKind, System};
 
 /// How right the auditor was. The stored format of `plumbline demo --summary`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,18 @@ pub struct Summary {
     pub matrix: BTreeMap<FaultKind, BTreeMap<String, usize>>,
     /// By kind of fault, how long it took until the fitting report.
     pub delays: BTreeMap<FaultKind, Delay>,
+    /// What the auditor's looks cost, by system.
+    pub cost: BTreeMap<System, Cost>,
+    /// Checks that the auditor made.
+    pub checks: u64,
+    /// Of these, those that could not tell (`unknown`) while neither system was disturbed.
+    pub unknown: u64,
+    /// Changes whose lateness the auditor could not tell from punctuality while neither system was disturbed.
+    pub lag_undecided: usize,
+    /// Outages and changed schemas that the auditor said nothing of.
+    pub unnoticed: usize,
+    /// Every disturbance of a whole system.
+    pub disturbances: Vec<DisturbanceCase>,
     /// Every planted fault.
     pub cases: Vec<Case>,
     /// Every false report.
@@ -46,10 +58,34 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Nothing missed, nothing made up, no lag outside its bounds.
+    /// Nothing missed, nothing made up, no lag outside its bounds, no outage unnoticed.
     pub fn is_right(&self) -> bool {
-        self.missed == 0 && self.false_reports == 0 && self.lag_outside == 0
+        self.missed == 0 && self.false_reports == 0 && self.lag_outside == 0 && self.unnoticed == 0
     }
+}
+
+/// What the auditor's looks cost one system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Requests or statements.
+    pub calls: u64,
+    /// Records that it answered.
+    pub records: u64,
+}
+
+/// What became of a disturbance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DisturbanceCase {
+    /// What was disturbed.
+    pub system: System,
+    /// In which way.
+    pub kind: DisturbanceKind,
+    /// From when on, RFC 3339 with milliseconds.
+    pub from: String,
+    /// Until when.
+    pub to: String,
+    /// Seconds until the auditor said so: by a failed run, checks that could not tell, or a change of the schema.
+    pub noticed_after_secs: Option<f64>,
 }
 
 /// How long faults of one kind took to be reported, from the beginning of the difference.
@@ -70,6 +106,8 @@ pub struct Case {
     pub entity: Entity,
     /// Of which.
     pub key: String,
+    /// In which target.
+    pub target: System,
     /// In which way it was spoiled.
     pub fault: FaultKind,
     /// When, RFC 3339 with milliseconds.
@@ -107,6 +145,8 @@ pub struct Said {
     pub entity: Entity,
     /// Of which.
     pub key: String,
+    /// In which target.
+    pub target: System,
     /// When, RFC 3339 with milliseconds.
     pub at: String,
     /// The verdict's word.
@@ -122,6 +162,8 @@ pub struct LagCase {
     pub entity: Entity,
     /// Of which.
     pub key: String,
+    /// In which target.
+    pub target: System,
     /// Reported bounds, seconds.
     pub reported_secs: (f64, f64),
     /// True bounds, seconds, of every difference that began when the report says.
@@ -135,6 +177,8 @@ pub struct UnknownLag {
     pub entity: Entity,
     /// Of which.
     pub key: String,
+    /// In which target.
+    pub target: System,
     /// When the owner changed according to the report, RFC 3339 with milliseconds.
     pub changed: (String, String),
     /// Reported bounds, seconds.

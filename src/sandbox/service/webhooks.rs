@@ -20,6 +20,9 @@ const MOST_WAITING: usize = 10_000;
 /// A listener may take this long to answer.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// How often a delivery is tried.
+const TRIES: usize = 3;
+
 /// Something that happened to a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
@@ -120,11 +123,20 @@ impl Post {
         while let Some((event, hooks)) = self.waiting.recv().await {
             for hook in &hooks {
                 let Some(letter) = write(&event, hook) else { continue };
-                let sent = self.client.post(&hook.url).headers(letter.headers).body(letter.body).send().await;
-                // Like the original, a delivery that fails is not repeated.
-                if let Err(error) = sent.and_then(reqwest::Response::error_for_status) {
-                    tracing::debug!(url = hook.url, "a webhook was not taken: {error}");
-                }
+                self.send(hook, &letter).await;
+            }
+        }
+    }
+}
+
+impl Post {
+    /// Unlike the original, which gives up at once, tries again: only what is planned to be lost shall be lost.
+    async fn send(&self, hook: &Hook, letter: &Letter) {
+        for _ in 0..TRIES {
+            let request = self.client.post(&hook.url).headers(letter.headers.clone()).body(letter.body.clone());
+            match request.send().await.and_then(reqwest::Response::error_for_status) {
+                Ok(_) => return,
+                Err(error) => tracing::warn!(url = hook.url, "a webhook was not taken: {error}"),
             }
         }
     }

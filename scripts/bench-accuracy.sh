@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Holds the auditor against the truth: the demo company with its ERP on PostgreSQL and its warehouse on MariaDB, every kind
+# of fault, first on a network without delay, then with 20 ms.
+#
+#   scripts/bench-accuracy.sh [SECONDS] [CHANGES-A-SECOND] [SEED]     default: 300, 200, 1
+#
+# Prints each run's last line and figures; the whole summaries stay in target/accuracy.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH=$PATH:$HOME/.cargo/bin
+seconds=${1:-300} changes=${2:-200} seed=${3:-1}
+
+scripts/install-test-tools.sh
+scripts/fetch-libchdb.sh
+cargo build --profile demo --bin plumbline
+plumbline=${CARGO_TARGET_DIR:-target}/demo/plumbline
+results=target/accuracy
+mkdir -p "$results"
+
+servers=$(mktemp -d "${TMPDIR:-/tmp}/plumbline-accuracy-XXXXXX")
+chmod 0755 "$servers"
+pids=()
+stop_servers() {
+    local pid
+    for pid in "${pids[@]}"; do kill -QUIT "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do
+        timeout 10 tail --pid="$pid" -f /dev/null || kill -KILL "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    rm -rf "$servers"
+}
+trap stop_servers EXIT
+trap 'exit 130' INT TERM HUP
+
+# Starts a server of its own for every run: what one leaves behind must not weigh on the next.
+start_server() {
+    local engine=$1 directory=$servers/$1-$2 port pid
+    port=$(scripts/private-server.sh port)
+    scripts/private-server.sh init "$engine" "$directory" "$port"
+    scripts/private-server.sh run "$engine" "$directory" >"$directory/log" 2>&1 </dev/null &
+    pid=$!
+    pids+=("$pid")
+    until scripts/private-server.sh ready "$engine" "$directory"; do
+        kill -0 "$pid" 2>/dev/null || { cat "$directory/log" >&2; echo "bench-accuracy.sh: $engine ended" >&2; exit 1; }
+        sleep 0.1
+    done
+    url=$(scripts/private-server.sh url "$engine" "$port")
+}
+
+wrong=0
+for delay in 0ms 20ms; do
+    start_server postgres "$delay"
+    erp=$url
+    start_server mariadb "$delay"
+    warehouse=$url
+    summary=$results/seed-$seed-$delay.json
+    echo "== seed $seed, $changes changes/s, $seconds s, network $delay"
+    # Three seconds between two looks: a sample of everything must fit in between.
+    "$plumbline" demo --plain --for "${seconds}s" --seed "$seed" --faults all --changes "$changes" --every 3s \
+        --erp "$erp" --warehouse "$warehouse" --network "$delay" --summary "$summary" \
+        >"$results/seed-$seed-$delay.txt" 2>&1 || wrong=1
+    tail -n 1 "$results/seed-$seed-$delay.txt"
+    scripts/accuracy.py "$summary"
+done
+exit $wrong
