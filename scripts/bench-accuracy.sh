@@ -55,8 +55,8 @@ for delay in 0ms 20ms; do
     warehouse=$url
     summary=$results/seed-$seed-$delay.json
     echo "== seed $seed, $changes changes/s, $seconds s, network $delay"
-    # Three seconds between two looks: a sample of everything must fit in between.
-    "$plumbline" demo --plain --for "${seconds}s" --seed "$seed" --faults all --changes "$changes" --every 3s \
+    # A sample of everything must fit between two looks.
+    "$plumbline" demo --plain --for "${seconds}s" --seed "$seed" --faults all --changes "$changes" --every 2s \
         --erp "$erp" --warehouse "$warehouse" --network "$delay" --summary "$summary" \
         >"$results/seed-$seed-$delay.txt" 2>&1 || wrong=1
     tail -n 1 "$results/seed-$seed-$delay.txt"

@@ -80,7 +80,8 @@ impl Options {
             products: 200,
             customers: 60,
             changes_per_second: 8.0,
-            deadline: Duration::from_secs(5),
+            // Whoever looks every d knows a lag to about d: less than twice that could not be decided.
+            deadline: Duration::from_secs(5).max(probe_every * 2),
             probe_every,
             sync_delay: (Duration::from_millis(200), Duration::from_millis(800)),
             run_for,

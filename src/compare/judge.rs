@@ -95,7 +95,7 @@ fn matched_at_once(state: &OwnerState, owner: &Look, target: &Look, deadline: Du
 fn settled(track: &Track, states: &[OwnerState], target: &Look, context: Context<'_>) -> Judgement {
     let lag = Lag::between(track.clock(), caught_up(track, states, target, context));
     let event = (!track.counted_bad).then(|| FreshnessEvent {
-        changed: track.diverged,
+        changed: track.clock(),
         lag,
         outcome: outcome(lag, context.deadline),
     });
@@ -232,7 +232,7 @@ fn ended(case: &Case<'_>, track: &Track) -> Option<FreshnessEvent> {
         return None;
     }
     let lag = Lag::between(track.clock(), arrival(case.target, track.target_seen));
-    Some(FreshnessEvent { changed: track.diverged, lag, outcome: outcome(lag, case.context.deadline) })
+    Some(FreshnessEvent { changed: track.clock(), lag, outcome: outcome(lag, case.context.deadline) })
 }
 
 fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {

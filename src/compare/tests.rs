@@ -268,7 +268,7 @@ fn reaching_a_newer_state_ends_a_divergence() {
     let track = first(Some(tracked(holds(1))), &look(holds(3), 105), &look(holds(1), 105)).track;
     let judgement = first(track, &look(holds(3), 110), &look(holds(2), 110));
     // The low bound is 0: for all we saw the target's 1 may be a state of the owner between 2 and 3.
-    let event = FreshnessEvent { changed: between(99, 100), lag: lag(0, 11), outcome: Outcome::Good };
+    let event = FreshnessEvent { changed: between(99, 105), lag: lag(0, 11), outcome: Outcome::Good };
     assert_eq!((judgement.verdict, judgement.event), (Verdict::InFlight, Some(event)));
 }
 
