@@ -250,7 +250,9 @@ fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
     } else if !stands_still {
         track.target_moved = track.target.is_some();
     }
-    let unseen = !stands_still && case.older.is_none() && has_gaps(&case.states);
+    // What the target came to hold the owner may have held unseen: a state that we never saw, or one that it returned to.
+    let since = case.older.map_or(0, |older| (older + 1).min(case.states.len()));
+    let unseen = !stands_still && has_gaps(&case.states[since..]);
     if led || unseen {
         track.possible_until = track.possible_until.max(newest_birth(&case.states));
     }

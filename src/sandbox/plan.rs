@@ -163,8 +163,9 @@ const HOT_EVERY: Duration = Duration::from_millis(120);
 const HOT_STEP: i64 = 10_000;
 /// The longest time that a transaction stays open; well below what the config declares as `commit_delay`.
 const LONGEST_OPEN: Duration = Duration::from_millis(150);
-/// The first time that a system is disturbed, and how long it is quiet between two disturbances.
-const QUIET: Duration = Duration::from_secs(14);
+/// The first time that a system is disturbed, and how long it is quiet between two disturbances: a tenth of the day,
+/// within these.
+const QUIET: (Duration, Duration) = (Duration::from_secs(14), Duration::from_secs(40));
 
 /// The endless list of actions.
 #[derive(Debug)]
@@ -196,7 +197,7 @@ impl Plan {
             now: Duration::ZERO,
             next_fault: options.first_fault,
             faults: 0,
-            next_disturbance: QUIET,
+            next_disturbance: quiet(&options),
             disturbances: 0,
             next_action: Duration::ZERO,
             queued: VecDeque::new(),
@@ -227,7 +228,7 @@ impl Plan {
         // Long enough that nobody who asks again a few times rides it out.
         let lasts = self.options.probe_every * 4 + Duration::from_millis(self.random.random_range(2000..4000));
         self.disturbances += 1;
-        self.next_disturbance = self.now + lasts + QUIET;
+        self.next_disturbance = self.now + lasts + quiet(&self.options);
         Some(Disturbance { system, kind, lasts })
     }
 
@@ -301,6 +302,10 @@ impl Plan {
         }
         Action { at: self.now, deed, fault, held_open }
     }
+}
+
+fn quiet(options: &Options) -> Duration {
+    options.run_for.map_or(QUIET.1, |day| (day / 10).clamp(QUIET.0, QUIET.1))
 }
 
 impl Iterator for Plan {

@@ -32,7 +32,7 @@ use protocol::{Line, Order, Setup, tell};
 use worker::{Job, Worker};
 
 /// Each worker has its own keys, so that nothing of one key overtakes itself.
-const WORKERS: usize = 8;
+const WORKERS: usize = 48;
 /// Notices that may wait for a worker; sources wait when it is full.
 const WAITING: usize = 10_000;
 

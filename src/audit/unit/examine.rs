@@ -169,6 +169,12 @@ impl Unit {
     async fn confirm(&mut self, run: &mut Run, flow: usize, pending: Vec<Unconfirmed<'_>>) -> u64 {
         let parts = Arc::clone(&self.parts);
         let mut decided = 0;
+        let is_new = |one: &&Unconfirmed<'_>| {
+            self.queue.get((flow, one.sighting.digest)).is_none_or(|entry| entry.discrepancy.is_none())
+        };
+        if let Some(read) = pending.iter().filter(is_new).map(|one| one.target_look.window.high).max() {
+            self.know_shapes_of(read).await;
+        }
         for chunk in pending.chunks(KEYS_A_READ) {
             let keys: Vec<Key> = chunk.iter().map(|one| one.sighting.key.clone()).collect();
             let read = parts.owner.reader.by_keys(&parts.owner.mapping, &keys).await;

@@ -73,6 +73,18 @@ impl Unit {
         Ok(())
     }
 
+    /// Before what was read by `read` is called wrong for the first time, the shapes are looked at as they were then or
+    /// later: a column may have changed just before that read.
+    pub(super) async fn know_shapes_of(&mut self, read: Moment) {
+        if self.parts.schema.is_none() || self.shapes_seen_at >= read {
+            return;
+        }
+        if let Err(error) = self.schema().await {
+            // A lost lease, a state or spool that fails: the run that asks meets the same at its own commit.
+            tracing::debug!(unit = %self.parts.name, "shapes could not be looked at: {error}");
+        }
+    }
+
     async fn look_at_shape(
         &mut self,
         run: &mut Run,
