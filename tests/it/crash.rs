@@ -189,15 +189,20 @@ impl Place {
         }
     }
 
-    async fn rows_of(&self, entity: &str) -> u64 {
+    /// `None` while the engine does not answer.
+    async fn rows_of(&self, entity: &str) -> Option<u64> {
         let query = "SELECT count() FROM plumbline.checks WHERE entity = ?";
-        self.client().query(query).bind(entity).fetch_one::<u64>().await.unwrap()
+        self.client().query(query).bind(entity).fetch_one::<u64>().await.ok()
     }
 
     /// Waits until the engine is up and rows arrive.
     async fn takes_rows(&self, entity: &str) {
-        support::wait_until(async || self.engine.is_up()).await;
-        let before = self.rows_of(entity).await;
+        let mut before = None;
+        support::wait_until(async || {
+            before = self.rows_of(entity).await;
+            before.is_some()
+        })
+        .await;
         support::wait_until(async || self.rows_of(entity).await > before).await;
     }
 
