@@ -246,7 +246,8 @@ async fn a_crash_at_each_boundary_loses_nothing() {
         for nth in [1, 4] {
             let entity = format!("point_{position}_{nth}");
             let fault = format!("{point}:{nth}");
-            let status = place.run(Task { total: 40, fault: &fault, ..Task::new(&entity) }).await;
+            // Far more runs than it takes: how many segments they need depends on how fast these are shipped.
+            let status = place.run(Task { total: 400, fault: &fault, ..Task::new(&entity) }).await;
             assert!(!status.success(), "the child passed `{fault}` alive");
             place.finish(&entity).await;
         }
