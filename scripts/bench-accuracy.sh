@@ -17,41 +17,14 @@ plumbline=${CARGO_TARGET_DIR:-target}/demo/plumbline
 results=target/accuracy
 mkdir -p "$results"
 
-servers=$(mktemp -d "${TMPDIR:-/tmp}/plumbline-accuracy-XXXXXX")
-chmod 0755 "$servers"
-pids=()
-stop_servers() {
-    local pid
-    for pid in "${pids[@]}"; do kill -QUIT "$pid" 2>/dev/null || true; done
-    for pid in "${pids[@]}"; do
-        timeout 10 tail --pid="$pid" -f /dev/null || kill -KILL "$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
-    done
-    rm -rf "$servers"
-}
-trap stop_servers EXIT
-trap 'exit 130' INT TERM HUP
-
-# Starts a server of its own for every run: what one leaves behind must not weigh on the next.
-start_server() {
-    local engine=$1 directory=$servers/$1-$2 port pid
-    port=$(scripts/private-server.sh port)
-    scripts/private-server.sh init "$engine" "$directory" "$port"
-    scripts/private-server.sh run "$engine" "$directory" >"$directory/log" 2>&1 </dev/null &
-    pid=$!
-    pids+=("$pid")
-    until scripts/private-server.sh ready "$engine" "$directory"; do
-        kill -0 "$pid" 2>/dev/null || { cat "$directory/log" >&2; echo "bench-accuracy.sh: $engine ended" >&2; exit 1; }
-        sleep 0.1
-    done
-    url=$(scripts/private-server.sh url "$engine" "$port")
-}
+. scripts/servers.bash
 
 wrong=0
 for delay in 0ms 20ms; do
-    start_server postgres "$delay"
+    # Servers of its own for every run: what one leaves behind must not weigh on the next.
+    start_server postgres "postgres-$delay"
     erp=$url
-    start_server mariadb "$delay"
+    start_server mariadb "mariadb-$delay"
     warehouse=$url
     summary=$results/seed-$seed-$delay.json
     echo "== seed $seed, $changes changes/s, $seconds s, network $delay"
