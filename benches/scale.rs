@@ -27,6 +27,11 @@ mod it {
 }
 use it::support;
 
+/// Processor time and memory of processes.
+#[path = "common/process.rs"]
+mod process;
+use process::{processor_seconds, status_mb};
+
 const FLOWS: u64 = 1_000;
 const SIZES: [u64; 4] = [10_000, 100_000, 1_000_000, 2_000_000];
 /// Two rounds of the changes probe.
@@ -34,8 +39,6 @@ const WATCHED: Duration = Duration::from_secs(60);
 const CHANGES_PER_SECOND: u32 = 200;
 /// How long the target follows behind.
 const BEHIND: Duration = Duration::from_millis(300);
-/// Ticks of `utime` and `stime` a second; fixed for programs on Linux (`man 5 proc`).
-const TICKS: f64 = 100.0;
 
 const CONFIG: &str = r#"
 [plumbline]
@@ -435,22 +438,6 @@ fn write_config(dir: &Path, auditor: &str, port: u16, state: &str) -> anyhow::Re
     let path = dir.join("plumbline.toml");
     std::fs::write(&path, text)?;
     Ok(path)
-}
-
-/// User and system time of a process so far.
-fn processor_seconds(pid: u32) -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name, in parentheses, may hold blanks; `utime` and `stime` are the 14th and 15th field.
-    let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
-    let ticks: Vec<f64> =
-        fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>().context("ticks")?;
-    Ok(ticks.iter().sum::<f64>() / TICKS)
-}
-
-fn status_mb(pid: u32, field: &str) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).context("no such field")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
 
 /// Resident memory of the engine at its peak; 0 when it cannot be found.
