@@ -72,14 +72,6 @@ impl Queue {
         self.due.iter().find(|(_, slot)| undecided(slot)).map(|(due_at, _)| *due_at)
     }
 
-    /// Whether a key that is due at `now` and has no open discrepancy is past its flow's deadline: its next verdict may
-    /// be the first bad one.
-    pub fn turns_bad(&self, now: Moment, deadline: impl Fn(usize) -> std::time::Duration) -> bool {
-        let due = self.due.iter().take_while(|(due_at, _)| *due_at <= now);
-        let mut entries = due.filter_map(|(_, slot)| Some((slot.0, self.entries.get(slot)?)));
-        entries.any(|(flow, entry)| entry.discrepancy.is_none() && entry.track.overdue_at(deadline(flow)) <= now)
-    }
-
     /// Up to `limit` keys that are due at `now`, the longest waiting first.
     pub fn due(&self, now: Moment, limit: usize) -> Vec<Slot> {
         self.due.iter().take_while(|(due_at, _)| *due_at <= now).take(limit).map(|(_, slot)| *slot).collect()

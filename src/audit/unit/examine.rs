@@ -173,7 +173,7 @@ impl Unit {
             self.queue.get((flow, one.sighting.digest)).is_none_or(|entry| entry.discrepancy.is_none())
         };
         if let Some(read) = pending.iter().filter(is_new).map(|one| one.target_look.window.high).max() {
-            self.know_shapes_of(read).await;
+            self.know_shapes(read).await;
         }
         for chunk in pending.chunks(KEYS_A_READ) {
             let keys: Vec<Key> = chunk.iter().map(|one| one.sighting.key.clone()).collect();

@@ -21,7 +21,6 @@ impl Unit {
     /// When the lease is lost, or state or spool fail.
     pub async fn recheck_due(&mut self) -> Result<Summary, UnitError> {
         let mut total = Summary { complete: true, ..Summary::default() };
-        self.know_shapes().await?;
         let began = self.shared.clock.now();
         loop {
             let due = self.queue.due(began, KEYS_A_RUN);

@@ -1,7 +1,6 @@
 //! The schema probe: what the systems' tables and documents look like, next to what they looked like when all was well.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::audit::run::{Run, Summary};
 use crate::audit::schema::{Notice, Reading, Step, affects, covers, words};
@@ -14,10 +13,6 @@ use crate::model::{Interval, Mapping, Moment, SystemId};
 use crate::state::Acceptance;
 
 use super::{SchemaParts, Unit, UnitError};
-
-/// A bad verdict rests on shapes that were seen within a quarter of the deadline, but not looked at more often than the
-/// first and at least as often as the second.
-const SHAPES_GOOD_FOR: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 impl Unit {
     /// One run of the schema probe: every dataset of every side is described, and what has changed is noted.
@@ -57,25 +52,9 @@ impl Unit {
         self.commit(run, None).await
     }
 
-    /// Before a key that is due can turn bad, the shapes are looked at unless that was done just now: a value that a
-    /// change of a column made must not be called wrong because the probe's schedule is slow.
-    pub(super) async fn know_shapes(&mut self) -> Result<(), UnitError> {
-        if self.parts.schema.is_none() {
-            return Ok(());
-        }
-        let now = self.shared.clock.now();
-        let deadline = |flow: usize| self.parts.flows[flow].flow.deadline;
-        let tightest = self.parts.flows.iter().map(|flow| flow.flow.deadline).min().unwrap_or_default();
-        let good_for = (tightest / 4).clamp(SHAPES_GOOD_FOR.0, SHAPES_GOOD_FOR.1);
-        if now.since(self.shapes_seen_at) >= good_for && self.queue.turns_bad(now, deadline) {
-            self.schema().await?;
-        }
-        Ok(())
-    }
-
     /// Before what was read by `read` is called wrong for the first time, the shapes are looked at as they were then or
-    /// later: a column may have changed just before that read.
-    pub(super) async fn know_shapes_of(&mut self, read: Moment) {
+    /// later, however slow the probe's schedule is: a column may have changed just before that read.
+    pub(super) async fn know_shapes(&mut self, read: Moment) {
         if self.parts.schema.is_none() || self.shapes_seen_at >= read {
             return;
         }
