@@ -1,5 +1,7 @@
 //! How anybody in the company reads and writes a system, and the log that every write leaves.
 
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +24,13 @@ pub trait Book: Send + Sync {
         contents: &[Content],
         manner: Manner,
     ) -> impl Future<Output = anyhow::Result<()>> + Send;
+}
+
+/// Which of so many workers has this key: always the same one, so that nothing of one key overtakes itself.
+pub(super) fn worker_of(key: &impl Hash, workers: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    (hasher.finish() % workers.max(1) as u64) as usize
 }
 
 /// How somebody writes.

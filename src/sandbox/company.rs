@@ -254,13 +254,13 @@ async fn open_books(office: &Office, options: &Options, clock: &AnchoredClock, l
     ];
     let began = clock.now();
     for (entity, records) in &opening {
-        for system in std::iter::once(entity.owner()).chain(entity.targets().iter().copied()) {
+        for system in entity.systems() {
             fill(office, system, *entity, records).await.with_context(|| format!("{entity} in {system}"))?;
         }
     }
     let committed = Interval::new(began, clock.now());
     for (entity, records) in opening {
-        for system in std::iter::once(entity.owner()).chain(entity.targets().iter().copied()) {
+        for system in entity.systems() {
             for (key, content) in &records {
                 let contents = vec![content.clone()];
                 log.note(Write { system, entity, key: key.clone(), contents, committed });

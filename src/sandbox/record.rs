@@ -99,6 +99,11 @@ impl Entity {
         }
     }
 
+    /// All systems that hold it, the owner first.
+    pub fn systems(self) -> impl Iterator<Item = System> {
+        std::iter::once(self.owner()).chain(self.targets().iter().copied())
+    }
+
     /// What owner and target compare.
     pub const fn fields(self, target: System) -> &'static [Field] {
         match (self, target) {

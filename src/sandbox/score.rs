@@ -219,8 +219,7 @@ fn written(moment: Moment) -> String {
 
 /// How long `span` was disturbed for an entity. A target that is slow to answer keeps the looks at the others waiting.
 fn disturbed_time(day: &Day, entity: Entity, span: Interval, options: &Options) -> Duration {
-    let is_side = |system: System| entity.owner() == system || entity.targets().contains(&system);
-    let touching = day.disturbed.iter().filter(|disturbed| is_side(disturbed.system));
+    let touching = day.disturbed.iter().filter(|disturbed| entity.systems().any(|system| system == disturbed.system));
     let overlaps = touching.filter_map(|disturbed| disturbed::felt(disturbed, options).intersect(span));
     overlaps.map(|overlap| overlap.high.since(overlap.low)).sum()
 }

@@ -7,8 +7,6 @@
 //!
 //! Whoever starts it writes orders to its stdin and reads lines from its stdout ([`protocol`]). It ends with its stdin.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -16,7 +14,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::book::WriteLog;
+use super::book::{WriteLog, worker_of};
 use super::books::Books;
 use super::crm::CrmClient;
 use super::database::Database;
@@ -31,7 +29,7 @@ mod worker;
 use protocol::{Line, Order, Setup, tell};
 use worker::{Job, Worker};
 
-/// Each worker has its own keys, so that nothing of one key overtakes itself.
+/// Each has its own keys.
 const WORKERS: usize = 48;
 /// Notices that may wait for a worker; sources wait when it is full.
 const WAITING: usize = 10_000;
@@ -47,11 +45,8 @@ struct Workers(Vec<mpsc::Sender<Job>>);
 
 impl Workers {
     async fn send(&self, key: &Key, job: Job) {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let index = (hasher.finish() % self.0.len() as u64) as usize;
         // A worker only goes away when the program ends.
-        let _gone = self.0[index].send(job).await;
+        let _gone = self.0[worker_of(key, self.0.len())].send(job).await;
     }
 }
 

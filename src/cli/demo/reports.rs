@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use super::super::view::CostLine;
+use super::super::view::feed;
 use crate::ledger::rows::{DiscrepancyRow, FreshnessRow};
 use crate::ledger::{Looks, Notice, Second};
 use crate::metrics::Metrics;
-use crate::metrics::definition::{READS, ROWS};
 use crate::model::{Interval, Lag, Moment, Verdict};
 use crate::sandbox::score::{Cost, Freshness, Report, Reports, Tally};
 use crate::sandbox::truth::Address;
@@ -29,11 +30,11 @@ pub struct Rows {
     pub reshaped: Vec<Notice>,
 }
 
-/// Translates what the ledger holds. Freshness events hold the hash of their key only; looks say which key that is.
+/// Translates what the ledger holds; of what the looks cost it knows nothing. Freshness events hold the hash of their key only; looks say which key that is.
 ///
 /// # Errors
 /// When the ledger speaks of something that the company does not have.
-pub fn reports(rows: &Rows, metrics: &Metrics) -> anyhow::Result<Reports> {
+pub fn reports(rows: &Rows) -> anyhow::Result<Reports> {
     let keys: HashMap<&str, &str> =
         rows.looks.iter().map(|looks| (looks.key_hash.as_str(), looks.key.as_str())).collect();
     let opened_or_changed = rows.discrepancies.iter().filter(|row| row.event == "opened" || row.event == "changed");
@@ -44,7 +45,7 @@ pub fn reports(rows: &Rows, metrics: &Metrics) -> anyhow::Result<Reports> {
         tallies: rows.seconds.iter().map(tally).collect::<anyhow::Result<_>>()?,
         blind: rows.blind.iter().map(notice).collect::<anyhow::Result<_>>()?,
         reshaped: rows.reshaped.iter().map(notice).collect::<anyhow::Result<_>>()?,
-        cost: cost(metrics),
+        cost: BTreeMap::new(),
     })
 }
 
@@ -95,16 +96,12 @@ fn notice(notice: &Notice) -> anyhow::Result<(System, Moment)> {
 }
 
 /// What every system was asked and has answered so far.
-fn cost(metrics: &Metrics) -> BTreeMap<System, Cost> {
-    let families = metrics.gather();
-    let count = |name: &str, system: System| {
-        let family = families.iter().find(|family| family.name() == name);
-        let series = family.map(|family| family.get_metric()).unwrap_or_default().iter();
-        let of_it = series.filter(|series| series.get_label().iter().any(|label| label.value() == system.as_str()));
-        of_it.map(|series| series.get_counter().get_value()).sum::<f64>() as u64
-    };
-    let cost = |system| (system, Cost { calls: count(READS.name, system), records: count(ROWS.name, system) });
-    System::ALL.into_iter().map(cost).collect()
+///
+/// # Errors
+/// When the metrics speak of a system that the company does not have.
+pub fn cost(metrics: &Metrics) -> anyhow::Result<BTreeMap<System, Cost>> {
+    let cost = |line: &CostLine| Ok((system(&line.system)?, Cost { calls: line.calls, records: line.records }));
+    feed::costs(metrics).iter().map(cost).collect()
 }
 
 /// The verdict with this word.

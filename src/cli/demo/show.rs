@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::super::view::feed::{self, Trend};
 use super::super::view::screen::Screen;
 use super::super::view::{DiscrepancyLine, Fate, PlantLine, View};
-use super::reports::{Rows, reports, verdict};
+use super::reports::{Rows, cost, reports, verdict};
 use crate::audit::auditor::Auditor;
 use crate::clock::{AnchoredClock, Clock};
 use crate::config::{Config, ProbeKind};
@@ -182,7 +182,7 @@ impl Archive {
         let open = self.ledger.open_discrepancies(self.began, MOST_SHOWN).await?;
         let events = self.ledger.discrepancy_events(self.began, MOST_ROWS).await?;
         let now = self.clock.now();
-        let said = reports(&Rows { discrepancies: events, ..Rows::default() }, &self.metrics)?;
+        let said = reports(&Rows { discrepancies: events, ..Rows::default() })?;
         let day = self.records.day();
         let cases = score(&day, &said, told_until, &self.options).cases;
         let lines = day.plants.iter().zip(cases).map(|(plant, case)| plant_line(plant, &case, opened, now));
@@ -201,7 +201,7 @@ impl Archive {
             blind: self.ledger.blindness(self.began, MOST_ROWS).await?,
             reshaped: self.ledger.reshaped(self.began, MOST_ROWS).await?,
         };
-        reports(&rows, &self.metrics)
+        Ok(Reports { cost: cost(&self.metrics)?, ..reports(&rows)? })
     }
 
     /// `None` also while the ledger does not answer: its tables are made after the start.

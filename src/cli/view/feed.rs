@@ -44,6 +44,11 @@ pub fn fill(view: &mut View, metrics: &Metrics, flows: &[FlowId]) {
     view.health = all.health();
 }
 
+/// What the looks at each system have cost so far.
+pub fn costs(metrics: &Metrics) -> Vec<CostLine> {
+    Gathered(metrics.gather()).costs()
+}
+
 struct Gathered(Vec<MetricFamily>);
 
 impl Gathered {

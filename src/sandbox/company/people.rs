@@ -1,7 +1,5 @@
 //! Who acts in the company: clerks and shoppers who follow the plan, and whoever spoils things.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::FaultKind;
-use super::super::book::Manner;
+use super::super::book::{Manner, worker_of};
 use super::super::network::Network;
 use super::super::plan::{Action, Change, Deed, Disturbance, Effect, Fault, Meddle, Meddling, Plan};
 use super::super::record::{Content, Entity, System};
@@ -84,9 +82,7 @@ async fn hand_out(plan: Plan, desks: Vec<mpsc::Sender<Action>>) {
     let start = Instant::now();
     for action in plan {
         tokio::time::sleep_until(start + action.at).await;
-        let mut hasher = DefaultHasher::new();
-        action.deed.keys().map(|(entity, keys)| (entity, keys[0].to_owned())).hash(&mut hasher);
-        let desk = (hasher.finish() % desks.len() as u64) as usize;
+        let desk = worker_of(&action.deed.keys().map(|(entity, keys)| (entity, keys[0].to_owned())), desks.len());
         if desks[desk].send(action).await.is_err() {
             return;
         }

@@ -13,7 +13,6 @@ pub fn fits(plant: &Plant, report: &Report) -> bool {
         FaultKind::Lose => verdict == Verdict::Missing,
         FaultKind::Stray | FaultKind::Delete | FaultKind::Archive | FaultKind::Leave => verdict == Verdict::Extra,
         FaultKind::Corrupt | FaultKind::Truncate | FaultKind::Drift | FaultKind::Swap | FaultKind::Child => {
-            // A record that must appear and appears wrong is there.
             verdict == Verdict::Mismatch || (verdict == Verdict::Stale && likely)
         }
         FaultKind::Delay

@@ -127,9 +127,7 @@ impl Post {
             }
         }
     }
-}
 
-impl Post {
     /// Unlike the original, which gives up at once, tries again: only what is planned to be lost shall be lost.
     async fn send(&self, hook: &Hook, letter: &Letter) {
         for _ in 0..TRIES {
