@@ -5,6 +5,7 @@
 //! - [`model`]: the words of the field as types. Pure.
 //! - [`compare`]: two looks at one key become a verdict. Pure.
 //! - [`estimate`]: what a sample says of all; how soon a drift is seen. Pure.
+//! - [`incident`]: one episode of a broken promise, from breach to recovery. Pure.
 //! - [`config`]: TOML to checked config, all problems at once.
 //! - [`plan`]: what a config costs, how soon it sees a drift, what it never sees. Pure.
 //! - [`connect`]: readers of external systems; reads only.
@@ -26,6 +27,7 @@ pub mod config;
 pub mod connect;
 pub mod estimate;
 pub mod fault;
+pub mod incident;
 pub mod ledger;
 pub mod metrics;
 pub mod model;
