@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what `make test` needs and this machine lacks; does nothing when all is there.
 #
-# Debian packages: PostgreSQL and MariaDB servers, neither started as a system service; a library that sets clocks. From the package registries
+# Debian packages: PostgreSQL and MariaDB servers, Prometheus and its Alertmanager, none started as a system service; an
+# SMTP server; a library that sets clocks. From the package registries
 # of Rust, Python and Node.js: cargo-nextest, and the two ClickHouse clients that the tests speak to the embedded
 # engine with (into the user's cache, nothing global).
 set -euo pipefail
@@ -20,6 +21,9 @@ missing_packages() {
     command -v mariadbd >/dev/null || echo mariadb-server
     command -v mariadb-admin >/dev/null || echo mariadb-client
     compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || echo faketime
+    command -v prometheus >/dev/null && command -v promtool >/dev/null || echo prometheus
+    command -v prometheus-alertmanager >/dev/null || echo prometheus-alertmanager
+    /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || echo python3-aiosmtpd
     python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
     command -v node >/dev/null && command -v npm >/dev/null || echo npm
 }

@@ -12,13 +12,13 @@ use prometheus::{
 };
 
 use crate::compare::shape::ChangeKind;
-use crate::model::{EntityId, FlowId, Lag, SystemId, Verdict};
+use crate::model::{EntityId, FlowId, Lag, Moment, SystemId, Verdict};
 
 pub mod definition;
 pub mod label;
 
 use definition::{self as name, Definition};
-pub use label::{Measure, Outcome, Point, Reason, RunKind, Skip, Store};
+pub use label::{Delivery, Measure, Outcome, Point, Reason, RunKind, Skip, Store};
 
 /// Everything that is counted and measured. Shared as `Arc<Metrics>`; every function takes `&self`.
 #[derive(Debug)]
@@ -59,6 +59,11 @@ pub struct Metrics {
     engine_up: Gauge,
     engine_restarts: IntCounter,
     store_errors: IntCounterVec,
+    heartbeat: Gauge,
+    notifications: IntCounterVec,
+    outbox_waiting: IntGaugeVec,
+    outbox_oldest: GaugeVec,
+    outbox_dead: IntGaugeVec,
 }
 
 /// What reads of a system have used.
@@ -143,6 +148,11 @@ impl Metrics {
             engine_up: gauge(&registry, &name::ENGINE_UP),
             engine_restarts: registered(&registry, IntCounter::with_opts(name::ENGINE_RESTARTS.opts())),
             store_errors: int_counters(&registry, &name::STORE_ERRORS),
+            heartbeat: gauge(&registry, &name::HEARTBEAT),
+            notifications: int_counters(&registry, &name::NOTIFICATIONS),
+            outbox_waiting: int_gauges(&registry, &name::OUTBOX_WAITING),
+            outbox_oldest: gauges(&registry, &name::OUTBOX_OLDEST),
+            outbox_dead: int_gauges(&registry, &name::OUTBOX_DEAD),
             registry,
         };
         for store in Store::ALL {
@@ -352,6 +362,29 @@ impl Metrics {
         self.store_errors.with_label_values(&[store.as_str()]).inc();
     }
 
+    /// The auditor is at work and its state database answered.
+    pub fn heartbeat(&self, at: Moment) {
+        self.heartbeat.set(at.micros() as f64 / 1e6);
+    }
+
+    /// Gives every series of a channel its first value.
+    pub fn watch_channel(&self, channel: &str) {
+        Delivery::ALL.into_iter().for_each(|outcome| self.notified(channel, outcome, 0));
+        self.outbox(channel, 0, Duration::ZERO, 0);
+    }
+
+    /// So many messages were tried on a channel with this outcome.
+    pub fn notified(&self, channel: &str, outcome: Delivery, messages: u64) {
+        self.notifications.with_label_values(&[channel, outcome.as_str()]).inc_by(messages);
+    }
+
+    /// A channel's messages that are due, since when the oldest is, and those refused for good within a day.
+    pub fn outbox(&self, channel: &str, waiting: u64, oldest: Duration, dead: u64) {
+        self.outbox_waiting.with_label_values(&[channel]).set(whole(waiting));
+        self.outbox_oldest.with_label_values(&[channel]).set(oldest.as_secs_f64());
+        self.outbox_dead.with_label_values(&[channel]).set(whole(dead));
+    }
+
     /// Everything in Prometheus' text format.
     ///
     /// # Errors
@@ -437,6 +470,7 @@ mod tests {
         metrics.watch_probe(RunKind::Changes, &flow.entity, &flow.owner);
         metrics.clock(&flow.owner, -1_500_000, Duration::from_millis(2));
         metrics.key_index(&flow.entity, &flow.target, 0, None);
+        metrics.watch_channel("mail");
         metrics
     }
 
@@ -493,6 +527,7 @@ mod tests {
             .chain(RunKind::ALL.map(RunKind::as_str))
             .chain(ChangeKind::ALL.map(ChangeKind::as_str))
             .chain(Store::ALL.map(Store::as_str))
+            .chain(Delivery::ALL.map(Delivery::as_str))
             .chain(Measure::ALL.map(Measure::as_str))
             .chain(Point::ALL.map(Point::as_str))
             .chain(Verdict::ALL.map(Verdict::as_str));
@@ -525,12 +560,16 @@ mod tests {
         metrics.checks(&flow(), Verdict::Match, 7);
         metrics.lag(&flow(), Lag { low: Duration::from_millis(200), high: Duration::from_millis(400) });
         metrics.overdue(&flow(), 2, Duration::from_secs(61));
+        metrics.heartbeat(Moment::from_micros(1_800_000_000_500_000));
+        metrics.outbox("mail", 3, Duration::from_secs(90), 1);
         let text = metrics.render().expect("renders");
         for line in [
             "plumbline_checks_total{entity=\"stock\",owner=\"erp\",target=\"warehouse\",verdict=\"match\"} 7",
             "plumbline_lag_seconds_sum{entity=\"stock\",owner=\"erp\",target=\"warehouse\"} 0.4",
             "plumbline_overdue_oldest_seconds{entity=\"stock\",owner=\"erp\",target=\"warehouse\"} 61",
             "plumbline_clock_offset_seconds{system=\"erp\"} -1.5",
+            "plumbline_heartbeat_timestamp_seconds 1800000000.5",
+            "plumbline_outbox_oldest_seconds{channel=\"mail\"} 90",
         ] {
             assert!(text.lines().any(|found| found == line), "no line `{line}` in:\n{text}");
         }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 
+use crate::causes::chain;
 use crate::connect::Usage;
 use crate::ledger::engine::EmbeddedEngine;
 use crate::ledger::{ShipperStatus, Spool};
@@ -20,6 +21,8 @@ use super::key_store::Indexes;
 use super::plan::Readers;
 
 const EVERY: Duration = Duration::from_secs(1);
+/// How often the heart beats.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// An index of keys that nobody has used for so long is of a mapping that has changed or gone.
 const UNUSED: Duration = Duration::from_secs(7 * 86_400);
 /// How often such indexes are looked for, and how many addresses go at once.
@@ -64,6 +67,8 @@ impl Watch {
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut beat = tokio::time::interval(HEARTBEAT);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut clear = tokio::time::interval(CLEARED);
         clear.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -71,8 +76,17 @@ impl Watch {
                 biased;
                 () = stop.cancelled() => return,
                 _ = tick.tick() => self.refresh(),
+                _ = beat.tick() => self.beat().await,
                 _ = clear.tick() => self.forget_unused_indexes().await,
             }
+        }
+    }
+
+    /// Without its state an auditor keeps nothing of what it finds: its heart does not beat then.
+    async fn beat(&self) {
+        match self.state.now().await {
+            Ok(now) => self.metrics.heartbeat(now),
+            Err(error) => tracing::warn!("no heartbeat: {}", chain(&error)),
         }
     }
 

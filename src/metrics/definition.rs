@@ -49,6 +49,7 @@ const FLOW_VERDICT: &[&str] = &["entity", "owner", "target", "verdict"];
 const ENTITY: &[&str] = &["entity", "owner"];
 const PROBE: &[&str] = &["probe", "entity", "owner"];
 const SYSTEM: &[&str] = &["system"];
+const CHANNEL: &[&str] = &["channel"];
 const ENTITY_SYSTEM: &[&str] = &["entity", "system"];
 
 macro_rules! definitions {
@@ -104,5 +105,10 @@ definitions! {
     ENGINE_UP = Gauge "engine_up" &[], "1 while the embedded ClickHouse engine answers.";
     ENGINE_RESTARTS = Counter "engine_restarts_total" &[], "How often the embedded ClickHouse engine was started again.";
     STORE_ERRORS = Counter "store_errors_total" &["store"], "Calls to our own state or ledger that failed.";
+    HEARTBEAT = Gauge "heartbeat_timestamp_seconds" &[], "When the auditor last found itself at work and its state database answering, in seconds since 1970; 0 until then.";
+    NOTIFICATIONS = Counter "notifications_total" &["channel", "outcome"], "Tries to deliver a message, by what became of them.";
+    OUTBOX_WAITING = Gauge "outbox_waiting_messages" CHANNEL, "Messages that are due and not delivered.";
+    OUTBOX_OLDEST = Gauge "outbox_oldest_seconds" CHANNEL, "How long the oldest message that is due has been due.";
+    OUTBOX_DEAD = Gauge "outbox_dead_messages" CHANNEL, "Messages of the last day that the receiver refused for good.";
     BUILD_INFO = Gauge "build_info" &["version"], "1, with the version of this process.";
 }

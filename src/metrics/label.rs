@@ -61,6 +61,20 @@ closed_list! {
 }
 
 closed_list! {
+    /// What became of a try to deliver a message.
+    Delivery {
+        /// The receiver took it.
+        Delivered = "delivered",
+        /// It did not get through and will be tried again.
+        Retried = "retried",
+        /// The receiver will never take it.
+        Dead = "dead",
+        /// It went into a message that stands for several.
+        Folded = "folded",
+    }
+}
+
+closed_list! {
     /// How a run ended.
     Outcome {
         /// Everything was read and judged.
