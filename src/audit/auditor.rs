@@ -110,7 +110,8 @@ impl Auditor {
             in_flight: AtomicU64::new(0),
             max_in_flight: config.plumbline.max_in_flight,
         });
-        let shipper = Shipper::new(spool.clone(), client.clone(), data_dir.join("dead-letters"));
+        let shipper = Shipper::new(spool.clone(), client.clone(), data_dir.join("dead-letters"))
+            .replicated(config.plumbline.ledger.cluster.is_some());
         Ok(Self { config, state, spool, shipper, client, engine, readers, indexes, shared, units })
     }
 

@@ -2,15 +2,17 @@
 //!
 //! A segment's rows go table by table, as columns, one block an insert, each with a deduplication token made of the
 //! segment's name, the table and the block's number. A token that may be older than the tables' deduplication windows,
-//! because its segment is, is looked up by run id before it is used. A segment is deleted when all its blocks are
-//! acknowledged; a block that ClickHouse refuses for good goes to the dead letters and holds up nothing. Segments are
-//! shipped one after the other; while one is taken in, the next is read.
+//! because its segment is, is looked up by run id before it is used. What may have been sent before is looked up after
+//! it, too: an engine that is killed at the wrong moment knows the token and not the rows. A segment is deleted when all
+//! its blocks are acknowledged; a block that ClickHouse refuses for good goes to the dead letters and holds up nothing.
+//! Segments are shipped one after the other; while one is taken in, the next is read.
 
 mod block;
 mod columns;
 mod dead_letter;
 mod native;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,9 @@ use crate::retry::{Backoff, Decision};
 /// A segment older than this is looked up before it is shipped. A table remembers 20,000 blocks; all auditors together
 /// would have to send it 22 a second to push a token out in this time.
 const LOOK_UP_AFTER: Duration = Duration::from_secs(900);
+
+/// How often a block that was acknowledged is sent again if its rows are absent. Rows past their table's TTL stay absent.
+const SEND_AGAIN: u32 = 3;
 
 /// What the shipper has done and how it fares.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,6 +82,9 @@ pub struct Shipper {
     dead_letter_dir: PathBuf,
     status: watch::Sender<ShipperStatus>,
     look_up_after: Duration,
+    /// Segments that were there at the start or were tried: the outcome of an earlier insert may be unknown.
+    doubtful: HashSet<SegmentId>,
+    is_replicated: bool,
 }
 
 impl Shipper {
@@ -85,13 +93,22 @@ impl Shipper {
         let dir = dead_letters.into();
         let (status, _) = watch::channel(ShipperStatus::default());
         Self {
+            doubtful: spool.segment_ids(),
             spool,
             client,
             dead_letters: DeadLetters::new(dir.clone()),
             dead_letter_dir: dir,
             status,
             look_up_after: LOOK_UP_AFTER,
+            is_replicated: false,
         }
+    }
+
+    /// The tables are those of a cluster: they note a token and its rows in one step, so an acknowledgement is enough.
+    #[must_use]
+    pub fn replicated(mut self, is_replicated: bool) -> Self {
+        self.is_replicated = is_replicated;
+        self
     }
 
     /// Looks segments up that are older than `age`; 15 minutes unless told otherwise.
@@ -166,7 +183,7 @@ impl Shipper {
     }
 
     /// While ClickHouse takes one segment in, the next is read.
-    async fn ship_all(&self) -> Result<usize, ShipError> {
+    async fn ship_all(&mut self) -> Result<usize, ShipError> {
         let mut shipped = 0;
         let mut ahead = None;
         while let Some(segment) = self.spool.ready() {
@@ -174,8 +191,12 @@ impl Shipper {
                 Some((id, runs)) if id == segment.id => runs,
                 _ => self.spool.read(&segment).await.map_err(ShipError::Spool)?,
             };
-            let (outcome, next) = tokio::join!(self.ship(&segment, runs), self.read_after(&segment));
+            let was_tried = !self.doubtful.insert(segment.id);
+            let is_old = segment.age() >= self.look_up_after;
+            let trust = Trust { is_old, is_doubtful: was_tried && !self.is_replicated };
+            let (outcome, next) = tokio::join!(self.ship(&segment, runs, trust), self.read_after(&segment));
             outcome?;
+            self.doubtful.remove(&segment.id);
             ahead = next;
             shipped += 1;
         }
@@ -188,8 +209,7 @@ impl Shipper {
         Some((next.id, self.spool.read(&next).await.ok()?))
     }
 
-    async fn ship(&self, segment: &ReadySegment, mut runs: Vec<RunRows>) -> Result<(), ShipError> {
-        let old_token = segment.age() >= self.look_up_after;
+    async fn ship(&self, segment: &ReadySegment, mut runs: Vec<RunRows>, trust: Trust) -> Result<(), ShipError> {
         fault::point("ship.began");
         let checks = take::<CheckRow>(&mut runs);
         let freshness = take::<FreshnessRow>(&mut runs);
@@ -200,13 +220,13 @@ impl Shipper {
         let schema_changes = take::<SchemaChangeRow>(&mut runs);
         // The tables side by side: an insert mostly waits for the disk.
         tokio::try_join!(
-            self.ship_table(segment, checks, old_token),
-            self.ship_table(segment, freshness, old_token),
-            self.ship_table(segment, probe_runs, old_token),
-            self.ship_table(segment, coverage, old_token),
-            self.ship_table(segment, discrepancies, old_token),
-            self.ship_table(segment, estimates, old_token),
-            self.ship_table(segment, schema_changes, old_token),
+            self.ship_table(segment, checks, trust),
+            self.ship_table(segment, freshness, trust),
+            self.ship_table(segment, probe_runs, trust),
+            self.ship_table(segment, coverage, trust),
+            self.ship_table(segment, discrepancies, trust),
+            self.ship_table(segment, estimates, trust),
+            self.ship_table(segment, schema_changes, trust),
         )?;
         fault::point("ship.acknowledged");
         self.spool.remove(segment).await.map_err(ShipError::Spool)?;
@@ -218,34 +238,59 @@ impl Shipper {
         &self,
         segment: &ReadySegment,
         runs: Vec<Vec<T>>,
-        old_token: bool,
+        trust: Trust,
     ) -> Result<(), ShipError> {
         let blocks = block::cut(runs, block::ROWS);
         let named = blocks.into_iter().enumerate();
-        let named = named.map(|(number, rows)| (format!("{}/{}/{number}", segment.id, T::TABLE), rows));
-        let (tokens, blocks): (Vec<String>, Vec<Vec<T>>) =
+        let named = named.map(|(number, rows)| (format!("{}/{}/{number}", segment.id, T::TABLE), Arc::new(rows)));
+        let (tokens, blocks): (Vec<String>, Vec<Arc<Vec<T>>>) =
             named.filter(|(token, _)| !self.dead_letters.holds(token)).unzip();
         let mut present = block::PresentRows::new();
-        if old_token && !blocks.is_empty() {
+        if trust.is_old && !blocks.is_empty() {
             present = block::look_up(&self.client, &blocks).await.map_err(ShipError::Ledger)?;
         }
-        for (token, rows) in tokens.iter().zip(blocks) {
-            let before = rows.len();
-            let rows = block::absent(rows, &mut present);
-            self.status.send_modify(|status| status.rows_present += (before - rows.len()) as u64);
-            if !rows.is_empty() {
-                self.ship_block(token, rows).await?;
+        for (number, (token, rows)) in tokens.iter().zip(&blocks).enumerate() {
+            let absent = block::absent(rows, &mut present);
+            self.status.send_modify(|status| status.rows_present += (rows.len() - absent.len()) as u64);
+            let taken = match absent.len() {
+                0 => true,
+                all if all == rows.len() => self.ship_block(token, Arc::clone(rows)).await?,
+                _ => self.ship_block(token, Arc::new(absent)).await?,
+            };
+            if taken && trust.is_doubtful {
+                self.make_sure(token, &blocks[..=number]).await?;
             }
         }
         Ok(())
     }
 
-    async fn ship_block<T: LedgerRow>(&self, token: &str, rows: Vec<T>) -> Result<(), ShipError> {
-        let rows = Arc::new(rows);
+    /// Sends again what is absent of the last block, although its token was acknowledged.
+    ///
+    /// A `MergeTree` notes a token before it puts the rows in their place (`MergeTreeSink`, ClickHouse 26.5). An engine
+    /// that is killed in between takes the next insert with that token for a repetition, and the rows are nowhere.
+    /// Where this happens, the minute rollups may count the block twice: they had their own tokens and places.
+    async fn make_sure<T: LedgerRow>(&self, token: &str, blocks: &[Arc<Vec<T>>]) -> Result<(), ShipError> {
+        for again in 1..=SEND_AGAIN {
+            let mut present = block::look_up(&self.client, blocks).await.map_err(ShipError::Ledger)?;
+            let absent = blocks.iter().map(|rows| block::absent(rows, &mut present)).next_back().unwrap_or_default();
+            if absent.is_empty() {
+                break;
+            }
+            let (count, table) = (absent.len(), T::TABLE);
+            tracing::warn!("{count} rows of `{table}` were acknowledged and are absent; sending them again");
+            if !self.ship_block(&format!("{token}/{again}"), Arc::new(absent)).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says whether ClickHouse took the block; one that it refuses for good is put away.
+    async fn ship_block<T: LedgerRow>(&self, token: &str, rows: Arc<Vec<T>>) -> Result<bool, ShipError> {
         let Err(error) = block::insert(&self.client, token, &rows).await else {
             fault::point("ship.inserted");
             self.status.send_modify(|status| status.rows += rows.len() as u64);
-            return Ok(());
+            return Ok(true);
         };
         match error.decision() {
             Decision::Retry => Err(ShipError::Ledger(error)),
@@ -254,10 +299,19 @@ impl Shipper {
                 let path = put.map_err(|source| ShipError::DeadLetter { dir: self.dead_letter_dir.clone(), source })?;
                 let count = rows.len();
                 tracing::error!("{}; {count} rows are kept in `{}`", chain(&error), path.display());
-                Ok(())
+                Ok(false)
             }
         }
     }
+}
+
+/// How far a segment's tokens and their acknowledgements can be trusted.
+#[derive(Clone, Copy)]
+struct Trust {
+    /// The tables may have forgotten its tokens.
+    is_old: bool,
+    /// It may have been sent before.
+    is_doubtful: bool,
 }
 
 /// The rows of one table, run by run.

@@ -16,7 +16,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -318,6 +318,11 @@ impl Spool {
     /// The oldest segment, if it is sealed and all its runs are decided.
     pub(crate) fn ready(&self) -> Option<ReadySegment> {
         self.shared.registry().segments.front()?.ready()
+    }
+
+    /// All segments that are there now.
+    pub(crate) fn segment_ids(&self) -> HashSet<SegmentId> {
+        self.shared.registry().segments.iter().map(|segment| segment.id).collect()
     }
 
     /// The segment after `id`, if it is sealed and all its runs are decided.

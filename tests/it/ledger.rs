@@ -330,6 +330,37 @@ async fn a_segment_shipped_twice_is_in_the_ledger_once() {
     assert_eq!(place.counts().await[..7], [200, 200, 2, 2, 2, 2, 2]);
 }
 
+/// An engine that is killed between noting a token and putting the rows in place knows the token without them. Here a
+/// mutation takes the rows away and leaves the tokens.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_whose_token_is_known_without_them_are_sent_again() {
+    let place = Place::new().await;
+    let kept = place.dir.path().join("kept");
+    let spool = place.spool().await;
+    place.commit(&spool, &run(1, 100, before_midnight())).await;
+    spool.seal().await;
+    copy_segments(&place.spool_dir(), &kept);
+    place.shipper(&spool).drain().await.unwrap();
+    for table in ["checks", "freshness"] {
+        let lose = format!("ALTER TABLE {table} DELETE WHERE 1 SETTINGS mutations_sync = 2");
+        place.client().query(&lose).execute().await.unwrap();
+    }
+    drop(spool);
+
+    // The test can fail: who takes the engine's word loses the rows.
+    copy_segments(&kept, &place.spool_dir());
+    let spool = place.spool().await;
+    assert_eq!(place.shipper(&spool).replicated(true).drain().await.unwrap(), 1);
+    assert_eq!(place.counts().await[..7], [0, 0, 1, 1, 1, 1, 1]);
+    drop(spool);
+
+    copy_segments(&kept, &place.spool_dir());
+    let spool = place.spool().await;
+    assert_eq!(place.shipper(&spool).drain().await.unwrap(), 1);
+    assert_eq!(place.counts().await[..7], [100, 100, 1, 1, 1, 1, 1]);
+    assert_eq!(place.sent::<CheckRow>("checks", "at").await, run(1, 100, before_midnight()).checks);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_block_is_put_away_and_holds_up_nothing() {
     let place = Place::new().await;

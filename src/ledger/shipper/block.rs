@@ -24,7 +24,7 @@ const LOOK_UP_LIMIT: Duration = Duration::from_secs(60);
 pub(super) const ROWS: usize = 250_000;
 
 /// A row that the shipper carries.
-pub(super) trait LedgerRow: Columns + Serialize + Send + Sync + Sized + 'static {
+pub(super) trait LedgerRow: Columns + Serialize + Clone + Send + Sync + Sized + 'static {
     /// Its table.
     const TABLE: &'static str;
     /// The column that its partition is made of.
@@ -133,8 +133,8 @@ struct Present {
 pub(super) type PresentRows = HashMap<(Uuid, u32), u64>;
 
 /// Looks `blocks` up by run id.
-pub(super) async fn look_up<T: LedgerRow>(client: &Client, blocks: &[Vec<T>]) -> Result<PresentRows, LedgerError> {
-    let rows = || blocks.iter().flatten();
+pub(super) async fn look_up<T: LedgerRow>(client: &Client, blocks: &[Arc<Vec<T>>]) -> Result<PresentRows, LedgerError> {
+    let rows = || blocks.iter().flat_map(|rows| rows.iter());
     let (Some(first), Some(last)) = (rows().map(T::micros).min(), rows().map(T::micros).max()) else {
         return Ok(PresentRows::new());
     };
@@ -165,16 +165,16 @@ pub(super) async fn look_up<T: LedgerRow>(client: &Client, blocks: &[Vec<T>]) ->
     Ok(present)
 }
 
-/// Leaves out what is present already.
-pub(super) fn absent<T: LedgerRow>(block: Vec<T>, present: &mut PresentRows) -> Vec<T> {
-    let is_absent = |row: &T| match present.get_mut(&(row.run_id(), day(row.micros()))) {
+/// The rows that are not present yet; takes those that are out of `present`.
+pub(super) fn absent<T: LedgerRow>(block: &[T], present: &mut PresentRows) -> Vec<T> {
+    let is_absent = |row: &&T| match present.get_mut(&(row.run_id(), day(row.micros()))) {
         Some(count) if *count > 0 => {
             *count -= 1;
             false
         }
         _ => true,
     };
-    block.into_iter().filter(is_absent).collect()
+    block.iter().filter(is_absent).cloned().collect()
 }
 
 /// `toYYYYMMDD` of a `DateTime64(6, 'UTC')`.
@@ -228,6 +228,6 @@ mod tests {
         let rows = vec![run(1, 0), run(1, 1), run(1, day_us), run(2, 0)];
         let mut present =
             PresentRows::from([((Uuid::from_u128(1), 19_700_101), 1), ((Uuid::from_u128(2), 19_700_101), 1)]);
-        assert_eq!(absent(rows, &mut present), vec![run(1, 1), run(1, day_us)]);
+        assert_eq!(absent(&rows, &mut present), vec![run(1, 1), run(1, day_us)]);
     }
 }
