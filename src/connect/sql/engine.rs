@@ -1,6 +1,7 @@
 //! What the three engines have in common: a pool, statements with bound values, rows decoded by position.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -173,6 +174,8 @@ pub(super) struct Pooled<D: Driver> {
     pub clock: Arc<dyn Clock>,
     /// The server's statement limit.
     pub limit: Duration,
+    /// How many statements were described.
+    pub described: AtomicU64,
 }
 
 /// What the network may add to the server's statement limit before we give up ourselves.
@@ -326,7 +329,10 @@ where
             let mut lent = self.lend().await?;
             let connection = lent.connection()?;
             D::arm(connection, self.limit).await?;
-            let statement = connection.prepare(sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(sql.to_owned()))).await?;
+            // What this connection has prepared before, the driver would describe as it was then.
+            let number = self.described.fetch_add(1, Ordering::Relaxed);
+            let anew = AssertSqlSafe(format!("{sql} /* {number} */"));
+            let statement = connection.prepare(sqlx::SqlSafeStr::into_sql_str(anew)).await?;
             let columns = statement.columns().iter().map(D::result_column).collect();
             lent.give_back();
             Ok::<_, Failure>(columns)

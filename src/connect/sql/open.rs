@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -42,19 +43,21 @@ pub(in crate::connect) fn open(
                 source: Source::new(pool(system).connect_lazy_with(options)),
                 clock: clock.clone(),
                 limit,
+                described: AtomicU64::new(0),
             })
         }
         SystemKind::Mysql => {
             let options = mysql_options(system, url)?;
             let pool = pool(system).after_connect(move |connection, _| Box::pin(settle_mysql(connection, limit)));
             let source = Source::new(pool.connect_lazy_with(options));
-            Arc::new(Pooled::<MysqlDriver> { source, clock: clock.clone(), limit })
+            Arc::new(Pooled::<MysqlDriver> { source, clock: clock.clone(), limit, described: AtomicU64::new(0) })
         }
         SystemKind::Sqlite => {
             let options = sqlite_options(system, url, limit)?;
             file = Some(options.get_filename().to_path_buf());
             let pool: Pool<sqlx::Sqlite> = pool(system).connect_lazy_with(options);
-            Arc::new(Pooled::<SqliteDriver> { source: Source::new(pool), clock: clock.clone(), limit })
+            let source = Source::new(pool);
+            Arc::new(Pooled::<SqliteDriver> { source, clock: clock.clone(), limit, described: AtomicU64::new(0) })
         }
         SystemKind::Http => {
             let reason = "it is not a database".to_owned();
