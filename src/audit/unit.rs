@@ -268,6 +268,7 @@ impl Unit {
         };
         if let Some(schema) = unit.parts.schema.clone() {
             unit.doubt(&schema);
+            unit.show_open(&schema);
         }
         Ok(unit)
     }

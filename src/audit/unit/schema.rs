@@ -49,7 +49,10 @@ impl Unit {
             // Whatever was looked at since then may have been read after the change.
             self.unproven = Some(Interval::new(seen_before, self.shared.clock.now()));
         }
-        self.commit(run, None).await
+        let summary = self.commit(run, None).await?;
+        // Who reads of a change here finds it in state.
+        self.show_open(schema);
+        Ok(summary)
     }
 
     /// Before what was read by `read` is called wrong for the first time, the shapes are looked at as they were then or
@@ -169,10 +172,13 @@ impl Unit {
             .any(|(system, dataset, open)| accepted.iter().any(|by| covers(by, system, dataset, open))))
     }
 
-    /// Works out anew what is in doubt, and shows it.
+    /// Works out anew what is in doubt.
     pub(super) fn doubt(&mut self, schema: &SchemaParts) {
         let mapping = |side: &SystemId| mapping_of(&self.parts, side);
         self.doubts = self.schemas.doubts(&schema.readings, mapping);
+    }
+
+    pub(super) fn show_open(&self, schema: &SchemaParts) {
         for system in &schema.tells {
             let open = self.schemas.open().filter(|(of, ..)| *of == system.as_str()).count();
             self.shared.metrics.schema_open(&self.parts.entity, system, open as u64);
