@@ -150,6 +150,9 @@ pub struct Track {
     pub diverged: Interval,
     /// The target's state at the last look that could read it.
     pub target: Option<State>,
+    /// The version of the target's record at that look. Another one says that the target was written since, also if it
+    /// holds the same again.
+    pub target_version: Option<Version>,
     /// When the target came to hold it.
     pub target_born: Interval,
     /// When the target was last looked at: a state that it did not hold then arrived later.

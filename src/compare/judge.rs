@@ -61,6 +61,7 @@ pub fn target_unread(track: Option<Track>, owner: &Look, tolerances: &[Tolerance
             diverged,
             possible_until: diverged.high,
             target: None,
+            target_version: None,
             target_born: Interval::new(Moment::MIN, owner.window.high),
             target_seen: Moment::MIN,
             counted_bad: false,
@@ -106,11 +107,13 @@ fn settled(track: &Track, states: &[OwnerState], target: &Look, context: Context
 /// state, or it held the newest state before we saw it in the owner; where both may be, the bounds span both.
 fn caught_up(track: &Track, states: &[OwnerState], target: &Look, context: Context<'_>) -> Interval {
     let Some((newest, earlier)) = states.split_last() else { return target.window };
+    let came = arrival(target, track.target_seen);
     if track.target.as_ref() != Some(&target.state) {
-        return arrival(target, track.target_seen);
+        return came;
     }
     if earlier.iter().any(|known| equal(&known.state, &target.state, context.tolerances)) {
-        return newest.born;
+        // A target that was written since may have left what it holds and come back to it.
+        return if is_rewritten(target, track) { came.hull(newest.born) } else { newest.born };
     }
     Interval::new(track.target_born.low, newest.born.high)
 }
@@ -158,6 +161,7 @@ impl Track {
     pub fn doubted(self, change_was_seen: bool) -> Self {
         Self {
             target: None,
+            target_version: None,
             target_seen: Moment::MIN,
             target_moved: false,
             target_may_lead: false,
@@ -225,6 +229,13 @@ fn stands_still(case: &Case<'_>, track: &Track) -> bool {
     !is_readable(&case.target.state) || track.target.as_ref() == Some(&case.target.state)
 }
 
+/// Whether the target was written since the last look and holds the same again: it may have held something else in
+/// between, or been given once more what the owner had come back to.
+fn is_rewritten(target: &Look, track: &Track) -> bool {
+    let same = track.target.as_ref() == Some(&target.state);
+    same && matches!((&track.target_version, &target.version), (Some(before), Some(now)) if before != now)
+}
+
 /// The event of a divergence that ended because the target reached a newer, though not the newest, state.
 fn ended(case: &Case<'_>, track: &Track) -> Option<FreshnessEvent> {
     let forward = restarted(case, track)?.high > track.diverged.high;
@@ -252,7 +263,7 @@ fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
     }
     // What the target came to hold the owner may have held unseen: a state that we never saw, or one that it returned to.
     let since = case.older.map_or(0, |older| (older + 1).min(case.states.len()));
-    let unseen = !stands_still && has_gaps(&case.states[since..]);
+    let unseen = (!stands_still || is_rewritten(case.target, &track)) && has_gaps(&case.states[since..]);
     if led || unseen {
         track.possible_until = track.possible_until.max(newest_birth(&case.states));
     }
@@ -260,6 +271,9 @@ fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
     if !stands_still {
         track.target_born = arrival(case.target, track.target_seen);
         track.target = Some(case.target.state.clone());
+    }
+    if is_readable(&case.target.state) {
+        track.target_version.clone_from(&case.target.version);
     }
     if tells(&case.target.state) {
         track.target_seen = track.target_seen.max(case.target.window.low);
@@ -284,6 +298,7 @@ fn begun(case: &Case<'_>) -> Track {
         possible_until: if case.older.is_none() { newest_birth(&case.states) } else { diverged.high },
         states: case.states.clone(),
         target: is_readable(&case.target.state).then(|| case.target.state.clone()),
+        target_version: case.target.version.clone().filter(|_| is_readable(&case.target.state)),
         target_born: arrival(case.target, case.target.not_before),
         target_seen: if tells(&case.target.state) { case.target.window.low } else { Moment::MIN },
         counted_bad: false,

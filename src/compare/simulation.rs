@@ -304,16 +304,16 @@ fn check_clock(world: &World, one: &Judged) {
     }
 }
 
-/// A target that stands still while the owner differs is called bad when the deadline has surely passed.
+/// A target that is not written while the owner differs is called bad when the deadline has surely passed.
 fn check_liveness(world: &World, judged: &[Judged]) {
-    let mut since: Option<(i64, u128)> = None;
+    let mut since: Option<(i64, Option<usize>)> = None;
     for one in judged {
-        let held = world.target.at(one.target_seen);
+        let held = world.target.last_write(one.target_seen);
         if one.judgement.verdict == Verdict::Match {
             since = None;
             continue;
         }
-        let begun = since.filter(|(_, content)| *content == held).map_or(one.target_seen, |(begun, _)| begun);
+        let begun = since.filter(|(_, written)| *written == held).map_or(one.target_seen, |(begun, _)| begun);
         since = Some((begun, held));
         if one.target_seen - begun > DEADLINE + SLACK {
             assert!(one.judgement.verdict.is_bad(), "{:?} after {} ms", one.judgement, one.target_seen - begun);

@@ -7,13 +7,14 @@ use super::{Held, OwnerState, State, Track};
 use crate::model::digest::{decode, encode};
 use crate::model::{Digest, Interval, Moment, Version};
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct StoredTrack {
     states: Vec<StoredOwnerState>,
     diverged: Interval,
     target: Option<StoredState>,
+    target_version: Option<StoredVersion>,
     target_born: Interval,
     target_seen: Moment,
     counted_bad: bool,
@@ -64,6 +65,7 @@ impl Track {
             states: self.states.iter().map(store_owner_state).collect(),
             diverged: self.diverged,
             target: self.target.as_ref().map(store_state),
+            target_version: self.target_version.as_ref().map(store_version),
             target_born: self.target_born,
             target_seen: self.target_seen,
             counted_bad: self.counted_bad,
@@ -84,6 +86,10 @@ impl Track {
             diverged: stored.diverged,
             target: match stored.target {
                 Some(target) => Some(load_state(target)?),
+                None => None,
+            },
+            target_version: match stored.target_version {
+                Some(version) => Some(load_version(version)?),
                 None => None,
             },
             target_born: stored.target_born,

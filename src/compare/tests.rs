@@ -481,6 +481,7 @@ fn tracks_read_back_and_other_formats_do_not() {
         ],
         diverged: between(1, 2),
         target: Some(State::Duplicate(3)),
+        target_version: Some(Version::Stamp(at(6))),
         target_born: between(6, 7),
         target_seen: at(8),
         counted_bad: true,
