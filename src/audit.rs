@@ -21,6 +21,7 @@ pub mod run;
 pub mod sampling;
 pub mod scheduler;
 pub mod schema;
+pub mod sweep;
 pub mod timing;
 pub mod unit;
 pub mod walk;

@@ -21,6 +21,7 @@ mod plan;
 mod probe;
 mod schema;
 mod serve;
+mod sweep;
 mod table;
 mod view;
 
@@ -65,6 +66,8 @@ enum Command {
     SandboxSync,
     /// Look once at everything an owner holds; exit 0 agree, 1 differ, 2 usage or config, 3 could not read.
     Probe(probe::Args),
+    /// Find every difference between two systems; exit 0 agree, 1 differ, 2 usage or config, 3 could not read.
+    Sweep(sweep::Args),
 }
 
 /// How a command ended; the process's exit code.
@@ -168,6 +171,7 @@ fn dispatch(Arguments { log, command }: Arguments) -> Result<Exit, Failure> {
         Command::Migrate(file) => logged().and_then(|()| on_runtime(migrate::run(&file))),
         Command::Serve(file) => logged().and_then(|()| serve::run(&file)),
         Command::Probe(args) => logged().and_then(|()| probe::run(&args)),
+        Command::Sweep(args) => logged().and_then(|()| sweep::run(&args)),
         Command::SandboxSync => on_runtime(async {
             crate::sandbox::sync::run(tokio::io::BufReader::new(tokio::io::stdin())).await?;
             Ok(Exit::Good)

@@ -23,11 +23,13 @@ mod count;
 pub mod http;
 mod key_index;
 pub mod sql;
+mod sweep;
 mod translate;
 
 pub use budget::{Budget, Told, Usage};
 pub use count::count_keys;
 pub use key_index::{Address, IndexParts, IndexState, IndexStatus, Indexed, KeyIndex, KeyStore, KeyStoreError};
+pub use sweep::{Buckets, Extent, Mark, OnRecord, Sweeper};
 pub use translate::Translated;
 
 /// A reader for `system`. Connects at its first use; needs a running tokio runtime.
@@ -110,6 +112,12 @@ pub trait Reader: Send + Sync {
 
     /// All records as a stream, in bounded memory: of a database in key order, of an API in the order of its list.
     fn scan<'a>(&'a self, mapping: &'a Mapping, after: Option<&'a Key>) -> BoxStream<'a, Result<Record, ReadError>>;
+
+    /// How to read everything in pieces, or have it compared by the database; `None` where only [`scan`](Self::scan)
+    /// reads everything.
+    fn sweeper(&self) -> Option<&dyn Sweeper> {
+        None
+    }
 
     /// What the system allows us, shared by everything that reads it, and what has been used of it.
     fn budget(&self) -> &Budget;

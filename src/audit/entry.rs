@@ -69,8 +69,13 @@ impl Entry {
 /// A key in the canonical encoding.
 pub fn key_to_bytes(key: &Key) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(32);
-    key.parts().iter().for_each(|part| encode(part, &mut bytes));
+    put_key(key, &mut bytes);
     bytes
+}
+
+/// Appends a key in the canonical encoding.
+pub fn put_key(key: &Key, bytes: &mut Vec<u8>) {
+    key.parts().iter().for_each(|part| encode(part, bytes));
 }
 
 /// Reads back what [`key_to_bytes`] wrote.

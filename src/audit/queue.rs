@@ -61,6 +61,12 @@ impl Queue {
         Some(entry)
     }
 
+    /// Takes out the entries that are wanted.
+    pub fn take(&mut self, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let slots: Vec<Slot> = self.entries.iter().filter(|(_, entry)| wanted(entry)).map(|(slot, _)| *slot).collect();
+        slots.into_iter().filter_map(|slot| self.remove(slot)).collect()
+    }
+
     /// When the next key is due.
     pub fn next_due(&self) -> Option<Moment> {
         self.due.first().map(|(due_at, _)| *due_at)

@@ -34,6 +34,7 @@ mod recheck;
 mod sample;
 mod schema;
 mod settle;
+mod sweep;
 
 pub use schema::other_part;
 

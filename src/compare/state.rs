@@ -111,7 +111,7 @@ pub(super) fn tolerant_equal(owner: &Held, target: &Held, tolerances: &[Toleranc
 }
 
 /// Whether two values are close enough. Null is close to null only, amounts of two currencies never.
-pub(super) fn within(tolerance: &Tolerance, owner: &Value, target: &Value) -> bool {
+pub fn within(tolerance: &Tolerance, owner: &Value, target: &Value) -> bool {
     match (owner, target) {
         (Value::Number(owner), Value::Number(target)) => numbers_within(tolerance, owner, target),
         (Value::Money(owner), Value::Money(target)) => {

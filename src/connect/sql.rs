@@ -14,7 +14,7 @@ use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use super::{
     Bound, Budget, ChangesPage, ClockReading, Column, Cursor, Finding, KeyRange, KeyedRead, Place, RangeRead, Reach,
-    ReadError, Reader, Shape, Usage,
+    ReadError, Reader, Shape, Sweeper, Usage,
 };
 use crate::clock::Clock;
 use crate::config::{System, SystemKind};
@@ -37,6 +37,7 @@ mod schema;
 mod source;
 mod sqlite;
 mod stamp;
+mod sweep;
 mod text;
 mod values;
 mod watermark;
@@ -326,6 +327,10 @@ impl Reader for SqlReader {
                 std::future::ready(wanted)
             })
             .boxed()
+    }
+
+    fn sweeper(&self) -> Option<&dyn Sweeper> {
+        Some(self)
     }
 
     fn budget(&self) -> &Budget {

@@ -33,6 +33,8 @@ closed_list! {
         Sample = "sample",
         /// Columns and JSON shapes of every side.
         Schema = "schema",
+        /// Everything on both sides.
+        Sweep = "sweep",
     }
 }
 

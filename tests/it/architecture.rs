@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::support::repository_file;
 
 /// Each part with the parts that it may use. The model is below all, the commands are above all.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("model", &[]),
     ("causes", &[]),
     ("fault", &[]),
@@ -15,11 +15,12 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("retry", &[]),
     ("clock", &["model"]),
     ("compare", &["model"]),
+    ("sweep", &["model", "compare"]),
     ("estimate", &[]),
     ("incident", &["model"]),
     ("plan", &["model", "config", "estimate"]),
     ("config", &["model"]),
-    ("connect", &["model", "clock", "config"]),
+    ("connect", &["model", "clock", "config", "sweep"]),
     ("state", &["model", "causes", "clock", "config", "fault", "retry"]),
     ("ledger", &["model", "causes", "clock", "config", "fault", "retry", "state"]),
     ("metrics", &["model", "compare", "connect"]),
@@ -37,6 +38,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
             "readiness",
             "retry",
             "state",
+            "sweep",
             "ledger",
             "metrics",
         ],

@@ -65,6 +65,51 @@ fn a_config_that_is_not_there_is_named() {
     check(&plumbline(directory.path(), &["check", "--config", "none.toml"]), 2, "", "none.toml");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sweep_reports_in_every_form() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pair = crate::verdicts::pair::Pair::empty(
+        crate::verdicts::pair::Product::Sqlite,
+        crate::verdicts::pair::Product::Sqlite,
+    )
+    .await;
+    for (side, rows) in [(&pair.owner, "(1, 5), (2, 6), (3, 7)"), (&pair.target, "(1, 5), (2, 0), (4, 8)")] {
+        side.run("CREATE TABLE item (id integer PRIMARY KEY, qty integer)").await;
+        side.run(&format!("INSERT INTO item VALUES {rows}")).await;
+    }
+    let mapping = "dataset = \"item\"\nfields = { id = \"id\", qty = \"qty\" }";
+    let config = ConfigText::new()
+        .database("erp", "sqlite", &pair.owner.url(), "")
+        .database("store", "sqlite", &pair.target.url(), "")
+        .entity("item", "key = [\"id\"]\nfields.id = \"integer\"\nfields.qty = { type = \"integer\", owner = \"erp\" }")
+        .mapping("item", "erp", mapping)
+        .mapping("item", "store", mapping)
+        .fresh_within("item", "1s")
+        .text();
+    std::fs::write(directory.path().join("plumbline.toml"), config).expect("a file");
+    let sweep = |arguments: &[&str]| plumbline(directory.path(), &[&["sweep"], arguments].concat());
+    let table = sweep(&["item"]);
+    check(&table, 1, "item: erp -> store: ", "by stream: `erp` computes no digests");
+    check(&table, 1, "1 missing, 1 extra", "");
+    check(&table, 1, "3 rows of erp and 3 of store", "");
+    check(&table, 1, "qty: erp 6, store 0", "");
+    check(&table, 1, "verified through 20", "");
+    let json = sweep(&["item", "--format", "json", "--flow", "erp:store"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(json["flows"][0]["differences"].as_array().expect("a list").len(), 3);
+    assert_eq!((&json["flows"][0]["complete"], &json["flows"][0]["strategy"]), (&true.into(), &"stream".into()));
+    let lines = sweep(&["item", "--format", "jsonl"]);
+    let lines: Vec<serde_json::Value> =
+        lines.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    assert_eq!((lines.len(), &lines[3]["owner_rows"]), (4, &3.into()));
+    check(&sweep(&["item", "--format", "csv"]), 1, "item,erp,store,4,extra,", "");
+    check(&sweep(&["item", "--strategy", "digest"]), 3, "not complete: `--strategy digest` is not possible", "");
+    check(&sweep(&["item", "--flow", "store:erp"]), 2, "", "known: `erp:store`");
+    pair.owner.run("UPDATE item SET qty = 0 WHERE id = 2").await;
+    pair.owner.run("UPDATE item SET id = 4, qty = 8 WHERE id = 3").await;
+    check(&sweep(&["item"]), 0, "no differences", "");
+}
+
 /// The demo company, with its config. Nobody works there, but store and CRM answer.
 async fn company() -> (tempfile::TempDir, Company) {
     let directory = tempfile::tempdir().expect("a directory");

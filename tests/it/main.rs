@@ -25,6 +25,7 @@ mod server;
 mod state;
 mod support;
 mod support_works;
+mod sweep;
 mod tls;
 mod verdicts;
 mod world;

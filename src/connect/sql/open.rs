@@ -121,6 +121,8 @@ fn postgres_options(system: &System, url: &str, limit: Duration) -> Result<PgCon
             ("idle_in_transaction_session_timeout", &millis),
             // A passive reader takes one processor at most.
             ("max_parallel_workers_per_gather", "0"),
+            // Compiling a statement takes longer than the short ones that we send.
+            ("jit", "off"),
         ])
         .ssl_mode(match system.tls {
             TlsMode::Off => PgSslMode::Disable,

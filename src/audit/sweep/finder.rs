@@ -1,0 +1,263 @@
+//! Finds suspects: goes through both sides piece by piece and says which keys were not seen to agree. Gives no verdicts.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::compare::Side;
+use crate::connect::{Extent, ReadError};
+use crate::model::{Flow, Tolerance};
+use crate::sweep::{Choice, Facts, Form, Obstacle, Pace, Recipe, Strategy, choose, common_forms, recipes};
+
+use super::disk::Shelf;
+use super::side::SweepSide;
+
+mod pages;
+mod scan;
+mod spans;
+
+use pages::Pages;
+use scan::Scan;
+use spans::Spans;
+
+/// A key in the canonical encoding.
+pub type Name = Box<[u8]>;
+
+/// Why a sweep stopped before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// A side could not be read. Nothing is said of what was not read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What does not fit into memory could not be kept on disk.
+    #[error("the sweep's temporary files cannot be used")]
+    Disk(#[from] io::Error),
+    /// What was asked for is not possible.
+    #[error("`--strategy digest` is not possible: {0}")]
+    Impossible(String),
+    /// A task of ours died.
+    #[error("a task of the sweep died")]
+    Died(#[from] tokio::task::JoinError),
+}
+
+/// What one piece came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Piece {
+    /// Rows of the owner that were compared, by digest or one by one.
+    pub owner_rows: u64,
+    /// Rows of the target.
+    pub target_rows: u64,
+    /// Share of the whole that is done, in thousandths.
+    pub done: u64,
+}
+
+/// What a sweep needs besides its sides.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What was asked for; `None` lets the sweep choose.
+    pub strategy: Option<Strategy>,
+    /// What it may keep in memory, in bytes.
+    pub memory: usize,
+}
+
+/// Goes through both sides.
+pub struct Finder {
+    owner: SweepSide,
+    target: SweepSide,
+    memory: usize,
+    choice: Choice,
+    is_free: bool,
+    way: Way,
+    extents: [Extent; 2],
+    tolerances: Vec<Tolerance>,
+    piece: Piece,
+}
+
+enum Way {
+    Spans(Spans),
+    Pages(Pages),
+    Scan(Scan),
+    Over,
+}
+
+/// Rows that a piece read row by row may hold: two sides of these fit into the budget.
+const MOST_ROWS: u64 = 100_000;
+/// Rows of a piece that the database hashes.
+const MOST_HASHED: u64 = 4_000_000;
+/// Rows that lie in the order of their keys at least so well are hashed by spans of keys.
+const IN_ORDER: f64 = 0.9;
+
+impl Finder {
+    /// Looks at both sides and chooses the way.
+    ///
+    /// # Errors
+    /// When a side cannot be read, or what was asked for is not possible.
+    pub async fn begin(
+        owner: SweepSide,
+        target: SweepSide,
+        tolerances: Vec<Tolerance>,
+        options: Options,
+    ) -> Result<Self, SweepError> {
+        let extents = [extent(&owner).await?, extent(&target).await?];
+        let recipes = if options.strategy == Some(Strategy::Stream) {
+            Err(Obstacle::Mapping(String::new()))
+        } else {
+            common_recipes(&owner, &target).await?
+        };
+        let can_hash = extents.iter().all(|extent| extent.is_counted || extent.pages.is_some());
+        let recipes = recipes.and_then(|recipes| {
+            let reason = "neither spans of keys nor pages of the tables can be read".to_owned();
+            if can_hash { Ok(recipes) } else { Err(Obstacle::Mapping(reason)) }
+        });
+        let facts = Facts { obstacle: recipes.as_ref().err().map(Obstacle::to_string), parts_differing: None };
+        let choice = choose(options.strategy, &facts).map_err(SweepError::Impossible)?;
+        let recipes = recipes.ok().filter(|_| choice.strategy == Strategy::Digest);
+        let mut finder = Self {
+            owner,
+            target,
+            memory: options.memory,
+            choice,
+            is_free: options.strategy.is_none(),
+            way: Way::Over,
+            extents,
+            tolerances,
+            piece: Piece::default(),
+        };
+        finder.way = finder.way(recipes.map(Arc::new))?;
+        Ok(finder)
+    }
+
+    fn way(&self, recipes: Option<Arc<[Recipe; 2]>>) -> Result<Way, SweepError> {
+        let [owner, target] = &self.extents;
+        let is_counted = owner.is_counted && target.is_counted;
+        let in_order = owner.in_order.min(target.in_order) >= IN_ORDER;
+        let has_pages = owner.pages.is_some() && target.pages.is_some();
+        Ok(match recipes {
+            Some(recipes) if is_counted && (in_order || !has_pages) => Way::Spans(Spans::new(self, Some(recipes))),
+            Some(recipes) if has_pages => Way::Pages(Pages::new(self, recipes)),
+            _ if is_counted => Way::Spans(Spans::new(self, None)),
+            _ => Way::Scan(Scan::new(self)?),
+        })
+    }
+
+    /// How differences are looked for at present, and why.
+    pub const fn choice(&self) -> &Choice {
+        &self.choice
+    }
+
+    /// Rows of the larger side, as its database estimates them.
+    pub fn rows(&self) -> Option<u64> {
+        self.extents.iter().filter_map(|extent| extent.rows).max()
+    }
+
+    /// Goes through the next piece; `None` when everything has been gone through. Suspects are put on the shelf.
+    ///
+    /// # Errors
+    /// When a side cannot be read, or the disk fails.
+    pub async fn next(&mut self, suspects: &mut Shelf<Name>) -> Result<Option<Piece>, SweepError> {
+        let mut way = std::mem::replace(&mut self.way, Way::Over);
+        let piece = match &mut way {
+            Way::Spans(spans) => spans.next(self, suspects).await?,
+            Way::Pages(pages) => pages.next(self, suspects).await?,
+            Way::Scan(scan) => scan.next(self, suspects).await?,
+            Way::Over => None,
+        };
+        if matches!(self.way, Way::Over) {
+            self.way = way;
+        }
+        if piece.is_none() {
+            self.way = Way::Over;
+        }
+        self.piece = piece.unwrap_or(self.piece);
+        Ok(piece)
+    }
+
+    /// Everything is read from here on: most of what was hashed differs.
+    fn give_up_digests(&mut self, differing: u64, of: u64) {
+        let reason = format!("{differing} of {of} parts differ: reading them all costs less");
+        tracing::info!(flow = %self.owner.flow.id, "the sweep goes on by stream: {reason}");
+        self.choice = Choice { strategy: Strategy::Stream, reason };
+    }
+}
+
+async fn extent(side: &SweepSide) -> Result<Extent, ReadError> {
+    match side.sweeper() {
+        Some(sweeper) => sweeper.extent(&side.mapping).await,
+        None => Ok(Extent { in_order: 1.0, ..Extent::default() }),
+    }
+}
+
+/// What both databases hash alike; else why they cannot.
+async fn common_recipes(owner: &SweepSide, target: &SweepSide) -> Result<Result<[Recipe; 2], Obstacle>, ReadError> {
+    let flow: &Flow = &owner.flow;
+    let names: Vec<&str> = flow.fields.iter().map(|field| field.name.as_str()).collect();
+    let found = match recipes(flow, &names, &[]) {
+        Ok(found) => found,
+        Err(obstacle) => return Ok(Err(obstacle)),
+    };
+    let mut forms: Vec<Vec<Form>> = Vec::with_capacity(2);
+    for (side, recipe) in [owner, target].into_iter().zip(&found) {
+        let Some(sweeper) = side.sweeper() else {
+            return Ok(Err(Obstacle::NotADatabase(side.mapping.system.to_string())));
+        };
+        match sweeper.forms(&side.mapping, recipe).await? {
+            Ok(of_side) => forms.push(of_side),
+            Err(obstacle) => return Ok(Err(obstacle)),
+        }
+    }
+    let (owners, targets) = (owner.mapping.system.to_string(), target.mapping.system.to_string());
+    let Some(common) = common_forms(&forms[0], &forms[1]) else {
+        return Ok(Err(Obstacle::Mapping(format!("`{owners}` and `{targets}` hold a field in different types"))));
+    };
+    Ok(Ok(found.map(|recipe| with_forms(recipe, &common))))
+}
+
+fn with_forms(mut recipe: Recipe, forms: &[Form]) -> Recipe {
+    for (item, form) in recipe.key.iter_mut().chain(&mut recipe.values).zip(forms) {
+        item.form = *form;
+    }
+    recipe
+}
+
+/// Runs the same work on both sides at once, each in a task of its own.
+async fn both<T: Send + 'static>(
+    owner: impl Future<Output = Result<T, ReadError>> + Send + 'static,
+    target: impl Future<Output = Result<T, ReadError>> + Send + 'static,
+) -> Result<(T, T), SweepError> {
+    let (owner, target) = (AbortOnDrop(tokio::spawn(owner)), AbortOnDrop(tokio::spawn(target)));
+    let (owner, target) = tokio::join!(owner.outcome(), target.outcome());
+    Ok((owner??, target??))
+}
+
+/// A task that ends when nobody waits for it any more.
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> AbortOnDrop<T> {
+    async fn outcome(mut self) -> Result<T, tokio::task::JoinError> {
+        (&mut self.0).await
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn shelve(suspects: &mut Shelf<Name>, mut found: Vec<Name>) -> io::Result<()> {
+    found.sort_unstable();
+    found.dedup();
+    found.into_iter().try_for_each(|name| suspects.push(name))
+}
+
+/// Share in thousandths.
+fn thousandths(part: i128, whole: i128) -> u64 {
+    u64::try_from((part * 1_000 / whole.max(1)).clamp(0, 1_000)).unwrap_or(1_000)
+}
+
+/// Time since `began`; for how fast pieces are, not for verdicts.
+fn since(began: Instant) -> Duration {
+    began.elapsed()
+}
+
+const SIDES: [Side; 2] = [Side::Owner, Side::Target];

@@ -1,0 +1,120 @@
+//! Everything of both sides, each in its own order: the way for keys of any type, and for APIs.
+
+use std::io;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::{Finder, Name, Piece, SweepError, thousandths};
+use crate::audit::sweep::disk::{Shelf, Spilled};
+use crate::audit::sweep::side::{Rows, SweepSide};
+use crate::compare::Side;
+use crate::connect::ReadError;
+use crate::sweep::Matching;
+
+/// Both scans under way.
+pub(super) struct Scan {
+    sides: [SweepSide; 2],
+    streams: Option<Streams>,
+    matching: Matching,
+    memory: usize,
+    spilled: Option<Spilled>,
+    piece: Piece,
+    is_done: bool,
+}
+
+struct Streams {
+    receivers: [mpsc::Receiver<Result<Rows, ReadError>>; 2],
+    open: [bool; 2],
+    _tasks: JoinSet<()>,
+}
+
+/// Messages that one piece takes.
+const MESSAGES: usize = 200;
+
+impl Scan {
+    pub(super) fn new(finder: &Finder) -> io::Result<Self> {
+        Ok(Self {
+            sides: [finder.owner.clone(), finder.target.clone()],
+            streams: None,
+            matching: Matching::new(finder.tolerances.clone()),
+            memory: finder.memory / 2,
+            spilled: None,
+            piece: Piece::default(),
+            is_done: false,
+        })
+    }
+
+    pub(super) async fn next(
+        &mut self,
+        finder: &Finder,
+        suspects: &mut Shelf<Name>,
+    ) -> Result<Option<Piece>, SweepError> {
+        if self.is_done {
+            return Ok(None);
+        }
+        let mut found: Vec<Name> = Vec::new();
+        for _ in 0..MESSAGES {
+            let Some((side, rows)) = self.receive().await? else {
+                self.end(&mut found)?;
+                break;
+            };
+            match side {
+                Side::Owner => self.piece.owner_rows += rows.read,
+                Side::Target => self.piece.target_rows += rows.read,
+            }
+            self.matching.take(side, rows.batch, |name| found.push(name.into()));
+            if self.matching.bytes() > self.memory {
+                self.spill()?;
+            }
+        }
+        super::shelve(suspects, found)?;
+        let seen = self.piece.owner_rows.max(self.piece.target_rows);
+        let whole = finder.rows().unwrap_or(0).max(seen);
+        self.piece.done = if self.is_done { 1_000 } else { thousandths(seen.into(), whole.into()).min(999) };
+        Ok(Some(self.piece))
+    }
+
+    /// The next rows of the side that is behind; `None` when both have ended.
+    async fn receive(&mut self) -> Result<Option<(Side, Rows)>, ReadError> {
+        let streams = self.streams.get_or_insert_with(|| {
+            let mut tasks = JoinSet::new();
+            let receivers = self.sides.clone().map(|side| side.scan(&mut tasks));
+            Streams { receivers, open: [true; 2], _tasks: tasks }
+        });
+        loop {
+            let behind = self.matching.behind();
+            let side = match streams.open {
+                [false, false] => return Ok(None),
+                [true, false] => Side::Owner,
+                [false, true] => Side::Target,
+                [true, true] => behind,
+            };
+            match streams.receivers[side as usize].recv().await {
+                Some(rows) => return Ok(Some((side, rows?))),
+                None => streams.open[side as usize] = false,
+            }
+        }
+    }
+
+    /// What waits for its partner waits on disk from now on.
+    fn spill(&mut self) -> io::Result<()> {
+        let spilled = match &mut self.spilled {
+            Some(spilled) => spilled,
+            none => none.insert(Spilled::new()?),
+        };
+        self.matching.drain().try_for_each(|open| spilled.put(&open))
+    }
+
+    fn end(&mut self, found: &mut Vec<Name>) -> io::Result<()> {
+        self.is_done = true;
+        if self.spilled.is_some() {
+            self.spill()?;
+        }
+        found.extend(self.matching.drain().map(|open| open.name));
+        match self.spilled.take() {
+            Some(spilled) => spilled.settle(&mut self.matching, |name| found.push(name.into())),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Sweeps of SQL databases: pieces of integer keys, and on PostgreSQL digests of them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use async_trait::async_trait;
+
+use super::engine::Kind;
+use super::plan::Plan;
+use super::text::{Arg, Dialect, Statement, Term};
+use super::{SqlReader, plan};
+use crate::connect::{Buckets, Extent, Mark, OnRecord, ReadError, ReadWindow, Sweeper};
+use crate::model::mapping::Source;
+use crate::model::{Mapping, Raw, RawRow};
+use crate::sweep::{Form, Obstacle, PartDigest, Parts, Recipe, Span, is_counted};
+
+mod digest;
+
+/// An integer that the database computes.
+const INT: Kind = Kind::Int { bytes: 8, signed: true };
+
+impl SqlReader {
+    /// The only column of a key that counts, if it is one in this database.
+    fn counted(&self, mapping: &Mapping, plan: &Plan) -> Option<Term> {
+        let [source] = plan.key[..] else { return None };
+        let counts = match plan.kinds[source] {
+            Kind::Int { bytes, signed } => signed || bytes < 8,
+            Kind::Dynamic => true,
+            _ => false,
+        };
+        // Bounds may be those of a wider column on the other side.
+        let cast = (self.dialect() == Dialect::Postgres).then_some("int8");
+        (is_counted(mapping) && counts).then(|| Term { cast, ..plan.key_terms().swap_remove(0) })
+    }
+
+    /// What the dataset's only row of a query says.
+    async fn one_row(&self, statement: &Statement, kinds: &[Kind]) -> Result<RawRow, ReadError> {
+        let mut found = RawRow::new();
+        self.query(statement, kinds, &mut |row| found = std::mem::take(row)).await?;
+        Ok(found)
+    }
+
+    async fn ends(&self, plan: &Plan, term: &Term) -> Result<Option<(i64, i64)>, ReadError> {
+        let sql = format!("SELECT min({0}), max({0}) FROM {1} t", term.sql, plan.table);
+        let kind = plan.kinds[plan.key[0]];
+        let row = self.one_row(&Statement::new(self.dialect(), sql), &[kind, kind]).await?;
+        Ok(match row[..] {
+            [Raw::Int(low), Raw::Int(high)] => Some((low, high)),
+            _ => None,
+        })
+    }
+
+    /// Rows as the database's own statistics have them, how well they lie in key order, and pages.
+    async fn statistics(&self, plan: &Plan) -> Result<(Option<u64>, f64, Option<u64>), ReadError> {
+        let name = plan::table_name(plan.dataset());
+        let mut statement = Statement::new(self.dialect(), "");
+        let count = |raw: &Raw| if let Raw::Int(value) = raw { u64::try_from(*value).ok() } else { None };
+        match self.dialect() {
+            Dialect::Postgres => {
+                digest::statistics(&mut statement, plan);
+                let row = self.one_row(&statement, &[INT, Kind::Float8, INT]).await?;
+                let [rows, correlation, pages] = &row[..] else { return Ok((None, 1.0, None)) };
+                let in_order = if let Raw::Float(value) = correlation { value.abs() } else { 1.0 };
+                Ok((count(rows).filter(|rows| *rows > 0), in_order, count(pages)))
+            }
+            Dialect::Mysql => {
+                let (schema, table) =
+                    name.split_once('.').map_or((None, name), |(schema, table)| (Some(schema), table));
+                statement.push("SELECT CAST(table_rows AS SIGNED) FROM information_schema.tables WHERE table_name = ");
+                statement.bind(Arg::Text(table.to_owned()), None).push(" AND table_schema = ");
+                match schema {
+                    Some(schema) => statement.bind(Arg::Text(schema.to_owned()), None),
+                    None => statement.push("DATABASE()"),
+                };
+                let row = self.one_row(&statement, &[INT]).await?;
+                Ok((row.first().and_then(count), 1.0, None))
+            }
+            Dialect::Sqlite => Ok((None, 1.0, None)),
+        }
+    }
+
+    async fn read_where(
+        &self,
+        mapping: &Mapping,
+        plan: &Plan,
+        statement: &Statement,
+        on_record: OnRecord<'_>,
+    ) -> Result<ReadWindow, ReadError> {
+        let mut lane = self.lane(plan).await?;
+        let read = if plan.children.is_empty() {
+            lane.query(statement, &plan.kinds, &mut |row| on_record(mapping.record(row))).await
+        } else {
+            lane.records(mapping, plan, statement).await.map(|records| records.into_iter().for_each(on_record))
+        };
+        self.forget_on_shape(mapping, read)?;
+        Ok(lane.end().await)
+    }
+
+    async fn digests(&self, mapping: &Mapping, statement: &Statement) -> Result<BTreeMap<i64, PartDigest>, ReadError> {
+        let mut digests = BTreeMap::new();
+        let mut is_odd = false;
+        let read = self
+            .query(statement, &[INT; 3], &mut |row| match row[..] {
+                [Raw::Int(part), Raw::Int(rows), Raw::Int(hash)] => {
+                    digests.insert(part, PartDigest { rows: rows.unsigned_abs(), hash });
+                }
+                _ => is_odd = true,
+            })
+            .await;
+        self.forget_on_shape(mapping, read)?;
+        if is_odd {
+            let reason = "a digest is not three integers".to_owned();
+            return Err(ReadError::BadAnswer { system: self.system.clone(), reason });
+        }
+        Ok(digests)
+    }
+
+    fn term_of_span(&self, mapping: &Mapping, plan: &Plan) -> Result<Term, ReadError> {
+        self.counted(mapping, plan).ok_or_else(|| self.shape(mapping, "its key is not one integer column"))
+    }
+}
+
+/// ` WHERE …`: the rows of a span. A null key lies in none.
+fn within(statement: &mut Statement, term: &Term, span: Span) {
+    statement.push(" WHERE ").push(&term.sql).push(" IS NOT NULL");
+    if let Some(after) = span.after {
+        statement.push(" AND ").compare(term, " > ", Arg::Int(after));
+    }
+    if let Some(until) = span.until {
+        statement.push(" AND ").compare(term, " <= ", Arg::Int(until));
+    }
+}
+
+#[async_trait]
+impl Sweeper for SqlReader {
+    async fn extent(&self, mapping: &Mapping) -> Result<Extent, ReadError> {
+        let plan = self.plan(mapping).await?;
+        let (rows, in_order, pages) = self.statistics(&plan).await?;
+        let term = self.counted(mapping, &plan);
+        let keys = match &term {
+            Some(term) => self.ends(&plan, term).await?,
+            None => None,
+        };
+        Ok(Extent { keys, is_counted: term.is_some(), rows, in_order, pages })
+    }
+
+    async fn read_span(&self, mapping: &Mapping, span: Span, on_record: OnRecord<'_>) -> Result<ReadWindow, ReadError> {
+        let plan = self.plan(mapping).await?;
+        let term = self.term_of_span(mapping, &plan)?;
+        let mut statement = plan.select_from();
+        within(&mut statement, &term, span);
+        self.read_where(mapping, &plan, &statement, on_record).await
+    }
+
+    async fn forms(&self, mapping: &Mapping, recipe: &Recipe) -> Result<Result<Vec<Form>, Obstacle>, ReadError> {
+        if self.dialect() != Dialect::Postgres {
+            return Ok(Err(Obstacle::NotADatabase(self.system.to_string())));
+        }
+        let plan = self.plan(mapping).await?;
+        let row = self.one_row(&digest::abilities(&plan, recipe), &[Kind::Bool; 3]).await?;
+        let system = || self.system.to_string();
+        match row[..] {
+            [Raw::Bool(true), Raw::Bool(true), Raw::Bool(true)] => {}
+            [Raw::Bool(true), Raw::Bool(true), _] => return Ok(Err(Obstacle::NotUnique(system()))),
+            _ => return Ok(Err(Obstacle::NotADatabase(system()))),
+        }
+        let form = |item: &crate::sweep::Item| {
+            digest::form(&plan.columns[item.source], item.reads_as).ok_or_else(|| Obstacle::Type {
+                system: system(),
+                column: match &mapping.sources[item.source] {
+                    Source::Path(name) => format!("`{name}`"),
+                    Source::Sql(_) => "a SQL expression".to_owned(),
+                },
+                held: plan.columns[item.source].type_name.clone(),
+            })
+        };
+        Ok(recipe.key.iter().chain(&recipe.values).map(form).collect())
+    }
+
+    async fn digest_span(
+        &self,
+        mapping: &Mapping,
+        recipe: &Recipe,
+        mark: Mark,
+        span: Span,
+        parts: &Parts,
+    ) -> Result<BTreeMap<i64, PartDigest>, ReadError> {
+        let plan = self.plan(mapping).await?;
+        let term = self.term_of_span(mapping, &plan)?;
+        self.digests(mapping, &digest::of_span(&plan, recipe, mark, &term, span, parts)).await
+    }
+
+    async fn digest_pages(
+        &self,
+        mapping: &Mapping,
+        recipe: &Recipe,
+        mark: Mark,
+        pages: Range<u64>,
+        buckets: Buckets,
+    ) -> Result<BTreeMap<i64, PartDigest>, ReadError> {
+        let plan = self.plan(mapping).await?;
+        self.digests(mapping, &digest::of_pages(&plan, recipe, mark, pages, buckets)).await
+    }
+
+    async fn read_pages(
+        &self,
+        mapping: &Mapping,
+        recipe: &Recipe,
+        pages: Range<u64>,
+        (buckets, only): (Buckets, &[i64]),
+        on_record: OnRecord<'_>,
+    ) -> Result<ReadWindow, ReadError> {
+        let plan = self.plan(mapping).await?;
+        let statement = digest::rows_of_pages(&plan, recipe, pages, buckets, only);
+        self.read_where(mapping, &plan, &statement, on_record).await
+    }
+}

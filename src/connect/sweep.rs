@@ -1,0 +1,85 @@
+//! Reading everything in pieces, and having databases compare by themselves.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use async_trait::async_trait;
+
+use super::{ReadError, ReadWindow};
+use crate::model::{Mapping, Record};
+use crate::sweep::{Form, Obstacle, PartDigest, Parts, Recipe, Span};
+
+/// Receives each record of a read.
+pub type OnRecord<'a> = &'a mut (dyn FnMut(Record) + Send);
+
+/// What is known of a dataset before it is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Extent {
+    /// The smallest and the largest key, where the key is one integer column and there are rows.
+    pub keys: Option<(i64, i64)>,
+    /// The key is one integer column: spans of it can be read.
+    pub is_counted: bool,
+    /// Rows, as the database estimates them.
+    pub rows: Option<u64>,
+    /// How well the rows lie in the order of their keys, 0 to 1; 1 when nobody knows.
+    pub in_order: f64,
+    /// Pages of the table, where pieces of those can be read.
+    pub pages: Option<u64>,
+}
+
+/// Tells the sides apart: a row that holds what nothing can be read from differs between two marks, so that digests
+/// never say of two unreadable rows that they agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The owner's rows.
+    Owner,
+    /// The target's.
+    Target,
+}
+
+/// Rows by the hash of their keys: as many buckets as this, a power of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buckets(pub u32);
+
+/// A reader that can go through a dataset in pieces.
+#[async_trait]
+pub trait Sweeper: Send + Sync {
+    /// What the dataset is like.
+    async fn extent(&self, mapping: &Mapping) -> Result<Extent, ReadError>;
+
+    /// The records whose integer keys lie in `span`, in no promised order. Rows with a null key are not among them.
+    async fn read_span(&self, mapping: &Mapping, span: Span, on_record: OnRecord<'_>) -> Result<ReadWindow, ReadError>;
+
+    /// How the database can hash the recipe's columns, key first; what keeps it from it is no failure of the read.
+    async fn forms(&self, mapping: &Mapping, recipe: &Recipe) -> Result<Result<Vec<Form>, Obstacle>, ReadError>;
+
+    /// Digests of the parts of a span that have rows. The recipe's forms must be those that both sides can take.
+    async fn digest_span(
+        &self,
+        mapping: &Mapping,
+        recipe: &Recipe,
+        mark: Mark,
+        span: Span,
+        parts: &Parts,
+    ) -> Result<BTreeMap<i64, PartDigest>, ReadError>;
+
+    /// Digests of the buckets of keys of which rows lie in these pages.
+    async fn digest_pages(
+        &self,
+        mapping: &Mapping,
+        recipe: &Recipe,
+        mark: Mark,
+        pages: Range<u64>,
+        buckets: Buckets,
+    ) -> Result<BTreeMap<i64, PartDigest>, ReadError>;
+
+    /// The records of some buckets that lie in these pages.
+    async fn read_pages(
+        &self,
+        mapping: &Mapping,
+        recipe: &Recipe,
+        pages: Range<u64>,
+        buckets: (Buckets, &[i64]),
+        on_record: OnRecord<'_>,
+    ) -> Result<ReadWindow, ReadError>;
+}

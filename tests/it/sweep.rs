@@ -1,0 +1,7 @@
+//! Sweeps on real servers: exactly the planted differences, whatever the engines, the way and the traps.
+
+mod bed;
+mod bounded;
+mod exact;
+mod live;
+mod traps;
