@@ -15,8 +15,10 @@ use chrono_tz::Tz;
 use secrecy::SecretString;
 
 use crate::model::{EntityId, Field, Flow, FlowId, Mapping, SystemId, TenantId};
+use crate::slo::{Indicator, Maintenance, Promise};
 
 mod address;
+mod calendar;
 mod children;
 mod condition;
 mod directories;
@@ -27,6 +29,7 @@ mod field_rule;
 mod flows;
 mod key_index;
 mod ledger;
+mod maintenance;
 mod mapping;
 pub mod pack;
 mod plumbline;
@@ -102,6 +105,8 @@ pub struct Config {
     pub probes: Vec<Probe>,
     /// `[[slo]]`.
     pub slos: Vec<Slo>,
+    /// `[[maintenance]]`, the earliest first.
+    pub maintenance: Vec<Maintenance>,
     /// Legal but risky combinations, to be logged at startup.
     pub warnings: Vec<String>,
 }
@@ -302,17 +307,28 @@ pub enum Schedule {
     Cron(Box<cron::Schedule>, Tz),
 }
 
-/// `[[slo]]`: a promise that can be measured. Parsed and used for deadlines; not evaluated yet.
+/// `[[slo]]`: a promise that can be measured. One that selects several flows is made about each of them.
 #[derive(Debug)]
 pub struct Slo {
-    /// Its name.
-    pub name: String,
-    /// The flows it speaks of.
+    /// What is promised, and when somebody is told.
+    pub promise: Promise,
+    /// The flows it speaks of; none for a queue.
     pub flows: Vec<FlowId>,
-    /// Freshness: good when the lag is at most this.
-    pub within: Option<Duration>,
-    /// Share of good events, within 0.0..1.0.
-    pub objective: f64,
-    /// Rolling window.
-    pub window: Duration,
+    /// The queue it speaks of, and the system that has it.
+    pub queue: Option<(SystemId, String)>,
+}
+
+impl Slo {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.promise.name
+    }
+
+    /// Of a promise of freshness: good when the lag is at most this.
+    pub fn within(&self) -> Option<Duration> {
+        match self.promise.indicator {
+            Indicator::Freshness(within) => Some(within),
+            _ => None,
+        }
+    }
 }

@@ -290,14 +290,18 @@ impl Incident {
     pub fn flow(&self) -> Option<&FlowId> {
         match &self.cause {
             Cause::Flow(flow) => Some(flow),
-            Cause::Blind { .. } | Cause::Queue { .. } | Cause::Auditor | Cause::Delivery { .. } => None,
+            Cause::Blind { .. }
+            | Cause::Path { .. }
+            | Cause::Queue { .. }
+            | Cause::Auditor
+            | Cause::Delivery { .. } => None,
         }
     }
 
     /// The system that it is about: the blind one, the queue's, the blamed one, else the flow's target.
     pub fn system(&self) -> Option<&SystemId> {
         match &self.cause {
-            Cause::Blind { system } | Cause::Queue { system, .. } => Some(system),
+            Cause::Blind { system } | Cause::Path { system } | Cause::Queue { system, .. } => Some(system),
             Cause::Flow(flow) => Some(self.blame.as_ref().map_or(&flow.target, |blame| &blame.system)),
             Cause::Auditor | Cause::Delivery { .. } => None,
         }

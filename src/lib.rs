@@ -7,6 +7,7 @@
 //! - [`sweep`]: which rows of two sides go together, what databases may compare by themselves. Pure.
 //! - [`estimate`]: what a sample says of all; how soon a drift is seen. Pure.
 //! - [`incident`]: one episode of a broken promise, from breach to recovery. Pure.
+//! - [`slo`]: whether promises are kept, and who must know. Pure.
 //! - [`config`]: TOML to checked config, all problems at once.
 //! - [`plan`]: what a config costs, how soon it sees a drift, what it never sees. Pure.
 //! - [`connect`]: readers of external systems; reads only.
@@ -37,6 +38,7 @@ pub mod readiness;
 pub mod retry;
 pub mod sandbox;
 pub mod server;
+pub mod slo;
 pub mod state;
 pub mod sweep;
 

@@ -269,7 +269,7 @@ fn slos(
     keys: u64,
 ) -> Vec<String> {
     let about = config.slos.iter().filter(|slo| slo.flows.contains(&flow.id));
-    about.map(|slo| slo_words(slo.name.as_str(), slo.objective, changes, sample, keys)).collect()
+    about.map(|slo| slo_words(slo.name(), slo.promise.objective.share(), changes, sample, keys)).collect()
 }
 
 fn slo_words(name: &str, objective: f64, changes: Option<Duration>, sample: Option<&SamplePlan>, keys: u64) -> String {

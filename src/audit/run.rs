@@ -6,14 +6,14 @@ use uuid::Uuid;
 
 use crate::compare::{FreshnessEvent, Outcome};
 use crate::ledger::rows::{
-    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow,
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SampleRow, SchemaChangeRow,
 };
 use crate::metrics::RunKind;
 use crate::model::{Flow, Lag, Moment, TenantId, Verdict};
 use crate::state::change::{BaselineChange, DiscrepancyChange, InFlightChange, Lease, StateChange};
 
 use super::queue::Slot;
-use super::sampling::{Finding, Frame, Seen};
+use super::sampling::{Decided, Finding, Frame, Seen};
 
 /// What a run did, for logs, metrics and callers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -239,6 +239,30 @@ impl Run {
             estimate: finding.share,
             high: finding.high,
         });
+    }
+
+    /// Records the sampled keys of a flow that were decided, one row for each frame.
+    pub fn samples(&mut self, flow: &Flow, name: &str, at: Moment, decided: &[Decided]) {
+        for frame in [Frame::Owner, Frame::Target] {
+            let of_frame = || decided.iter().filter(|keys| keys.flow == name && keys.frame == frame);
+            if of_frame().next().is_none() {
+                continue;
+            }
+            let sum = |part: fn(&Decided) -> u64| of_frame().map(part).sum();
+            self.rows.samples.push(SampleRow {
+                tenant: flow.tenant.to_string(),
+                entity: flow.id.entity.to_string(),
+                owner: flow.id.owner.to_string(),
+                target: flow.id.target.to_string(),
+                at: ledger_time(at),
+                run_id: self.id,
+                frame: frame.as_str().to_owned(),
+                good: sum(|keys| keys.good),
+                bad: sum(|keys| keys.bad),
+                missing: sum(|keys| keys.missing),
+                unknown: sum(|keys| keys.unknown),
+            });
+        }
     }
 
     /// Records a step of a discrepancy in the ledger.

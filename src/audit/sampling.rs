@@ -133,6 +133,26 @@ pub struct Sampling {
     pub walks: BTreeMap<String, Walk>,
     flows: BTreeMap<String, FlowSums>,
     open: Vec<OpenCluster>,
+    /// Clusters closed since somebody asked.
+    #[serde(skip)]
+    closed: Vec<Decided>,
+}
+
+/// Keys of one cluster, all decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decided {
+    /// The flow.
+    pub flow: String,
+    /// Whose keys.
+    pub frame: Frame,
+    /// Keys that agree; of the target's frame those that the owner has.
+    pub good: u64,
+    /// Keys that do not.
+    pub bad: u64,
+    /// Of the bad ones, those that the target lacks.
+    pub missing: u64,
+    /// Keys that could not be decided.
+    pub unknown: u64,
 }
 
 const FORMAT: u8 = 2;
@@ -218,7 +238,14 @@ impl Sampling {
         changed
     }
 
+    /// What was decided since the last call.
+    pub fn take_decided(&mut self) -> Vec<Decided> {
+        std::mem::take(&mut self.closed)
+    }
+
     fn close(&mut self, cluster: &OpenCluster) {
+        let &OpenCluster { frame, good, bad, missing, unknown, .. } = cluster;
+        self.closed.push(Decided { flow: cluster.flow.clone(), frame, good, bad, missing, unknown });
         let Some(sums) = self.sums(&cluster.flow, cluster.frame, cluster.pass) else { return };
         let &OpenCluster { good, bad, missing, unknown, .. } = cluster;
         let of = |bad| Cluster { decided: good + cluster.bad, bad, unknown };

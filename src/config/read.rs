@@ -9,13 +9,17 @@ use super::entity::{ReadEntity, Systems};
 use super::probe::{Known, ReadProbe};
 use super::problems::{At, Problems};
 use super::section::{Entry, Keys, Node, Reading, Section};
-use super::{Config, Plumbline, Slo, System, children, entity, flows, plumbline, probe, repeat, slo, system};
+use super::slo::ReadSlo;
+use super::{
+    Config, Plumbline, Slo, System, calendar, children, entity, flows, maintenance, plumbline, probe, repeat, slo,
+    system,
+};
 use crate::model::{EntityId, Flow, SystemId};
 
 pub(super) const KEYS: Keys = Keys {
     section: "top level",
-    names: &["plumbline", "system", "entity", "probe", "slo"],
-    not_yet: &["alert", "resync", "report", "maintenance"],
+    names: &["plumbline", "system", "entity", "probe", "slo", "calendar", "maintenance"],
+    not_yet: &["alert", "resync", "report"],
 };
 
 /// Reads the text behind `reading`; all problems at once.
@@ -43,11 +47,15 @@ fn read_sections<'a>(reading: &'a Reading<'a>, root: &'a DeTable<'a>) -> Config 
     let mut flows = derive_flows(reading, &plumbline, &entities);
     let is_complete = entities.len() == entity_names.len() && reading.count() == before;
     let known = Known { entities: &entity_names, flows: &flows, is_complete };
-    let slos = read_slos(&root, &known, &system_names);
+    let calendars = calendar::read_all(&named_if_any(&root, "calendar"));
+    let slos = read_slos(&root, &slo::Against { known: &known, systems: &system_names, calendars: &calendars });
+    let maintenance = maintenance::read_all(&listed(&root, "maintenance", &maintenance::KEYS), &system_names);
     let probes: Vec<ReadProbe> =
         listed(&root, "probe", &probe::KEYS).iter().filter_map(|section| probe::read(section, &known)).collect();
-    flows::tighten(&mut flows, &slo::tightest(&slos));
+    flows::tighten(&mut flows, &slo::tightest(slos.iter().map(|read| &read.slo)));
     check_probes(reading, &entities, &flows, &probes, &systems);
+    slos.iter().for_each(|read| slo::check_probes(reading, read, &probes));
+    let slos: Vec<Slo> = slos.into_iter().map(|read| read.slo).collect();
     warn_unused(&system_entries, &entity_entries, &entities);
     Config {
         plumbline,
@@ -56,6 +64,7 @@ fn read_sections<'a>(reading: &'a Reading<'a>, root: &'a DeTable<'a>) -> Config 
         flows: flows.into_iter().map(Arc::new).collect(),
         probes: probes.into_iter().map(|read| read.probe).collect(),
         slos,
+        maintenance,
         warnings: Vec::new(),
     }
 }
@@ -70,6 +79,11 @@ fn read_plumbline(root: &Section<'_>) -> Plumbline {
 /// The entries of `[system.NAME]` or `[entity.NAME]`, which must not be missing.
 fn named<'a>(root: &Section<'a>, key: &'static str) -> Vec<Entry<'a>> {
     root.need(key).and_then(Node::entries).unwrap_or_default()
+}
+
+/// The entries of `[calendar.NAME]`, which may be missing.
+fn named_if_any<'a>(root: &Section<'a>, key: &'static str) -> Vec<Entry<'a>> {
+    root.get(key).and_then(Node::entries).unwrap_or_default()
 }
 
 /// The tables of `[[probe]]` or `[[slo]]`.
@@ -113,10 +127,10 @@ fn derive_flows(reading: &Reading<'_>, plumbline: &Plumbline, entities: &[ReadEn
     all
 }
 
-fn read_slos(root: &Section<'_>, known: &Known<'_>, systems: &[&str]) -> Vec<Slo> {
+fn read_slos(root: &Section<'_>, against: &slo::Against<'_>) -> Vec<ReadSlo> {
     let sections = listed(root, "slo", &slo::KEYS);
     slo::refuse_twice(&sections);
-    sections.iter().filter_map(|section| slo::read(section, known, systems)).collect()
+    sections.iter().filter_map(|section| slo::read(section, against)).collect()
 }
 
 fn check_probes(

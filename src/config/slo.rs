@@ -1,61 +1,291 @@
-//! `[[slo]]`: promises, and the deadlines they set.
+//! `[[slo]]`: promises, their tiers, and the deadlines they set.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Slo;
+use chrono_tz::Tz;
+
+use super::calendar::Calendars;
 use super::duration::{bounded, show};
-use super::probe::Known;
-use super::section::{Keys, Node, Section, number};
-use crate::model::{EntityId, FlowId, Number};
+use super::probe::{Known, ReadProbe, is_read_by};
+use super::problems::At;
+use super::section::{Keys, Node, Reading, Section, number};
+use super::{ProbeKind, Slo, zone};
+use crate::incident::Severity;
+use crate::model::{EntityId, FlowId, Number, SystemId};
+use crate::slo::{Calendar, Indicator, Objective, Period, Promise, Tier, Window, counted_minutes, default_tiers};
 
 pub(super) const KEYS: Keys = Keys {
     section: "[[slo]]",
-    names: &["for_each", "name", "entity", "flow", "owner", "target", "indicator", "within", "objective", "window"],
-    not_yet: &[],
+    names: &[
+        "for_each",
+        "name",
+        "entity",
+        "flow",
+        "owner",
+        "target",
+        "system",
+        "queue",
+        "indicator",
+        "within",
+        "at_most",
+        "objective",
+        "window",
+        "time_zone",
+        "calendar",
+        "tiers",
+        "least_bad",
+        "overdue_floor",
+        "coverage_floor",
+    ],
+    not_yet: &["fields"],
 };
 
-/// Indicators that have a meaning but are not built yet.
-const NOT_YET: [&str; 6] =
-    ["agreement", "completeness", "totals_variance", "queue_age", "queue_depth", "probe_availability"];
+pub(super) const TIER_KEYS: Keys =
+    Keys { section: "tiers = [{ … }]", names: &["severity", "factor", "budget", "long", "short"], not_yet: &[] };
 
-pub(super) fn read(section: &Section<'_>, known: &Known<'_>, systems: &[&str]) -> Option<Slo> {
+/// Indicators that have a meaning but are not built yet.
+const NOT_YET: [&str; 1] = ["totals_variance"];
+
+/// Fewer bad events than this fire no tier, unless the config says otherwise.
+const LEAST_BAD: u64 = 3;
+/// With less of the first tier's long window seen there is no data, unless the config says otherwise.
+const COVERAGE_FLOOR: f64 = 0.5;
+
+/// What an SLO is read against.
+pub(super) struct Against<'k> {
+    pub known: &'k Known<'k>,
+    pub systems: &'k [&'k str],
+    pub calendars: &'k Calendars,
+}
+
+/// An SLO as read, with the place that later checks point at.
+pub(super) struct ReadSlo {
+    pub slo: Slo,
+    pub at: At,
+}
+
+pub(super) fn read(section: &Section<'_>, against: &Against<'_>) -> Option<ReadSlo> {
     let name = section.need("name").and_then(Node::parsed::<EntityId>).map(|name| name.to_string());
-    section.get("indicator").and_then(indicator);
-    let within = section.need("within").and_then(|node| bounded(node, Duration::from_secs(1), MONTH));
+    let indicator = indicator(section);
     let objective = section.need("objective").and_then(objective);
-    let window = section
-        .need("window")
-        .and_then(|node| bounded(node, Duration::from_secs(60), Duration::from_secs(366 * 86_400)));
-    if let (Some(within), Some(window), Some(node)) = (within, window, section.get("window"))
-        && window <= within
-    {
-        section.reading.problem(node.at(), format!("the window must be longer than `within` (`{}`)", show(within)));
-    }
-    let flows = select(section, known, systems);
-    Some(Slo { name: name?, flows: flows?, within: Some(within?), objective: objective?, window: window? })
+    let window = window(section);
+    let calendar = section.get("calendar").map(|node| calendar(node, against.calendars));
+    check_length(section, indicator, window);
+    let tiers = match (objective, window, &calendar) {
+        (Some(objective), Some(window), None) => tiers(section, objective, counted_minutes(window, None)),
+        (Some(objective), Some(window), Some(Some(calendar))) => {
+            tiers(section, objective, counted_minutes(window, Some(calendar)))
+        }
+        _ => None,
+    };
+    let least_bad = section.get("least_bad").map_or(Some(LEAST_BAD), |node| node.within(1, 1_000_000));
+    let overdue_floor = overdue_floor(section, indicator, least_bad);
+    let coverage_floor = section.get("coverage_floor").map_or(Some(COVERAGE_FLOOR), share_or_none);
+    let queue = match indicator {
+        Some(Indicator::QueueAge(_) | Indicator::QueueDepth(_)) => Some(Some(queue(section, against.systems)?)),
+        Some(_) => {
+            section.refuse(&["system", "queue"], "is for the indicators `queue_age` and `queue_depth`");
+            Some(None)
+        }
+        None => None,
+    }?;
+    let flows = match queue {
+        Some(_) => Vec::new(),
+        None => select(section, against.known, against.systems)?,
+    };
+    let promise = Promise {
+        name: name?,
+        indicator: indicator?,
+        objective: objective?,
+        window: window?,
+        tiers: tiers?,
+        least_bad: least_bad?,
+        overdue_floor: overdue_floor?,
+        coverage_floor: coverage_floor?,
+        calendar: calendar.map_or(Some(None), |calendar| calendar.map(Some))?,
+    };
+    let slo = Slo { promise, flows, queue };
+    Some(ReadSlo { slo, at: section.at })
 }
 
 const MONTH: Duration = Duration::from_secs(31 * 86_400);
 
-fn indicator(node: Node<'_>) -> Option<()> {
+/// The word under `indicator`.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Freshness,
+    Agreement,
+    Completeness,
+    QueueAge,
+    QueueDepth,
+    ProbeAvailability,
+}
+
+const KINDS: [(&str, Kind); 6] = [
+    ("freshness", Kind::Freshness),
+    ("agreement", Kind::Agreement),
+    ("completeness", Kind::Completeness),
+    ("queue_age", Kind::QueueAge),
+    ("queue_depth", Kind::QueueDepth),
+    ("probe_availability", Kind::ProbeAvailability),
+];
+
+fn indicator(section: &Section<'_>) -> Option<Indicator> {
+    let kind = section.get("indicator").map_or(Some(Kind::Freshness), kind)?;
+    if !matches!(kind, Kind::Freshness | Kind::QueueAge) {
+        section.refuse(&["within"], "is for the indicators `freshness` and `queue_age`");
+    }
+    if kind != Kind::QueueDepth {
+        section.refuse(&["at_most"], "is for the indicator `queue_depth`");
+    }
+    let within = || section.need("within").and_then(|node| bounded(node, Duration::from_secs(1), MONTH));
+    match kind {
+        Kind::Freshness => within().map(Indicator::Freshness),
+        Kind::QueueAge => within().map(Indicator::QueueAge),
+        Kind::QueueDepth => {
+            section.need("at_most").and_then(|node| node.within(0, u64::MAX)).map(Indicator::QueueDepth)
+        }
+        Kind::Agreement => Some(Indicator::Agreement),
+        Kind::Completeness => Some(Indicator::Completeness),
+        Kind::ProbeAvailability => Some(Indicator::ProbeAvailability),
+    }
+}
+
+fn kind(node: Node<'_>) -> Option<Kind> {
     if let Some(name) = node.value.get_ref().as_str().filter(|name| NOT_YET.contains(name)) {
         return node.refuse(format!("the indicator `{name}` is not supported yet"));
     }
-    node.choice(&[("freshness", ())])
+    node.choice(&KINDS)
 }
 
 /// `"99.5%"` or `0.995`, above 0 and below 1.
-fn objective(node: Node<'_>) -> Option<f64> {
+fn objective(node: Node<'_>) -> Option<Objective> {
+    let share = share(node).and_then(|share| Objective::new(share.to_f64_lossy()));
+    share.or_else(|| node.refuse("the objective is a share between 0 and 1, such as `\"99.5%\"` or `0.995`"))
+}
+
+/// `"99.5%"` or `0.995`.
+fn share(node: Node<'_>) -> Option<Number> {
     let percent = node.value.get_ref().as_str().and_then(|text| text.strip_suffix('%'));
-    let share = match percent {
+    match percent {
         Some(percent) => percent.trim().parse::<Number>().ok().map(|percent| percent.shifted(-2)),
         None => number(node),
-    };
-    match share {
-        Some(share) if share > Number::ZERO && share < Number::from(1_i64) => Some(share.to_f64_lossy()),
-        _ => node.refuse("the objective is a share between 0 and 1, such as `\"99.5%\"` or `0.995`"),
     }
+}
+
+/// A share from 0 to 1, both allowed.
+fn share_or_none(node: Node<'_>) -> Option<f64> {
+    let share = share(node).map(|share| share.to_f64_lossy()).filter(|share| (0.0..=1.0).contains(share));
+    share.or_else(|| node.refuse("must be a share from 0 to 1, such as `\"50%\"`"))
+}
+
+/// `30d`, or a calendar period in a time zone.
+fn window(section: &Section<'_>) -> Option<Window> {
+    let node = section.need("window")?;
+    let zone = section.get("time_zone").map(zone::read);
+    let word = node.value.get_ref().as_str().unwrap_or_default();
+    if let Some((_, period)) = Period::ALL.iter().find(|(name, _)| *name == word) {
+        return Some(Window::Calendar(*period, zone.unwrap_or(Some(Tz::UTC))?));
+    }
+    if let (Some(node), Some(Some(_))) = (section.get("time_zone"), zone) {
+        section.reading.problem(node.at(), "`time_zone` is for a window that is a calendar period, such as `month`");
+    }
+    bounded(node, Duration::from_secs(60), Duration::from_secs(366 * 86_400)).map(Window::Rolling)
+}
+
+fn check_length(section: &Section<'_>, indicator: Option<Indicator>, window: Option<Window>) {
+    if let (Some(Indicator::Freshness(within)), Some(Window::Rolling(length)), Some(node)) =
+        (indicator, window, section.get("window"))
+        && length <= within
+    {
+        section.reading.problem(node.at(), format!("the window must be longer than `within` (`{}`)", show(within)));
+    }
+}
+
+fn calendar(node: Node<'_>, calendars: &Calendars) -> Option<Arc<Calendar>> {
+    let name = node.text()?;
+    match calendars.get(name) {
+        Some(calendar) => calendar.clone(),
+        None => {
+            node.reading.unknown(node.at(), name, "a calendar", calendars.keys().map(String::as_str));
+            None
+        }
+    }
+}
+
+/// As many keys may be overdue as there may be bad events without a tier firing.
+fn overdue_floor(section: &Section<'_>, indicator: Option<Indicator>, least_bad: Option<u64>) -> Option<u64> {
+    let Some(node) = section.get("overdue_floor") else { return Some(least_bad?.saturating_sub(1)) };
+    if indicator.is_some_and(|indicator| !indicator.has_overdue()) {
+        return node.refuse("is for the indicator `freshness`");
+    }
+    node.within(0, 1_000_000_000)
+}
+
+/// The tiers that are written, or the usual ones.
+fn tiers(section: &Section<'_>, objective: Objective, window: i64) -> Option<Vec<Tier>> {
+    let Some(node) = section.get("tiers") else {
+        let tiers = default_tiers(objective, window);
+        if tiers.is_empty() {
+            let message = "none of the usual tiers can fire at this objective; write `tiers`";
+            section.reading.problem(section.at, message);
+            return None;
+        }
+        return Some(tiers);
+    };
+    let nodes = node.list()?;
+    if nodes.is_empty() {
+        return node.refuse("must not be empty: nobody would be told of a breach");
+    }
+    let count = nodes.len();
+    let tiers: Vec<Tier> = nodes.into_iter().filter_map(|node| tier(node, objective, window)).collect();
+    (tiers.len() == count).then_some(tiers)
+}
+
+fn tier(node: Node<'_>, objective: Objective, window: i64) -> Option<Tier> {
+    let section = node.section(&TIER_KEYS)?;
+    let severities = [("page", Severity::Page), ("ticket", Severity::Ticket)];
+    let severity = section.need("severity").and_then(|node| node.choice(&severities));
+    let minutes = |key| {
+        let duration = section.need(key).and_then(|node| bounded(node, Duration::from_secs(60), MONTH))?;
+        i64::try_from(duration.as_secs().div_ceil(60)).ok()
+    };
+    let (long, short) = (minutes("long"), minutes("short"));
+    let (key, size) = section.exactly_one(&["factor", "budget"])?;
+    let size_of = |node: Node<'_>| match share(node).map(|share| share.to_f64_lossy()) {
+        Some(size) if size > 0.0 && size.is_finite() => Some(size),
+        _ => node.refuse("must be a number above 0, such as `14.4` or `\"2%\"`"),
+    };
+    let size_value = size_of(size);
+    let (severity, long, short, size_value) = (severity?, long?, short?, size_value?);
+    let tier = match key {
+        "budget" => Tier::of_share(severity, size_value, window, long, short),
+        _ => Tier { severity, factor: size_value, long, short },
+    };
+    match tier.check(objective, window) {
+        Ok(()) => Some(tier),
+        Err(refused) => {
+            node.reading.problem(node.at(), format!("the tier {refused}"));
+            None
+        }
+    }
+}
+
+/// The queue that a promise is about.
+fn queue(section: &Section<'_>, systems: &[&str]) -> Option<(SystemId, String)> {
+    section.refuse(&["entity", "flow", "owner", "target"], "is not for a queue: name it with `system` and `queue`");
+    let system = section.need("system").and_then(|node| {
+        let name = node.text()?;
+        if !systems.contains(&name) {
+            node.reading.unknown(node.at(), name, "a system", systems.iter().copied());
+            return None;
+        }
+        name.parse().ok()
+    });
+    let queue = section.need("queue").and_then(Node::name).map(str::to_owned);
+    Some((system?, queue?))
 }
 
 /// The flows that all given selectors allow.
@@ -118,13 +348,28 @@ pub(super) fn refuse_twice(sections: &[Section<'_>]) {
 }
 
 /// The tightest promise about each flow.
-pub(super) fn tightest(slos: &[Slo]) -> BTreeMap<FlowId, Duration> {
+pub(super) fn tightest<'s>(slos: impl IntoIterator<Item = &'s Slo>) -> BTreeMap<FlowId, Duration> {
     let mut promises: BTreeMap<FlowId, Duration> = BTreeMap::new();
     for slo in slos {
-        let Some(within) = slo.within else { continue };
+        let Some(within) = slo.within() else { continue };
         for flow in &slo.flows {
             promises.entry(flow.clone()).and_modify(|known| *known = within.min(*known)).or_insert(within);
         }
     }
     promises
+}
+
+/// Warns about promises that nothing measures: a flow without samples has no data.
+pub(super) fn check_probes(reading: &Reading<'_>, read: &ReadSlo, probes: &[ReadProbe]) {
+    if !matches!(read.slo.promise.indicator, Indicator::Agreement | Indicator::Completeness) {
+        return;
+    }
+    let is_read = |flow: &FlowId| {
+        let mut probes = probes.iter().map(|read| &read.probe);
+        probes.any(|probe| matches!(probe.kind, ProbeKind::Sample(_)) && is_read_by(flow, probe))
+    };
+    for flow in read.slo.flows.iter().filter(|flow| !is_read(flow)) {
+        let message = format!("no sample probe measures the promise `{}` for `{flow}`", read.slo.name());
+        reading.warning(read.at, message);
+    }
 }

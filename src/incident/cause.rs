@@ -18,6 +18,11 @@ pub enum Cause {
         /// The system.
         system: SystemId,
     },
+    /// What goes through a system does not arrive: most flows through it break their promises.
+    Path {
+        /// The system.
+        system: SystemId,
+    },
     /// A queue is too deep or too old.
     Queue {
         /// The system that has it.
@@ -44,6 +49,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Flow(flow) => write!(f, "flow {flow}"),
             Self::Blind { system } => write!(f, "blind {system}"),
+            Self::Path { system } => write!(f, "path {system}"),
             Self::Queue { system, queue } => write!(f, "queue {system} {queue}"),
             Self::Auditor => f.write_str("auditor"),
             Self::Delivery { channel } => write!(f, "delivery {channel}"),
@@ -60,6 +66,7 @@ impl FromStr for Cause {
         match word {
             "flow" => flow(rest).map(Self::Flow),
             "blind" => rest.parse().ok().map(|system| Self::Blind { system }),
+            "path" => rest.parse().ok().map(|system| Self::Path { system }),
             "queue" => rest.split_once(' ').and_then(|(system, queue)| {
                 Some(Self::Queue { system: system.parse().ok()?, queue: queue.to_owned() })
             }),
@@ -94,9 +101,14 @@ mod tests {
 
     #[test]
     fn causes_are_read_back_as_they_are_written() {
-        for text in
-            ["flow stock: erp -> store", "blind store", "queue store woo webhooks", "auditor", "delivery ops-mail"]
-        {
+        for text in [
+            "flow stock: erp -> store",
+            "blind store",
+            "path store",
+            "queue store woo webhooks",
+            "auditor",
+            "delivery ops-mail",
+        ] {
             assert_eq!(text.parse::<Cause>().map(|cause| cause.to_string()), Ok(text.to_owned()));
         }
         for text in ["", "flow stock", "flow stock: erp", "blind Store", "auditor x", "delivery ", "fire"] {

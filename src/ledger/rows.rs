@@ -248,6 +248,126 @@ pub struct SchemaChangeRow {
     pub fields: Vec<String>,
 }
 
+/// Keys of samples whose outcome a run decided.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub struct SampleRow {
+    /// Tenant name.
+    pub tenant: String,
+    /// Entity name.
+    pub entity: String,
+    /// Owner system.
+    pub owner: String,
+    /// Target system.
+    pub target: String,
+    /// When it was decided, microseconds UTC.
+    pub at: i64,
+    /// The run that decided it.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub run_id: Uuid,
+    /// Whose keys they are: `owner` or `target`.
+    pub frame: String,
+    /// Keys that agree; of the target's keys those that the owner has.
+    pub good: u64,
+    /// Keys that do not.
+    pub bad: u64,
+    /// Of the bad ones, those that the target lacks.
+    pub missing: u64,
+    /// Keys that could not be decided.
+    pub unknown: u64,
+}
+
+/// One promise about one flow or queue in one minute.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub struct SloMinuteRow {
+    /// Tenant name.
+    pub tenant: String,
+    /// The SLO's name.
+    pub slo: String,
+    /// Entity name; empty for a queue.
+    pub entity: String,
+    /// Owner system; the system of a queue.
+    pub owner: String,
+    /// Target system; the name of a queue.
+    pub target: String,
+    /// When it was evaluated, microseconds UTC.
+    pub at: i64,
+    /// The evaluation.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub run_id: Uuid,
+    /// The indicator's word.
+    pub indicator: String,
+    /// `kept`, `burning` (a tier fires), `no_data` or `holding`.
+    pub state: String,
+    /// Share of good over the window, everything unknown good. Without maintenance.
+    pub sli_best: f64,
+    /// Share of good over the window, everything unknown bad. Without maintenance.
+    pub sli_worst: f64,
+    /// As `sli_best`, with maintenance counted.
+    pub raw_best: f64,
+    /// As `sli_worst`, with maintenance counted.
+    pub raw_worst: f64,
+    /// Burn over the first tier's long window, everything unknown good.
+    pub burn_best: f64,
+    /// Burn over the first tier's long window, everything unknown bad.
+    pub burn_worst: f64,
+    /// What is left of the budget, as a share of it.
+    pub budget_left: f64,
+    /// The same if everything unknown was bad.
+    pub budget_left_worst: f64,
+    /// Covered share of the first tier's long window.
+    pub coverage: f64,
+    /// Good events of the window.
+    pub good: u64,
+    /// Bad events of the window.
+    pub bad: u64,
+    /// Undecided events of the window.
+    pub unknown: u64,
+    /// The most keys that were past their deadline in the minute.
+    pub overdue: u64,
+    /// How far the oldest of them was past it, microseconds.
+    pub oldest_us: u64,
+    /// Whether the minute lay in maintenance.
+    pub in_maintenance: bool,
+}
+
+/// One step of an incident.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub struct IncidentRow {
+    /// Tenant name.
+    pub tenant: String,
+    /// The broken SLO that burns fastest.
+    pub slo: String,
+    /// Entity name, where there is one.
+    pub entity: String,
+    /// Owner system, where it is about a flow.
+    pub owner: String,
+    /// Target system, where it is about a flow; else the system.
+    pub target: String,
+    /// When it happened, microseconds UTC.
+    pub at: i64,
+    /// The incident.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub incident_id: Uuid,
+    /// `opened`, `worsened`, `reopened`, `acknowledged`, `assigned`, `note`, `snoozed`, `reminder`, `escalated`,
+    /// `notified`, `resolved`.
+    pub event: String,
+    /// `page` or `ticket`.
+    pub severity: String,
+    /// The cause, as state keeps it.
+    pub cause: String,
+    /// Who did it, if a person did.
+    pub actor: String,
+    /// Burn of the fastest burning SLO.
+    pub burn_rate: f64,
+    /// Wrong records.
+    pub records: u64,
+    /// The note's text, the assignee, the channel.
+    pub detail: String,
+    /// The evaluation that brought it to the ledger.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub run_id: Uuid,
+}
+
 /// Everything one run leaves in the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunRows {
@@ -265,6 +385,12 @@ pub struct RunRows {
     pub estimates: Vec<EstimateRow>,
     /// Rows of `schema_changes`.
     pub schema_changes: Vec<SchemaChangeRow>,
+    /// Rows of `samples`.
+    pub samples: Vec<SampleRow>,
+    /// Rows of `slo_minute`.
+    pub slo_minutes: Vec<SloMinuteRow>,
+    /// Rows of `incident_events`.
+    pub incident_events: Vec<IncidentRow>,
 }
 
 impl CheckRow {

@@ -37,6 +37,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("20261122000005_measures", include_str!("../../migrations/clickhouse/20261122000005_measures.sql")),
     ("20261122000006_population", include_str!("../../migrations/clickhouse/20261122000006_population.sql")),
     ("20261123000001_schema", include_str!("../../migrations/clickhouse/20261123000001_schema.sql")),
+    ("20261124000002_promises", include_str!("../../migrations/clickhouse/20261124000002_promises.sql")),
 ];
 
 /// Blocks that a table remembers by their token, and for how long. Beyond that the shipper looks rows up.
@@ -135,7 +136,7 @@ mod tests {
         assert!(!sql.contains("${"), "{sql}");
         let count = |text: &str| sql.matches(text).count();
         assert_eq!(count("_local ON CLUSTER 'main' ("), count("ENGINE = Distributed('main', 'audit', "));
-        assert_eq!(count("ENGINE = ReplicatedMergeTree") + count("ENGINE = ReplicatedAggregatingMergeTree"), 16);
+        assert_eq!(count("ENGINE = ReplicatedMergeTree") + count("ENGINE = ReplicatedAggregatingMergeTree"), 18);
         assert_eq!(count("ENGINE = MergeTree") + count("ENGINE = AggregatingMergeTree"), 0);
         assert_eq!(count("rand()"), 0, "a random shard would let a repeated block through");
         assert!(sql.contains(
@@ -149,7 +150,7 @@ mod tests {
     fn every_table_remembers_blocks_and_syncs_them() {
         let sql = all(&LedgerOptions::default());
         let tables = sql.matches("CREATE TABLE").count();
-        assert_eq!(tables, 16);
+        assert_eq!(tables, 18);
         for setting in ["non_replicated_deduplication_window", "fsync_after_insert", "fsync_part_directory"] {
             assert_eq!(sql.matches(setting).count(), tables, "{setting}");
         }

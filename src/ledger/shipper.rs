@@ -23,7 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::block::LedgerRow;
 use self::dead_letter::DeadLetters;
-use super::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow};
+use super::rows::{
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow,
+    SchemaChangeRow, SloMinuteRow,
+};
 use super::spool::{ReadySegment, SegmentId};
 use super::{LedgerError, Spool, SpoolError, SpoolStatus};
 use crate::causes::chain;
@@ -218,6 +221,9 @@ impl Shipper {
         let discrepancies = take::<DiscrepancyRow>(&mut runs);
         let estimates = take::<EstimateRow>(&mut runs);
         let schema_changes = take::<SchemaChangeRow>(&mut runs);
+        let samples = take::<SampleRow>(&mut runs);
+        let slo_minutes = take::<SloMinuteRow>(&mut runs);
+        let incident_events = take::<IncidentRow>(&mut runs);
         // The tables side by side: an insert mostly waits for the disk.
         tokio::try_join!(
             self.ship_table(segment, checks, trust),
@@ -227,6 +233,9 @@ impl Shipper {
             self.ship_table(segment, discrepancies, trust),
             self.ship_table(segment, estimates, trust),
             self.ship_table(segment, schema_changes, trust),
+            self.ship_table(segment, samples, trust),
+            self.ship_table(segment, slo_minutes, trust),
+            self.ship_table(segment, incident_events, trust),
         )?;
         fault::point("ship.acknowledged");
         self.spool.remove(segment).await.map_err(ShipError::Spool)?;

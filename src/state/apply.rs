@@ -116,7 +116,7 @@ impl StateStore {
 
 /// Takes the lease row's lock until the transaction ends, so that the lease cannot change hands in between. A
 /// lease that has run out but was not taken by another still counts: nobody else has worked in the meantime.
-async fn hold_lease(connection: &mut AnyConnection, lease: &Lease) -> Result<bool, StateError> {
+pub(super) async fn hold_lease(connection: &mut AnyConnection, lease: &Lease) -> Result<bool, StateError> {
     let done = sqlx::query("UPDATE leases SET token = token WHERE unit = $1 AND token = $2")
         .bind(lease.unit.as_str())
         .bind(i64::try_from(lease.token).unwrap_or(i64::MAX))

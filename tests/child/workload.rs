@@ -93,6 +93,7 @@ pub fn rows(entity: &str, owner: &str, number: u64, run_id: Uuid, at: Moment, pa
         estimates: vec![estimate(entity, owner, run_id, at)],
         schema_changes: vec![schema_change(entity, owner, run_id, at)],
         checks,
+        ..RunRows::default()
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use clickhouse::Client;
 use plumbline::clock::{AnchoredClock, Clock};
 use plumbline::ledger::rows::{
-    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow,
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow,
+    SchemaChangeRow, SloMinuteRow,
 };
 use plumbline::ledger::{Ledger, LedgerError, LedgerOptions, Shipper, Spool, SpoolError, SpoolOptions, migrate};
 use plumbline::model::{FlowId, Moment};
@@ -196,6 +197,62 @@ fn run(id: u128, checks: usize, at: i64) -> RunRows {
             entity: "stock".to_owned(),
             fields: vec!["name".to_owned()],
         }],
+        samples: vec![SampleRow {
+            tenant: "default".to_owned(),
+            entity: "stock".to_owned(),
+            owner: "erp".to_owned(),
+            target: "store".to_owned(),
+            at,
+            run_id,
+            frame: "owner".to_owned(),
+            good: 97,
+            bad: 2,
+            missing: 1,
+            unknown: 1,
+        }],
+        slo_minutes: vec![SloMinuteRow {
+            tenant: "default".to_owned(),
+            slo: "fresh".to_owned(),
+            entity: "stock".to_owned(),
+            owner: "erp".to_owned(),
+            target: "store".to_owned(),
+            at,
+            run_id,
+            indicator: "freshness".to_owned(),
+            state: "burning".to_owned(),
+            sli_best: 0.99,
+            sli_worst: 0.98,
+            raw_best: 0.97,
+            raw_worst: 0.96,
+            burn_best: 14.5,
+            burn_worst: 20.25,
+            budget_left: -0.5,
+            budget_left_worst: -1.5,
+            coverage: 0.875,
+            good: 970,
+            bad: 20,
+            unknown: 10,
+            overdue: 7,
+            oldest_us: 60_000_000,
+            in_maintenance: true,
+        }],
+        incident_events: vec![IncidentRow {
+            tenant: "default".to_owned(),
+            slo: "fresh".to_owned(),
+            entity: "stock".to_owned(),
+            owner: "erp".to_owned(),
+            target: "store".to_owned(),
+            at,
+            incident_id: Uuid::from_u128(7),
+            event: "opened".to_owned(),
+            severity: "page".to_owned(),
+            cause: "flow stock: erp -> store".to_owned(),
+            actor: String::new(),
+            burn_rate: 14.5,
+            records: 20,
+            detail: String::new(),
+            run_id,
+        }],
     }
 }
 
@@ -266,7 +323,7 @@ async fn rows_of_every_table_arrive_and_can_be_asked_for() {
     assert_eq!(shipper.drain().await.unwrap(), 1);
     assert_eq!(place.counts().await, [110, 110, 2, 2, 2, 2, 2, 110, 110]);
     let status = shipper.status().borrow().clone();
-    assert_eq!((status.rows, status.rows_present, status.dead_letters, status.last_error), (230, 0, 0, None));
+    assert_eq!((status.rows, status.rows_present, status.dead_letters, status.last_error), (236, 0, 0, None));
 
     assert_eq!(place.sent::<CheckRow>("checks", "at").await, sent.checks);
     assert_eq!(place.sent::<FreshnessRow>("freshness", "decided_at").await, sent.freshness);
@@ -274,6 +331,9 @@ async fn rows_of_every_table_arrive_and_can_be_asked_for() {
     assert_eq!(place.sent::<CoverageRow>("coverage", "to").await, sent.coverage);
     assert_eq!(place.sent::<DiscrepancyRow>("discrepancy_events", "at").await, sent.discrepancies);
     assert_eq!(place.sent::<SchemaChangeRow>("schema_changes", "at").await, sent.schema_changes);
+    assert_eq!(place.sent::<SampleRow>("samples", "at").await, sent.samples);
+    assert_eq!(place.sent::<SloMinuteRow>("slo_minute", "at").await, sent.slo_minutes);
+    assert_eq!(place.sent::<IncidentRow>("incident_events", "at").await, sent.incident_events);
 
     let ledger = Ledger::new(place.client(), "default".parse().unwrap());
     let verdicts = ledger.verdict_counts(&flow(), Moment::from_micros(before_midnight())).await.unwrap();
@@ -320,7 +380,7 @@ async fn a_segment_shipped_twice_is_in_the_ledger_once() {
     let mut shipper = place.shipper(&spool).look_up_after(Duration::ZERO);
     assert_eq!(shipper.drain().await.unwrap(), 1);
     assert_eq!(place.counts().await[..7], once[..7]);
-    assert_eq!(shipper.status().borrow().rows_present, 135);
+    assert_eq!(shipper.status().borrow().rows_present, 138);
     drop((shipper, spool));
 
     // The test can fail: without the look-up, every row comes a second time.

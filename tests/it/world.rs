@@ -317,6 +317,7 @@ impl Journal for Recorder {
                 all.coverage.extend(rows.coverage);
                 all.discrepancies.extend(rows.discrepancies);
                 all.estimates.extend(rows.estimates);
+                all.samples.extend(rows.samples);
                 all.schema_changes.extend(rows.schema_changes);
                 Ok(Committed::Yes)
             }

@@ -117,6 +117,11 @@ impl Unit {
         let seen = std::mem::take(&mut run.seen);
         let parts = Arc::clone(&self.parts);
         let has_settled = self.sampling.settle(&seen, |flow| parts.flows[flow].name.clone());
+        let decided = self.sampling.take_decided();
+        if !decided.is_empty() {
+            let now = self.shared.clock.now();
+            parts.flows.iter().for_each(|flow| run.samples(&flow.flow, &flow.name, now, &decided));
+        }
         if has_settled || run.kind == RunKind::Sample {
             self.note_estimates(run);
             run.walk = Some(self.sampling.to_bytes());

@@ -2,13 +2,13 @@
 
 use crate::config::section::Keys;
 use crate::config::{
-    children, condition, entity, field, field_rule, ledger, mapping, plumbline, probe, read, slo, sql_expression, step,
-    system, xref,
+    calendar, children, condition, entity, field, field_rule, ledger, maintenance, mapping, plumbline, probe, read,
+    slo, sql_expression, step, system, xref,
 };
 
 const DOCS: &str = include_str!("../../../docs/config.md");
 
-const SECTIONS: [&Keys; 20] = [
+const SECTIONS: [&Keys; 23] = [
     &read::KEYS,
     &plumbline::KEYS,
     &ledger::KEYS,
@@ -29,6 +29,9 @@ const SECTIONS: [&Keys; 20] = [
     &step::PRECISION_KEYS,
     &probe::KEYS,
     &slo::KEYS,
+    &slo::TIER_KEYS,
+    &calendar::KEYS,
+    &maintenance::KEYS,
 ];
 
 /// The text under a heading, up to the next one of any level.

@@ -255,7 +255,7 @@ fn entities_probes_and_promises_are_repeated() {
     assert_eq!(flows(SHOPS), ["order-de: shop-de -> erp [total] 300s", "order-fr: shop-fr -> erp [total] 300s"]);
     let probes: Vec<String> = config.probes.iter().map(|probe| format!("{} {}", probe.entity, probe.owner)).collect();
     assert_eq!(probes, ["order-de shop-de", "order-fr shop-fr"]);
-    let slos: Vec<(&str, usize)> = config.slos.iter().map(|slo| (slo.name.as_str(), slo.flows.len())).collect();
+    let slos: Vec<(&str, usize)> = config.slos.iter().map(|slo| (slo.name(), slo.flows.len())).collect();
     assert_eq!(slos, [("orders-de", 1), ("orders-fr", 1)]);
     let dataset = |entity: &str| {
         let mappings = &config.entities[&entity.parse::<crate::model::EntityId>().unwrap()].mappings;

@@ -12,7 +12,8 @@ use super::native::{Block, Columns};
 use crate::ledger::LedgerError;
 use crate::ledger::migrate::timed;
 use crate::ledger::rows::{
-    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow,
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow,
+    SchemaChangeRow, SloMinuteRow,
 };
 
 const SEND_LIMIT: Duration = Duration::from_secs(60);
@@ -63,6 +64,9 @@ ledger_row!(CoverageRow, "coverage", coverage, to);
 ledger_row!(DiscrepancyRow, "discrepancy_events", discrepancies, at);
 ledger_row!(EstimateRow, "estimates", estimates, at);
 ledger_row!(SchemaChangeRow, "schema_changes", schema_changes, at);
+ledger_row!(SampleRow, "samples", samples, at);
+ledger_row!(SloMinuteRow, "slo_minute", slo_minutes, at);
+ledger_row!(IncidentRow, "incident_events", incident_events, at);
 
 /// Whole runs together up to `limit` rows; a run with more is cut by itself.
 pub(super) fn cut<T>(runs: Vec<Vec<T>>, limit: usize) -> Vec<Vec<T>> {

@@ -1,7 +1,10 @@
 //! The columns of the ledger's tables, as the shipper sends them.
 
 use super::native::{Columns, Writer};
-use crate::ledger::rows::{CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, SchemaChangeRow};
+use crate::ledger::rows::{
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, SampleRow, SchemaChangeRow,
+    SloMinuteRow,
+};
 
 impl Columns for CheckRow {
     fn columns(writer: &mut Writer<'_, Self>) {
@@ -137,6 +140,71 @@ impl Columns for SchemaChangeRow {
     }
 }
 
+impl Columns for SampleRow {
+    fn columns(writer: &mut Writer<'_, Self>) {
+        writer.texts("tenant", |row| &row.tenant);
+        writer.texts("entity", |row| &row.entity);
+        writer.texts("owner", |row| &row.owner);
+        writer.texts("target", |row| &row.target);
+        writer.times("at", |row| row.at);
+        writer.uuids("run_id", |row| row.run_id);
+        writer.texts("frame", |row| &row.frame);
+        writer.numbers("good", |row| row.good);
+        writer.numbers("bad", |row| row.bad);
+        writer.numbers("missing", |row| row.missing);
+        writer.numbers("unknown", |row| row.unknown);
+    }
+}
+
+impl Columns for SloMinuteRow {
+    fn columns(writer: &mut Writer<'_, Self>) {
+        writer.texts("tenant", |row| &row.tenant);
+        writer.texts("slo", |row| &row.slo);
+        writer.texts("entity", |row| &row.entity);
+        writer.texts("owner", |row| &row.owner);
+        writer.texts("target", |row| &row.target);
+        writer.times("at", |row| row.at);
+        writer.uuids("run_id", |row| row.run_id);
+        writer.texts("indicator", |row| &row.indicator);
+        writer.texts("state", |row| &row.state);
+        writer.shares("sli_best", |row| row.sli_best);
+        writer.shares("sli_worst", |row| row.sli_worst);
+        writer.shares("raw_best", |row| row.raw_best);
+        writer.shares("raw_worst", |row| row.raw_worst);
+        writer.shares("burn_best", |row| row.burn_best);
+        writer.shares("burn_worst", |row| row.burn_worst);
+        writer.shares("budget_left", |row| row.budget_left);
+        writer.shares("budget_left_worst", |row| row.budget_left_worst);
+        writer.shares("coverage", |row| row.coverage);
+        writer.numbers("good", |row| row.good);
+        writer.numbers("bad", |row| row.bad);
+        writer.numbers("unknown", |row| row.unknown);
+        writer.numbers("overdue", |row| row.overdue);
+        writer.numbers("oldest_us", |row| row.oldest_us);
+        writer.flags("in_maintenance", |row| row.in_maintenance);
+    }
+}
+
+impl Columns for IncidentRow {
+    fn columns(writer: &mut Writer<'_, Self>) {
+        writer.texts("tenant", |row| &row.tenant);
+        writer.texts("slo", |row| &row.slo);
+        writer.texts("entity", |row| &row.entity);
+        writer.texts("owner", |row| &row.owner);
+        writer.texts("target", |row| &row.target);
+        writer.times("at", |row| row.at);
+        writer.uuids("incident_id", |row| row.incident_id);
+        writer.texts("event", |row| &row.event);
+        writer.texts("severity", |row| &row.severity);
+        writer.texts("cause", |row| &row.cause);
+        writer.texts("actor", |row| &row.actor);
+        writer.shares("burn_rate", |row| row.burn_rate);
+        writer.numbers("records", |row| row.records);
+        writer.texts("detail", |row| &row.detail);
+        writer.uuids("run_id", |row| row.run_id);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clickhouse::Row;
@@ -158,5 +226,8 @@ mod tests {
         check::<DiscrepancyRow>();
         check::<EstimateRow>();
         check::<SchemaChangeRow>();
+        check::<SampleRow>();
+        check::<SloMinuteRow>();
+        check::<IncidentRow>();
     }
 }
