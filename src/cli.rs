@@ -16,6 +16,7 @@ mod clickhouse;
 mod demo;
 mod doctor;
 mod migrate;
+mod notify;
 mod pack;
 mod plan;
 mod probe;
@@ -55,6 +56,9 @@ enum Command {
     /// Show changes of columns and JSON shapes that wait to be accepted; accept them.
     #[command(subcommand)]
     Schema(schema::SchemaCommand),
+    /// Try the ways in which people are told of incidents.
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     /// Bring the state database and the ledger's tables up to date.
     Migrate(ConfigFile),
     /// Serve ClickHouse's HTTP interface on loopback, with the engine inside.
@@ -169,6 +173,7 @@ fn dispatch(Arguments { log, command }: Arguments) -> Result<Exit, Failure> {
         Command::Plan(args) => logged().and_then(|()| on_runtime(plan::run(&args))),
         Command::Schema(command) => logged().and_then(|()| on_runtime(schema::run(&command))),
         Command::Migrate(file) => logged().and_then(|()| on_runtime(migrate::run(&file))),
+        Command::Notify(command) => logged().and_then(|()| on_runtime(notify::run(&command))),
         Command::Serve(file) => logged().and_then(|()| serve::run(&file)),
         Command::Probe(args) => logged().and_then(|()| probe::run(&args)),
         Command::Sweep(args) => logged().and_then(|()| sweep::run(&args)),

@@ -18,6 +18,7 @@ use crate::model::{EntityId, Field, Flow, FlowId, Mapping, SystemId, TenantId};
 use crate::slo::{Indicator, Maintenance, Promise};
 
 mod address;
+pub mod alerting;
 mod calendar;
 mod children;
 mod condition;
@@ -52,6 +53,7 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
+pub use alerting::Alerting;
 pub use directories::cache_dir;
 pub use duration::parse_duration;
 pub use pack::Pack;
@@ -107,6 +109,8 @@ pub struct Config {
     pub slos: Vec<Slo>,
     /// `[[maintenance]]`, the earliest first.
     pub maintenance: Vec<Maintenance>,
+    /// `[alert]`, `[channel.NAME]`, `[team.NAME]`, `[[route]]`.
+    pub alerting: Arc<Alerting>,
     /// Legal but risky combinations, to be logged at startup.
     pub warnings: Vec<String>,
 }

@@ -20,6 +20,12 @@ pub const POINTS: &[&str] = &[
     "ship.forgotten",
 ];
 
+/// Points that a message passes.
+pub const MESSAGE_POINTS: &[&str] = &["outbox.written", "outbox.claimed", "outbox.sent", "outbox.settled"];
+
+/// Points that a change of an incident passes.
+pub const INCIDENT_POINTS: &[&str] = &["incident.changed", "incident.committed"];
+
 /// Points that only a restart passes.
 pub const RECOVERY_POINTS: &[&str] = &["recover.truncated", "recover.applied", "recover.forgotten"];
 
@@ -31,7 +37,8 @@ pub fn point(_name: &'static str) {}
 /// Marks a place where a crash must lose nothing; aborts here when told to.
 #[cfg(feature = "fault-points")]
 pub fn point(name: &'static str) {
-    debug_assert!(POINTS.contains(&name) || RECOVERY_POINTS.contains(&name), "`{name}` is not listed");
+    let listed = [POINTS, MESSAGE_POINTS, INCIDENT_POINTS, RECOVERY_POINTS].iter().any(|points| points.contains(&name));
+    debug_assert!(listed, "`{name}` is not listed");
     if chosen::reached(name) {
         std::process::abort();
     }

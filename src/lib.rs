@@ -13,6 +13,7 @@
 //! - [`connect`]: readers of external systems; reads only.
 //! - [`state`]: the small mutable part, in SQLite or PostgreSQL.
 //! - [`ledger`]: the history, in ClickHouse; the spool in front of it; the embedded engine.
+//! - [`alert`]: who is told of incidents: channels, routes, templates, the outbox's sender.
 //! - [`audit`]: the engine: scheduler, probes, in-flight queue, discrepancies.
 //! - [`metrics`]: what the auditor says about itself, for Prometheus.
 //! - [`readiness`]: whether the process can do its work.
@@ -20,6 +21,7 @@
 //! - [`sandbox`]: the demo company, its faulty sync job and the list of what was planted.
 //! - [`cli`]: the commands; no logic.
 
+pub mod alert;
 pub mod audit;
 pub mod causes;
 pub mod cli;

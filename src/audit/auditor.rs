@@ -9,6 +9,8 @@ use anyhow::Context as _;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
+use crate::alert::heartbeat::Heartbeat;
+use crate::alert::sender::{Pace, Sender};
 use crate::causes::chain;
 use crate::clock::{AnchoredClock, Clock};
 use crate::config::{Config, Ledger as LedgerConfig};
@@ -57,6 +59,8 @@ pub struct Auditor {
     indexes: Arc<Indexes>,
     shared: Arc<Shared>,
     units: Vec<Arc<UnitParts>>,
+    sender: Sender,
+    heartbeat: Option<Heartbeat>,
 }
 
 impl Auditor {
@@ -110,9 +114,17 @@ impl Auditor {
             in_flight: AtomicU64::new(0),
             max_in_flight: config.plumbline.max_in_flight,
         });
+        let sender = Sender::new(
+            Arc::clone(&config.alerting),
+            Arc::clone(&shared.metrics),
+            &shared.tenant,
+            &shared.auditor,
+            Pace::default(),
+        )?;
+        let heartbeat = Heartbeat::new(&config.alerting).map_err(anyhow::Error::msg)?;
         let shipper = Shipper::new(spool.clone(), client.clone(), data_dir.join("dead-letters"))
             .replicated(config.plumbline.ledger.cluster.is_some());
-        Ok(Self { config, state, spool, shipper, client, engine, readers, indexes, shared, units })
+        Ok(Self { config, state, spool, shipper, client, engine, readers, indexes, shared, units, sender, heartbeat })
     }
 
     /// Counters and gauges of this auditor.
@@ -150,6 +162,9 @@ impl Auditor {
     pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
         let after_units = CancellationToken::new();
         let watch = tokio::spawn(self.watch().run(after_units.clone()));
+        let sending = tokio::spawn(self.sender.run(self.state.clone(), after_units.clone()));
+        let beating =
+            self.heartbeat.map(|heartbeat| tokio::spawn(heartbeat.run(self.state.clone(), after_units.clone())));
         let options = ledger_options(&self.config.plumbline.ledger);
         let status = self.shipper.status();
         let shipping = tokio::spawn(ship(self.shipper, self.client.clone(), options, after_units.clone()));
@@ -170,6 +185,10 @@ impl Auditor {
         after_units.cancel();
         watch.await.context("the watch died")?;
         shipping.await.context("the shipper died")?;
+        sending.await.context("the sender of messages died")?;
+        if let Some(beating) = beating {
+            beating.await.context("the heartbeat died")?;
+        }
         if let Some(engine) = self.engine.and_then(Arc::into_inner) {
             engine.stop().await;
         }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Exit, Failure};
+use crate::alert::templates::Templates;
+use crate::causes::chain;
 use crate::config::{self, Config};
 
 /// Where the config is; every command that needs one takes it.
@@ -28,7 +30,11 @@ impl ConfigFile {
 pub fn run(file: &Path) -> Exit {
     let result = config::load(file);
     let text = config::render_check(&result);
-    if result.is_ok() {
+    if let Ok(config) = &result {
+        if let Err(error) = Templates::load(config.alerting.templates.as_deref()) {
+            eprintln!("error: {}", chain(&error));
+            return Exit::Usage;
+        }
         print!("{text}");
         return Exit::Good;
     }

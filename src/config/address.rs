@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use super::SystemKind;
 use super::secret::{Referred, referred};
-use super::section::Node;
+use super::section::{Node, Read as _};
 
 /// A checked address.
 pub(super) struct Address {
@@ -52,6 +52,29 @@ fn http(node: Node<'_>, referred: &Referred) -> Option<Address> {
         );
     }
     Some(Address { url: SecretString::from(String::from(url).trim_end_matches('/').to_owned()), is_local })
+}
+
+/// An address on the web that people or requests go to: TLS, unless it is of this machine. No login in it.
+pub(super) fn web_address(node: Node<'_>, text: &str) -> Option<String> {
+    let url = match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
+        Ok(_) => return node.refuse("must begin with `https://`"),
+        Err(error) => return node.refuse(format!("not an address such as `https://alerts.example.org`: {error}")),
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return node.refuse("must not hold a login");
+    }
+    if url.scheme() == "http" && !is_local(&url) {
+        return node.refuse("plain `http` is for this machine only; use `https`");
+    }
+    Some(text.trim_end_matches('/').to_owned())
+}
+
+/// As [`web_address`], of an address that is a secret itself: who knows it may write there.
+pub(super) fn secret_web_address(node: Node<'_>) -> Option<SecretString> {
+    let secret = SecretString::read(node)?;
+    web_address(node, secret.expose_secret())?;
+    Some(secret)
 }
 
 /// The address of the state database: PostgreSQL, or a SQLite file.
@@ -132,7 +155,7 @@ pub(super) fn is_local(url: &Url) -> bool {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
+use super::alerting::{self, Alerting, Route, channel, route, team};
 use super::entity::{ReadEntity, Systems};
 use super::probe::{Known, ReadProbe};
 use super::problems::{At, Problems};
@@ -18,8 +19,20 @@ use crate::model::{EntityId, Flow, SystemId};
 
 pub(super) const KEYS: Keys = Keys {
     section: "top level",
-    names: &["plumbline", "system", "entity", "probe", "slo", "calendar", "maintenance"],
-    not_yet: &["alert", "resync", "report"],
+    names: &[
+        "plumbline",
+        "system",
+        "entity",
+        "probe",
+        "slo",
+        "calendar",
+        "maintenance",
+        "alert",
+        "channel",
+        "team",
+        "route",
+    ],
+    not_yet: &["resync", "report"],
 };
 
 /// Reads the text behind `reading`; all problems at once.
@@ -57,6 +70,7 @@ fn read_sections<'a>(reading: &'a Reading<'a>, root: &'a DeTable<'a>) -> Config 
     slos.iter().for_each(|read| slo::check_probes(reading, read, &probes));
     let slos: Vec<Slo> = slos.into_iter().map(|read| read.slo).collect();
     warn_unused(&system_entries, &entity_entries, &entities);
+    let alerting = read_alerting(&root, &team::Names { entities: &entity_names, systems: &system_names });
     Config {
         plumbline,
         systems,
@@ -65,6 +79,7 @@ fn read_sections<'a>(reading: &'a Reading<'a>, root: &'a DeTable<'a>) -> Config 
         probes: probes.into_iter().map(|read| read.probe).collect(),
         slos,
         maintenance,
+        alerting: Arc::new(alerting),
         warnings: Vec::new(),
     }
 }
@@ -131,6 +146,27 @@ fn read_slos(root: &Section<'_>, against: &slo::Against<'_>) -> Vec<ReadSlo> {
     let sections = listed(root, "slo", &slo::KEYS);
     slo::refuse_twice(&sections);
     sections.iter().filter_map(|section| slo::read(section, against)).collect()
+}
+
+fn read_alerting(root: &Section<'_>, names: &team::Names<'_>) -> Alerting {
+    let alert = root.get("alert").and_then(|node| node.section(&alerting::KEYS));
+    let general = alert.map_or_else(Alerting::default, |section| alerting::read(&section));
+    let entries = |key| root.get(key).and_then(Node::entries).unwrap_or_default();
+    let (channel_entries, team_entries): (Vec<Entry<'_>>, Vec<Entry<'_>>) = (entries("channel"), entries("team"));
+    let channels: Vec<&str> = channel_entries.iter().map(|entry| entry.name).collect();
+    let teams: Vec<&str> = team_entries.iter().map(|entry| entry.name).collect();
+    let known = route::Known { names, channels: &channels, teams: &teams, zone: general.time_zone };
+    let sections = listed(root, "route", &route::KEYS);
+    let routes: Vec<Route> = sections.iter().filter_map(|section| route::read(section, &known)).collect();
+    let read = |entry: &Entry<'_>| channel::read(entry, &channels).map(|channel| (channel.name.clone(), channel));
+    let alerting = Alerting {
+        channels: channel_entries.iter().filter_map(read).collect(),
+        teams: team_entries.iter().filter_map(|entry| team::read(entry, names)).collect(),
+        routes,
+        ..general
+    };
+    route::warn_silent(root, &alerting, channels.len(), sections.len());
+    alerting
 }
 
 fn check_probes(

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 
+mod alerting;
 mod docs;
 mod flows;
 mod fuzz;

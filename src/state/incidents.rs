@@ -222,6 +222,23 @@ impl StateStore {
         Ok(())
     }
 
+    /// As [`StateStore::insert_steps`], in a transaction of its own. Nothing happens when there is no such incident.
+    ///
+    /// # Errors
+    /// When the database refuses or does not answer.
+    pub async fn add_steps(&self, incident: &Incident, steps: &[Step]) -> Result<(), StateError> {
+        let failed = StateError::sql("add to a timeline");
+        let mut connection = self.pool.acquire().await.map_err(&failed)?;
+        let mut transaction = connection.begin().await.map_err(&failed)?;
+        // Takes the incident's lock, so that two writers do not give their steps the same number.
+        let text = "UPDATE incidents SET version = version WHERE id = $1";
+        let locked = sqlx::query(text).bind(incident.id.to_string()).execute(&mut *transaction).await;
+        if locked.map_err(&failed)?.rows_affected() == 1 {
+            self.insert_steps(&mut transaction, incident, steps).await?;
+        }
+        transaction.commit().await.map_err(&failed)
+    }
+
     async fn insert_incident(&self, connection: &mut AnyConnection, incident: &Incident) -> Result<bool, StateError> {
         let id = incident.id.to_string();
         let done = sqlx::query(

@@ -12,6 +12,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
         (20_261_122_000_001, "begin", include_str!("../../migrations/state/20261122000001_begin.sql")),
         (20_261_123_000_001, "schema", include_str!("../../migrations/state/20261123000001_schema.sql")),
         (20_261_123_000_002, "key_indexes", include_str!("../../migrations/state/20261123000002_key_indexes.sql")),
+        (20_261_123_000_010, "outbox", include_str!("../../migrations/state/20261123000010_outbox.sql")),
         (20_261_124_000_002, "incidents", include_str!("../../migrations/state/20261124000002_incidents.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, sql)| {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::support::repository_file;
 
 /// Each part with the parts that it may use. The model is below all, the commands are above all.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("model", &[]),
     ("causes", &[]),
     ("fault", &[]),
@@ -25,10 +25,12 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     ("state", &["model", "causes", "clock", "config", "fault", "incident", "retry"]),
     ("ledger", &["model", "causes", "clock", "config", "fault", "retry", "state"]),
     ("metrics", &["model", "compare", "connect", "incident"]),
+    ("alert", &["model", "causes", "config", "fault", "incident", "metrics", "retry", "state"]),
     (
         "audit",
         &[
             "model",
+            "alert",
             "causes",
             "clock",
             "compare",

@@ -17,6 +17,7 @@ mod engine_http;
 mod engine_process;
 mod http;
 mod ledger;
+mod notifications;
 mod odoo;
 mod readers;
 mod sandbox_servers;

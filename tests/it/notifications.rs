@@ -1,0 +1,10 @@
+//! Messages from the outbox to their receivers: real mail servers and Alertmanagers, and servers that speak like the rest.
+
+mod bench;
+mod crash;
+mod folding;
+mod mail;
+mod prometheus;
+mod receiver;
+mod receivers;
+mod sharing;
