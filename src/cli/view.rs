@@ -207,6 +207,17 @@ pub fn spoken(duration: Duration) -> String {
     }
 }
 
+/// `8.4 s`, `59 min`, `24.0 h`, `12.5 d`: for a column of a table, at most eight characters.
+fn brief(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..120 => spoken(duration),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{:.1} h", duration.as_secs_f64() / 3_600.0),
+        _ => format!("{:.1} d", duration.as_secs_f64() / 86_400.0),
+    }
+}
+
 /// `01:05`, with hours when there are any.
 pub fn clock_face(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -345,6 +356,11 @@ pub(super) mod tests {
         check(61.0, "61 s");
         check(200.0, "3 min 20 s");
         check(7_500.0, "2 h 05 min");
+        let check = |seconds: u64, expect: &str| assert_eq!(brief(Duration::from_secs(seconds)), expect);
+        check(8, "8.0 s");
+        check(7_199, "119 min");
+        check(86_400, "24.0 h");
+        check(86_400 * 9_999, "9999.0 d");
         assert_eq!(clock_face(Duration::from_secs(65)), "01:05");
         assert_eq!(clock_face(Duration::from_secs(3_665)), "1:01:05");
     }

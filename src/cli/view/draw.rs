@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table};
 
-use super::{DiscrepancyLine, Fate, FlowLine, PlantLine, Samples, Share, View, clock_face, size, spoken};
+use super::{DiscrepancyLine, Fate, FlowLine, PlantLine, Samples, Share, View, brief, clock_face, size, spoken};
 use crate::model::Verdict;
 
 /// From this width on everything has room.
@@ -21,7 +21,8 @@ pub fn draw(frame: &mut Frame<'_>, view: &View) {
         0 => 0,
         sampled => sampled as u16 + 3,
     };
-    let costs = u16::from(!view.costs.is_empty());
+    let cost_lines = cost_lines(view, frame.area().width);
+    let costs = cost_lines.len() as u16;
     // What is wrong must have its place; what samples say comes after that.
     let left = frame.area().height.saturating_sub(flows + costs + 2);
     let samples = if left >= samples + LEAST_STORY { samples } else { 0 };
@@ -46,20 +47,29 @@ pub fn draw(frame: &mut Frame<'_>, view: &View) {
         draw_discrepancies(frame, upper, view);
         draw_plants(frame, lower, view);
     }
-    frame.render_widget(cost_line(view), cost_area);
+    frame.render_widget(Paragraph::new(cost_lines), cost_area);
     draw_foot(frame, foot, view);
 }
 
-/// What the looks cost so far, and per second.
-fn cost_line(view: &View) -> Line<'static> {
+/// What the looks cost so far, and per second: as many lines as it takes.
+fn cost_lines(view: &View, width: u16) -> Vec<Line<'static>> {
     let seconds = view.elapsed.as_secs_f64().max(1.0);
-    let mut parts = vec![Span::styled(" cost", faint())];
+    let mut lines: Vec<Line<'static>> = Vec::new();
     for cost in &view.costs {
-        let rate = cost.calls as f64 / seconds;
-        parts.push(Span::raw(format!(" · {} ", cost.system)));
-        parts.push(Span::styled(format!("{rate:.1} calls/s, {} records", cost.records), Style::new().fg(Color::Cyan)));
+        let rate = format!("{:.1} calls/s, {} records", cost.calls as f64 / seconds, cost.records);
+        let part = [Span::raw(format!(" · {} ", cost.system)), Span::styled(rate, Style::new().fg(Color::Cyan))];
+        let wanted: usize = part.iter().map(Span::width).sum();
+        match lines.last_mut().filter(|line| line.width() + wanted <= usize::from(width)) {
+            Some(line) => line.extend(part),
+            None => {
+                let begin = if lines.is_empty() { " cost" } else { "     " };
+                let mut line = Line::from(Span::styled(begin, faint()));
+                line.extend(part);
+                lines.push(line);
+            }
+        }
     }
-    Line::from(parts)
+    lines
 }
 
 fn draw_head(frame: &mut Frame<'_>, area: Rect, view: &View) {
@@ -127,8 +137,8 @@ fn draw_flows(frame: &mut Frame<'_>, area: Rect, view: &View) {
 fn flow_cells(flow: &FlowLine) -> [Cell<'static>; 10] {
     let bad: u64 = Verdict::ALL.iter().filter(|verdict| verdict.is_bad()).map(|verdict| flow.count(*verdict)).sum();
     let unknown = flow.count(Verdict::Unknown);
-    let lag = |lag: Option<std::time::Duration>| lag.map_or_else(|| "-".to_owned(), spoken);
-    let oldest = if flow.overdue == 0 { "-".to_owned() } else { spoken(flow.oldest) };
+    let lag = |lag: Option<std::time::Duration>| lag.map_or_else(|| "-".to_owned(), brief);
+    let oldest = if flow.overdue == 0 { "-".to_owned() } else { brief(flow.oldest) };
     [
         number(flow.count(Verdict::Match), Color::Green),
         number(flow.in_flight, Color::Cyan),
@@ -180,7 +190,8 @@ fn draw_samples(frame: &mut Frame<'_>, area: Rect, view: &View) {
     let titles: &[&str] = if wide { &["agree", "there", "extra", "every key in"] } else { &["agree", "every key in"] };
     let head = titles.iter().map(|title| right((*title).to_owned()));
     let head = Row::new(std::iter::once(Cell::from("flow")).chain(head)).style(faint());
-    let share = Constraint::Length(26);
+    // "100.00 % (100.00 to 100.00)"
+    let share = Constraint::Length(27);
     let widths = match wide {
         true => vec![Constraint::Min(18), share, share, share, Constraint::Length(12)],
         false => vec![Constraint::Min(18), share, Constraint::Length(12)],
@@ -360,8 +371,8 @@ mod tests {
         "│stock: warehouse → erp                    98         0     0       0    0       0        -        -        - ██████░░  87%│"
         "└──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘"
         "┌ Samples ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────┐"
-        "│flow                                              agree                      there                      extra every key in│"
-        "│product: erp → warehouse       98.32 % (95.43 to 99.99) 100.00 % (98.10 to 100.00)                          -   5 min 10 s│"
+        "│flow                                            agree                       there                       extra every key in│"
+        "│product: erp → warehouse     98.32 % (95.43 to 99.99)  100.00 % (98.10 to 100.00)                           -   5 min 10 s│"
         "└──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘"
         "┌ Open discrepancies: 3 ───────────────────────────────────────────────────────────────────────────────────────────────────┐"
         "│verdict    key         flow                         for          difference: owner ≠ target                               │"
