@@ -96,6 +96,7 @@ fn verdict(flow: &Flow, owner: &[&Record], target: &[&Record]) -> Verdict {
         version: None,
         source_version: None,
         not_before: Moment::MIN,
+        may_hide: false,
     };
     let context = Context { deadline: flow.deadline, baseline: None, tolerances: &[] };
     judge(None, &look(Side::Owner, owner, 1), &look(Side::Target, target, 2), None, context).verdict

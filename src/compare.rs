@@ -71,6 +71,9 @@ pub struct Look {
     /// [`Moment::MIN`] when there was none. On the owner's side anything later than that says that the owner was
     /// seen to change: a match of a key without a track is then a change that arrived and counts for freshness.
     pub not_before: Moment,
+    /// Whether the side may, unseen, have held other states since [`Look::not_before`]: the stamp tells of the last change
+    /// alone, and the first one may have been any time before it.
+    pub may_hide: bool,
 }
 
 impl Look {
@@ -192,6 +195,9 @@ pub struct OwnerState {
     pub version: Option<Version>,
     /// Whether states between this one and the next may not have been seen.
     pub gap_after: bool,
+    /// When its version last moved though the state was the same, at the latest: a touch, or a return from states that
+    /// were not seen. [`Moment::MIN`] when it never did.
+    pub touched: Moment,
 }
 
 /// Which side of a flow.

@@ -56,6 +56,7 @@ pub fn stamped(records: &[&Record], window: ReadWindow, stamps: &Stamps, not_bef
         version: told.and_then(|record| record.version.clone()),
         source_version: told.and_then(|record| record.source_version.clone()),
         not_before,
+        may_hide: false,
     }
 }
 

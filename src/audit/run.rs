@@ -169,6 +169,10 @@ impl Run {
             Outcome::Bad => "bad",
             Outcome::Undecided => "undecided",
         };
+        // Where nothing says how long ago it began, all that is known of a lag is that it is longer than so much; a lag
+        // since the beginning of time would be the only one that quantiles show.
+        let unbounded = event.changed.low == Moment::MIN && event.outcome == Outcome::Bad;
+        let lag_high = if unbounded { event.lag.low } else { event.lag.high };
         self.rows.freshness.push(FreshnessRow {
             tenant: flow.tenant.to_string(),
             entity: flow.id.entity.to_string(),
@@ -181,7 +185,7 @@ impl Run {
             key_hash: key_hash.to_owned(),
             outcome: outcome.to_owned(),
             lag_low_us: micros(event.lag.low),
-            lag_high_us: micros(event.lag.high),
+            lag_high_us: micros(lag_high),
             deadline_us: micros(flow.deadline),
         });
     }

@@ -21,6 +21,7 @@ use super::journal::{Committed, Journal, JournalError};
 use super::looks::Stamps;
 use super::position::Position;
 use super::queue::Queue;
+use super::recent::Recent;
 use super::redact;
 use super::run::{Run, RunOf, Summary};
 use super::sampling::{Sampling, every_key_since};
@@ -173,6 +174,7 @@ pub struct Unit {
     doubts: Doubts,
     /// The time in which a shape changed and nobody knew yet, the last time that this happened in this process.
     unproven: Option<Interval>,
+    recent: Recent,
 }
 
 /// Why a unit ended by itself.
@@ -266,6 +268,7 @@ impl Unit {
             shapes_seen_at: Moment::MIN,
             doubts: Doubts::default(),
             unproven: None,
+            recent: Recent::default(),
         };
         if let Some(schema) = unit.parts.schema.clone() {
             unit.doubt(&schema);

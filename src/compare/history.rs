@@ -35,6 +35,10 @@ pub(super) fn observe(states: &mut Vec<OwnerState>, look: &Look) {
         }
         if last.state == look.state {
             last.last_seen = last.last_seen.max(look.window.low);
+            let moved = matches!((&last.version, &look.version), (Some(before), Some(now)) if before != now);
+            if moved && !consecutive(last.version.as_ref(), look.version.as_ref()) {
+                last.touched = last.touched.max(birth(look, None).high);
+            }
             last.version = look.version.clone().or(last.version.take());
             return;
         }
@@ -46,6 +50,7 @@ pub(super) fn observe(states: &mut Vec<OwnerState>, look: &Look) {
         last_seen: look.window.low,
         version: look.version.clone(),
         gap_after: false,
+        touched: Moment::MIN,
     });
 }
 
@@ -61,7 +66,12 @@ fn consecutive(earlier: Option<&Version>, later: Option<&Version>) -> bool {
 
 /// Whether the owner may have held states that were not seen since the first one known.
 pub(super) fn has_gaps(states: &[OwnerState]) -> bool {
-    states.iter().any(|state| state.gap_after)
+    states.iter().any(|state| state.gap_after || state.touched > Moment::MIN)
+}
+
+/// When the owner came to hold the newest state for the last time, at the latest.
+pub(super) fn newest_birth(states: &[OwnerState]) -> Moment {
+    states.last().map_or(Moment::MIN, |newest| newest.born.high.max(newest.touched))
 }
 
 /// Index of the latest state that the target holds. Content decides; where no content is equal, the owner's

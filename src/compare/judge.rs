@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use super::history::{birth, forget_oldest, has_gaps, held, left, observe, stored_against};
+use super::history::{birth, forget_oldest, has_gaps, held, left, newest_birth, observe, stored_against};
 use super::state::{equal, tolerant_equal};
 use super::{Context, FreshnessEvent, Held, Judgement, Look, Outcome, OwnerState, State, Track};
 use crate::model::{Interval, Lag, Moment, Tolerance, Verdict};
@@ -44,8 +44,14 @@ pub fn judge(
 /// The looks' states are not read: the fast path that needs no digests.
 pub fn agreed_at_once(owner: &Look, target: &Look, context: Context<'_>) -> Judgement {
     let born = birth(owner, None);
-    let state =
-        OwnerState { state: owner.state.clone(), born, last_seen: owner.window.low, version: None, gap_after: false };
+    let state = OwnerState {
+        state: owner.state.clone(),
+        born,
+        last_seen: owner.window.low,
+        version: None,
+        gap_after: false,
+        touched: Moment::MIN,
+    };
     matched_at_once(&state, owner, target, context.deadline)
 }
 
@@ -84,12 +90,18 @@ fn last_held(track: &Track, tolerances: &[Tolerance]) -> Option<usize> {
 /// A key without a history whose sides agree.
 fn matched_at_once(state: &OwnerState, owner: &Look, target: &Look, deadline: Duration) -> Judgement {
     let born = if state.state == owner.state { birth(owner, None) } else { state.born };
+    let born = with_hidden(born, owner);
     let lag = Lag { low: Duration::ZERO, high: arrival(target, born.low).high.since(born.low) };
     // A target written last before the owner's change held the state already: the owner was touched, not changed.
     let held_before = target.changed_at.is_some_and(|stamp| stamp.high < born.low);
     let change_was_seen = owner.not_before > Moment::MIN && !held_before;
     let event = change_was_seen.then(|| FreshnessEvent { changed: born, lag, outcome: outcome(lag, deadline) });
     matched(lag, event)
+}
+
+/// When the owner left what the target was last seen to hold, if `born` is when it came to what it holds now.
+fn with_hidden(born: Interval, owner: &Look) -> Interval {
+    if owner.may_hide { Interval { low: born.low.min(owner.not_before), ..born } } else { born }
 }
 
 /// A key that differed and now agrees.
@@ -107,7 +119,7 @@ fn settled(track: &Track, states: &[OwnerState], target: &Look, context: Context
 /// state, or it held the newest state before we saw it in the owner; where both may be, the bounds span both.
 fn caught_up(track: &Track, states: &[OwnerState], target: &Look, context: Context<'_>) -> Interval {
     let Some((newest, earlier)) = states.split_last() else { return target.window };
-    let came = arrival(target, track.target_seen);
+    let came = agreed(newest, target, track);
     if track.target.as_ref() != Some(&target.state) {
         return came;
     }
@@ -116,6 +128,13 @@ fn caught_up(track: &Track, states: &[OwnerState], target: &Look, context: Conte
         return if is_rewritten(target, track) { came.hull(newest.born) } else { newest.born };
     }
     Interval::new(track.target_born.low, newest.born.high)
+}
+
+/// When the target and the owner's state came to agree: with the later of the two. A target that was last written before
+/// the owner came to hold the state was waited for.
+fn agreed(state: &OwnerState, target: &Look, track: &Track) -> Interval {
+    let came = arrival(target, track.target_seen);
+    Interval::new(came.low.max(state.born.low), came.high.max(state.born.high))
 }
 
 fn matched(lag: Lag, event: Option<FreshnessEvent>) -> Judgement {
@@ -242,7 +261,7 @@ fn ended(case: &Case<'_>, track: &Track) -> Option<FreshnessEvent> {
     if !forward || track.counted_bad {
         return None;
     }
-    let lag = Lag::between(track.clock(), arrival(case.target, track.target_seen));
+    let lag = Lag::between(track.clock(), agreed(&case.states[case.older?], case.target, track));
     Some(FreshnessEvent { changed: track.clock(), lag, outcome: outcome(lag, case.context.deadline) })
 }
 
@@ -286,7 +305,7 @@ fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
 /// holds now, unless the target holds that already and the owner has moved on between its two reads. A translation may
 /// have gone missing as late as now, whatever the record's age.
 fn begun(case: &Case<'_>) -> Track {
-    let first = case.states.first().map_or(case.owner.window, |first| first.born);
+    let first = with_hidden(case.states.first().map_or(case.owner.window, |first| first.born), case.owner);
     let mut diverged = case.older.and_then(|older| left(&case.states, older)).unwrap_or(first);
     for look in [case.owner, case.target] {
         if matches!(look.state, State::Untranslated(_)) {
@@ -327,10 +346,6 @@ fn begun_anew(case: &Case<'_>, doubted: &Track) -> Track {
 fn may_lead(case: &Case<'_>) -> bool {
     let written_before = case.target.committed_by().is_some_and(|committed| committed < case.owner.window.low);
     case.older.is_none() && is_readable(&case.target.state) && !is_confirmed(case) && !written_before
-}
-
-fn newest_birth(states: &[OwnerState]) -> Moment {
-    states.last().map_or(Moment::MIN, |newest| newest.born.high)
 }
 
 /// Whether a look could tell what the side held.

@@ -229,6 +229,7 @@ fn look(plan: &Plan, timeline: &Timeline, window: (i64, i64), snapshot: i64, not
         version: plan.sequences.then(|| Version::Sequence(Number::from(sequence))),
         source_version: None,
         not_before,
+        may_hide: false,
     }
 }
 

@@ -30,6 +30,7 @@ struct StoredOwnerState {
     last_seen: Moment,
     version: Option<StoredVersion>,
     gap_after: bool,
+    touched: Moment,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -109,6 +110,7 @@ fn store_owner_state(known: &OwnerState) -> StoredOwnerState {
         last_seen: known.last_seen,
         version: known.version.as_ref().map(store_version),
         gap_after: known.gap_after,
+        touched: known.touched,
     }
 }
 
@@ -122,6 +124,7 @@ fn load_owner_state(stored: StoredOwnerState) -> Option<OwnerState> {
             None => None,
         },
         gap_after: stored.gap_after,
+        touched: stored.touched,
     })
 }
 

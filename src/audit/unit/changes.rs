@@ -66,6 +66,7 @@ impl Unit {
             seen_now: HashMap::new(),
         };
         let (sightings, again) = self.new_sightings(&mut run, page.records, page.first_again, not_before);
+        sightings.iter().for_each(|sighting| self.recent.note(sighting.digest, run.started));
         let borrowed: Vec<&Sighting> = sightings.iter().collect();
         for (number, flow) in parts.flows.iter().enumerate() {
             if !borrowed.is_empty() {
@@ -101,8 +102,11 @@ impl Unit {
     }
 
     fn idle_commit(&self, now: Moment) -> Duration {
-        let interval = self.parts.changes.as_ref().map_or(IDLE_COMMIT.1, |schedule| interval_of(schedule, now));
-        (interval * 2).clamp(IDLE_COMMIT.0, IDLE_COMMIT.1)
+        (self.changes_interval(now) * 2).clamp(IDLE_COMMIT.0, IDLE_COMMIT.1)
+    }
+
+    fn changes_interval(&self, now: Moment) -> Duration {
+        self.parts.changes.as_ref().map_or(IDLE_COMMIT.1, |schedule| interval_of(schedule, now))
     }
 
     /// Where the coverage of the present run begins: where that of the last one told of ended.
@@ -133,6 +137,7 @@ impl Unit {
         not_before: Moment,
     ) -> (Vec<Sighting>, HashMap<u128, u64>) {
         let again = self.reads_again;
+        let interval = self.changes_interval(run.started);
         let mut comes_again = HashMap::with_capacity(records.len().saturating_sub(first_again));
         let mut by_key: HashMap<u128, usize> = HashMap::with_capacity(records.len());
         let mut sightings: Vec<Sighting> = Vec::with_capacity(records.len());
@@ -160,7 +165,8 @@ impl Unit {
                     place.insert(sightings.len());
                     let key = record.key.clone();
                     let (digest, records) = (key_digest, vec![record]);
-                    sightings.push(Sighting { key, digest, records, not_before, again, stamp_bounds: true });
+                    let may_hide = self.recent.may_hide(digest, not_before, run.started, interval);
+                    sightings.push(Sighting { key, digest, records, not_before, again, stamp_bounds: true, may_hide });
                 }
             }
         }

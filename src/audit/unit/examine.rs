@@ -36,6 +36,8 @@ pub(super) struct Sighting {
     /// Whether the record's stamp bounds the state's birth from above. Not for a sample: it looks for what no stamp
     /// shows, and takes nothing for older than it can see itself.
     pub stamp_bounds: bool,
+    /// Whether it may have changed more than once since `not_before`.
+    pub may_hide: bool,
 }
 
 /// The in-memory digest of a key.
@@ -242,6 +244,7 @@ impl Unit {
         let stamps = self.stamps(&self.parts.owner);
         let mut look = stamped(&records, window, &stamps, not_before);
         look.commit_within = look.commit_within.filter(|_| sighting.stamp_bounds);
+        look.may_hide = sighting.may_hide;
         look
     }
 

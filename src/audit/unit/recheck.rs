@@ -74,7 +74,8 @@ impl Unit {
             // A read by key is complete for its key: the last time the owner was seen bounds any newer state.
             let not_before = entry.track.states.last().map_or(self.position.last_complete, |state| state.last_seen);
             let key = entry.key.clone();
-            Some(Sighting { key, digest: slot.1, records, not_before, again: false, stamp_bounds: true })
+            let (again, stamp_bounds, may_hide) = (false, true, false);
+            Some(Sighting { key, digest: slot.1, records, not_before, again, stamp_bounds, may_hide })
         };
         of_flow.filter_map(sighting).collect()
     }

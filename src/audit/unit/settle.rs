@@ -60,7 +60,8 @@ impl Unit {
         let Some(entry) = self.queue.get(slot) else { return };
         let (key, track) = (entry.key.clone(), entry.track.clone());
         let (digest, records, not_before) = (slot.1, Vec::new(), Moment::MIN);
-        let sighting = Sighting { key, digest, records, not_before, again: false, stamp_bounds: true };
+        let (again, stamp_bounds, may_hide) = (false, true, false);
+        let sighting = Sighting { key, digest, records, not_before, again, stamp_bounds, may_hide };
         let outcome = unknown(&sighting, track, window, reason);
         self.settle(run, slot.0, outcome, window.high);
     }

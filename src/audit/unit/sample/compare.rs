@@ -196,7 +196,7 @@ fn led(landmark: &Option<Landmark>) -> Option<Bound<'_>> {
 
 /// A drawn key: that it was drawn proves no change, and its stamp no age.
 fn drawn(key: Key, digest: u128, records: Vec<Record>) -> Sighting {
-    Sighting { key, digest, records, not_before: Moment::MIN, again: false, stamp_bounds: false }
+    Sighting { key, digest, records, not_before: Moment::MIN, again: false, stamp_bounds: false, may_hide: false }
 }
 
 /// The records whose keys belong to the frame, by key: usable and in scope.
