@@ -16,6 +16,7 @@ pub mod once;
 pub mod plan;
 pub mod position;
 pub mod queue;
+pub mod recent;
 pub mod redact;
 pub mod run;
 pub mod sampling;

@@ -131,10 +131,15 @@ pub fn score(day: &Day, reports: &Reports, closing: Moment, options: &Options) -
     let opened = in_time.iter().copied().filter(|report| report.opened);
     let false_cases: Vec<Said> = opened.filter(|report| !judge.justifies(report)).map(said).collect();
     let (mut widths, mut lag_cases, mut lag_unknown_cases) = (Vec::new(), Vec::new(), Vec::new());
+    let mut lag_checked = 0;
     for event in &reports.freshness {
         match judge.check_lag(event) {
             Ok(wrong) => {
-                widths.push(event.lag.high.saturating_sub(event.lag.low).as_secs_f64());
+                // While a system is away nobody can know better.
+                if !judge.is_disturbed(&event.address, event.changed) {
+                    widths.push(event.lag.high.saturating_sub(event.lag.low).as_secs_f64());
+                }
+                lag_checked += 1;
                 lag_cases.extend(wrong);
             }
             Err(unknown) => lag_unknown_cases.push(unknown),
@@ -149,7 +154,7 @@ pub fn score(day: &Day, reports: &Reports, closing: Moment, options: &Options) -
         missed: count(CaseOutcome::Missed),
         undecided: count(CaseOutcome::Undecided),
         false_reports: false_cases.len(),
-        lag_checked: widths.len(),
+        lag_checked,
         lag_outside: lag_cases.len(),
         lag_unknown: lag_unknown_cases.len(),
         lag_width_p95_secs: quantile(&mut widths, 0.95),

@@ -27,7 +27,8 @@ pub struct Summary {
     pub lag_outside: usize,
     /// Measured lags of which the truth is not known: no difference began when the report says, or it has not ended.
     pub lag_unknown: usize,
-    /// Of the lags checked, how wide the reported bounds were, in seconds: 95 in 100 were not wider.
+    /// Of the lags checked that no disturbance of a system touched, how wide the reported bounds were, in seconds: 95 in
+    /// 100 were not wider.
     pub lag_width_p95_secs: f64,
     /// Of the faults found, those that were reported later than their deadline and two looks allow.
     pub late: usize,
