@@ -30,7 +30,7 @@ impl Unit {
                     let digest = key_digest(key);
                     let records = by_key.remove(&digest).unwrap_or_default();
                     let (key, not_before) = (key.clone(), Moment::MIN);
-                    Sighting { key, digest, records, not_before, again: false, stamp_bounds: true }
+                    Sighting { key, digest, records, not_before, again: false, stamp_bounds: true, may_hide: false }
                 };
                 let sightings: Vec<Sighting> = keys.iter().map(sighting).collect();
                 let sightings: Vec<&Sighting> = sightings.iter().collect();
