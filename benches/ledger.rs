@@ -80,6 +80,7 @@ impl Place {
                 position: None,
                 walk: None,
                 schema: None,
+                sweep: None,
                 in_flight: Vec::new(),
                 baselines: Vec::new(),
                 discrepancies: Vec::new(),

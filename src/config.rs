@@ -28,6 +28,7 @@ mod entity;
 mod field;
 mod field_rule;
 mod flows;
+mod hours;
 mod key_index;
 mod ledger;
 mod maintenance;
@@ -56,6 +57,7 @@ mod tests;
 pub use alerting::Alerting;
 pub use directories::cache_dir;
 pub use duration::parse_duration;
+pub use hours::Hours;
 pub use pack::Pack;
 pub use problems::{Problem, Problems};
 pub use render::render_check;
@@ -280,6 +282,8 @@ pub enum ProbeKind {
     Sample(SampleSize),
     /// Columns and JSON shapes of every system that holds the entity.
     Schema,
+    /// Everything on both sides; only in these hours, if there are any.
+    Sweep(Option<Hours>),
 }
 
 impl ProbeKind {
@@ -289,6 +293,7 @@ impl ProbeKind {
             Self::Changes => "changes",
             Self::Sample(_) => "sample",
             Self::Schema => "schema",
+            Self::Sweep(_) => "sweep",
         }
     }
 }

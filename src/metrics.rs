@@ -35,6 +35,9 @@ pub struct Metrics {
     sampled_share: GaugeVec,
     sampled_keys: IntGaugeVec,
     every_key: GaugeVec,
+    sweep_done: GaugeVec,
+    sweep_records: IntGaugeVec,
+    sweep_differences: IntGaugeVec,
     walk_done: GaugeVec,
     schema_changes: IntCounterVec,
     schema_open: IntGaugeVec,
@@ -121,6 +124,9 @@ impl Metrics {
             sampled_share: gauges(&registry, &name::SAMPLED_SHARE),
             sampled_keys: int_gauges(&registry, &name::SAMPLED_KEYS),
             every_key: gauges(&registry, &name::EVERY_KEY),
+            sweep_done: gauges(&registry, &name::SWEEP_DONE),
+            sweep_records: int_gauges(&registry, &name::SWEEP_RECORDS),
+            sweep_differences: int_gauges(&registry, &name::SWEEP_DIFFERENCES),
             walk_done: gauges(&registry, &name::WALK_DONE),
             schema_changes: int_counters(&registry, &name::SCHEMA_CHANGES),
             schema_open: int_gauges(&registry, &name::SCHEMA_OPEN),
@@ -220,6 +226,14 @@ impl Metrics {
         let seconds = every_key.map_or(f64::INFINITY, |every_key| every_key.as_secs_f64());
         self.every_key.with_label_values(&labels).set(seconds);
         self.walk_done.with_label_values(&labels).set(done.clamp(0.0, 1.0));
+    }
+
+    /// How much of a flow's sweep is done, what it has gone through, and the bad verdicts it led to.
+    pub fn swept(&self, flow: &FlowId, done: f64, records: u64, differences: u64) {
+        let labels = flow_labels(flow);
+        self.sweep_done.with_label_values(&labels).set(done.clamp(0.0, 1.0));
+        self.sweep_records.with_label_values(&labels).set(whole(records));
+        self.sweep_differences.with_label_values(&labels).set(whole(differences));
     }
 
     /// Gives every series of a system's shapes, as a schema probe of the entity sees them, its first value.
@@ -465,6 +479,7 @@ mod tests {
         let flow = flow();
         metrics.watch_flow(&flow);
         metrics.watch_samples(&flow);
+        metrics.swept(&flow, 0.0, 0, 0);
         metrics.watch_system(&flow.owner);
         metrics.watch_schema(&flow.entity, &flow.owner);
         metrics.watch_probe(RunKind::Changes, &flow.entity, &flow.owner);

@@ -99,6 +99,10 @@ impl Auditor {
                 metrics.watch_probe(RunKind::Schema, &unit.entity, &unit.owner.system);
                 schema.tells.iter().for_each(|system| metrics.watch_schema(&unit.entity, system));
             }
+            if unit.sweep.is_some() {
+                metrics.watch_probe(RunKind::Sweep, &unit.entity, &unit.owner.system);
+                unit.flows.iter().for_each(|flow| metrics.swept(&flow.flow.id, 0.0, 0, 0));
+            }
             metrics.watch_probe(RunKind::Recheck, &unit.entity, &unit.owner.system);
             unit.flows.iter().for_each(|flow| metrics.watch_flow(&flow.flow.id));
         }

@@ -13,7 +13,7 @@ use crate::model::{EntityId, Flow, Mapping, Moment, SystemId, Value};
 use super::key_store::Indexes;
 use super::schema::Reading;
 use super::timing::{Pace, interval_of};
-use super::unit::{SampleParts, SchemaLook, SchemaParts, SideParts, UnitFlow, UnitParts};
+use super::unit::{SampleParts, SchemaLook, SchemaParts, SideParts, SweepParts, UnitFlow, UnitParts};
 
 /// Readers by system.
 pub type Readers = BTreeMap<SystemId, Arc<dyn Reader>>;
@@ -42,6 +42,7 @@ pub fn units(config: &Config, readers: &Readers, indexes: &Indexes, now: Moment)
             changes: find(|kind| kind == ProbeKind::Changes),
             sample: find(|kind| matches!(kind, ProbeKind::Sample(_))),
             schema: find(|kind| kind == ProbeKind::Schema),
+            sweep: find(|kind| matches!(kind, ProbeKind::Sweep(_))),
         }
     };
     let sources = Sources { config, readers, indexes };
@@ -89,7 +90,7 @@ pub fn units_of(
     };
     let unit = |owner: &SystemId| {
         let probe = probe(owner);
-        unit(sources, (entity, owner), Probes { changes: Some(&probe), sample: None, schema: None }, now)
+        unit(sources, (entity, owner), Probes { changes: Some(&probe), sample: None, schema: None, sweep: None }, now)
     };
     owners.into_iter().filter_map(unit).map(Arc::new).collect()
 }
@@ -108,6 +109,7 @@ struct Probes<'p> {
     changes: Option<&'p Probe>,
     sample: Option<&'p Probe>,
     schema: Option<&'p Probe>,
+    sweep: Option<&'p Probe>,
 }
 
 /// How often a unit without a changes probe looks at least at keys in flight.
@@ -121,7 +123,7 @@ fn unit(
 ) -> Option<UnitParts> {
     let config = sources.config;
     let entity = config.entities.get(entity_id)?;
-    let first = probes.changes.or(probes.sample).or(probes.schema)?;
+    let first = probes.changes.or(probes.sample).or(probes.schema).or(probes.sweep)?;
     let interval = interval_of(&first.schedule, now);
     let pace = if probes.changes.is_some() { interval } else { interval.min(LOOK_AGAIN) };
     let of_unit = |flow: &&Arc<Flow>| flow.id.entity == *entity_id && flow.id.owner == *owner;
@@ -135,6 +137,7 @@ fn unit(
     let rows_of = |system: &SystemId| Some(config.systems.get(system)?.budget.rows_per_run);
     let most = flows.iter().map(|flow| &flow.target.system).chain([owner]).filter_map(rows_of).min();
     let sample = probes.sample.and_then(|probe| sample(probe, most?));
+    let sweep = probes.sweep.map(sweep);
     let owner_side = side(sources, entity, owner, tightest)?;
     let schema = probes.schema.map(|probe| schema(sources.readers, probe, &owner_side, &flows));
     Some(UnitParts {
@@ -148,6 +151,7 @@ fn unit(
         changes: probes.changes.map(|probe| probe.schedule.clone()),
         sample,
         schema,
+        sweep,
         rows_per_run: rows_of(owner)?,
     })
 }
@@ -156,6 +160,14 @@ fn sample(probe: &Probe, most: usize) -> Option<SampleParts> {
     let ProbeKind::Sample(size) = probe.kind else { return None };
     let schedule = probe.schedule.clone();
     Some(SampleParts { interval: schedule.longest_interval(), schedule, size, most })
+}
+
+/// A sweep is committed so often, and others get their turn.
+const PART_OF_SWEEP: Duration = Duration::from_secs(2);
+
+fn sweep(probe: &Probe) -> SweepParts {
+    let hours = if let ProbeKind::Sweep(hours) = probe.kind { hours } else { None };
+    SweepParts { schedule: probe.schedule.clone(), hours, part: PART_OF_SWEEP }
 }
 
 /// Every dataset that is read of a side is looked at, and the tables of other systems that translate for it.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::compare::{FreshnessEvent, Outcome};
 use crate::ledger::rows::{
-    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SampleRow, SchemaChangeRow,
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SampleRow, SchemaChangeRow, SweepRow,
 };
 use crate::metrics::RunKind;
 use crate::model::{Flow, Lag, Moment, TenantId, Verdict};
@@ -68,6 +68,8 @@ pub struct Run {
     pub walk: Option<Vec<u8>>,
     /// What is known of shapes after this run, if it changed.
     pub schema: Option<Vec<u8>>,
+    /// How far the sweep has come after this run, if it went on.
+    pub sweep: Option<Vec<u8>>,
     /// State changes so far.
     pub in_flight: Vec<InFlightChange>,
     /// Baselines agreed so far.
@@ -122,6 +124,7 @@ impl Run {
             summary: Summary::default(),
             walk: None,
             schema: None,
+            sweep: None,
             in_flight: Vec::new(),
             baselines: Vec::new(),
             discrepancies: Vec::new(),
@@ -274,6 +277,11 @@ impl Run {
         self.rows.discrepancies.push(row);
     }
 
+    /// Records a step of a sweep.
+    pub fn swept(&mut self, row: SweepRow) {
+        self.rows.sweeps.push(row);
+    }
+
     /// Records a step of a change of a shape.
     pub fn schema_change(&mut self, row: SchemaChangeRow) {
         self.rows.schema_changes.push(row);
@@ -314,6 +322,7 @@ impl Run {
             position,
             walk: self.walk,
             schema: self.schema,
+            sweep: self.sweep,
             in_flight: self.in_flight,
             baselines: self.baselines,
             discrepancies: self.discrepancies,

@@ -203,7 +203,7 @@ impl Sweeping {
         let began = self.clock.now();
         let [owner, target] = sides(parts, flow);
         let tolerances = parts.flows[flow].tolerances.clone();
-        let mut finder = Finder::begin(owner, target, tolerances, self.options.clone()).await?;
+        let mut finder = Finder::begin(owner, target, tolerances, self.options.clone(), None).await?;
         let mut suspects: Shelf<Name> = Shelf::new(KEPT);
         let mut ended = Ended::Complete;
         loop {

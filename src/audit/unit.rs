@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{SampleSize, Schedule};
+use crate::config::{Hours, SampleSize, Schedule};
 use crate::connect::{ClockReading, ReadError, Reader};
 use crate::metrics::{Metrics, Outcome, Reason, RunKind, Skip};
 use crate::model::digest::DigestKey;
 use crate::model::{EntityId, Field, Flow, Interval, Key, Mapping, Moment, SystemId, TenantId, Tolerance, Verdict};
-use crate::state::change::{Lease, UnitName, schema_name, walk_name};
+use crate::state::change::{Lease, UnitName, schema_name, sweep_name, walk_name};
 
 use super::clocks::{Clocks, Heard, Wants};
 use super::entry::Entry;
@@ -115,6 +115,17 @@ pub struct SchemaParts {
     pub tells: Vec<SystemId>,
 }
 
+/// The sweep of a unit.
+#[derive(Clone, Debug)]
+pub struct SweepParts {
+    /// When one begins.
+    pub schedule: Schedule,
+    /// Hours in which it may go on; any when absent.
+    pub hours: Option<Hours>,
+    /// After so long a part of it is committed, and others get their turn.
+    pub part: Duration,
+}
+
 /// A mapping whose datasets are looked at.
 #[derive(Clone)]
 pub struct SchemaLook {
@@ -144,6 +155,8 @@ pub struct UnitParts {
     pub sample: Option<SampleParts>,
     /// The schema probe, if there is one.
     pub schema: Option<SchemaParts>,
+    /// The sweep, if there is one.
+    pub sweep: Option<SweepParts>,
     /// Shifts the schedules' grids so that units spread out.
     pub jitter: Duration,
     /// Rows that one run may read.
@@ -175,6 +188,7 @@ pub struct Unit {
     /// The time in which a shape changed and nobody knew yet, the last time that this happened in this process.
     unproven: Option<Interval>,
     recent: Recent,
+    sweep: sweep::UnderWay,
 }
 
 /// Why a unit ended by itself.
@@ -237,6 +251,13 @@ impl Unit {
             },
             None => Schemas::default(),
         };
+        let sweep = match &parts.sweep {
+            Some(_) => match shared.journal.position(&sweep_name(&parts.name)).await.map_err(store)? {
+                Some(bytes) => sweep::UnderWay::from_bytes(&bytes).ok_or(format("sweep"))?,
+                None => sweep::UnderWay::default(),
+            },
+            None => sweep::UnderWay::default(),
+        };
         let mut queue = Queue::default();
         for (number, flow) in parts.flows.iter().enumerate() {
             let mut after = String::new();
@@ -269,6 +290,7 @@ impl Unit {
             doubts: Doubts::default(),
             unproven: None,
             recent: Recent::default(),
+            sweep,
         };
         if let Some(schema) = unit.parts.schema.clone() {
             unit.doubt(&schema);
@@ -304,11 +326,18 @@ impl Unit {
         let schema = self.parts.schema.as_ref().map(|schema| schema.schedule.clone());
         let mut shapes = self.first_tick(schema.as_ref(), self.schemas.is_empty());
         let mut acceptances = self.shared.clock.now();
+        let sweep = self.parts.sweep.as_ref().map(|sweep| sweep.schedule.clone());
+        let mut sweeps = self.first_tick(sweep.as_ref(), self.sweep.is_new());
         self.publish();
         loop {
             let due = self.queue.next_due();
             let waits = self.schemas.open().next().is_some().then_some(acceptances);
-            let wake = [changes, samples, shapes, waits, due].into_iter().flatten().min().unwrap_or(Moment::MAX);
+            let goes_on = self.sweep_goes_on();
+            let wake = [changes, samples, shapes, waits, due, sweeps, goes_on]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap_or(Moment::MAX);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
@@ -343,6 +372,13 @@ impl Unit {
                 self.begins(RunKind::Sample, samples);
                 self.draw(&stop, &mut changes).await?;
                 samples = self.following_tick(RunKind::Sample, sample.as_ref(), samples);
+            }
+            if sweeps.is_some_and(|tick| tick <= now) {
+                self.begin_sweep();
+                sweeps = self.following_tick(RunKind::Sweep, sweep.as_ref(), sweeps);
+            }
+            if self.sweep_goes_on().is_some_and(|moment| moment <= now) && !stop.is_cancelled() {
+                self.sweep_part().await?;
             }
             self.publish();
         }

@@ -158,8 +158,9 @@ pub(super) fn warn_unused(section: &Section<'_>, children: &[Children], fields: 
 /// stamp, where nothing but a changes probe looks.
 pub(super) fn warn_blind(reading: &Reading<'_>, read: &ReadEntity, flows: &[Flow], probes: &[ReadProbe]) {
     let entity = &read.entity.id;
-    let looks_at_all =
-        |probe: &ReadProbe| probe.probe.entity == *entity && matches!(probe.probe.kind, ProbeKind::Sample(_));
+    let looks_at_all = |probe: &ReadProbe| {
+        probe.probe.entity == *entity && matches!(probe.probe.kind, ProbeKind::Sample(_) | ProbeKind::Sweep(_))
+    };
     if probes.iter().any(looks_at_all) {
         return;
     }

@@ -7,18 +7,28 @@ use super::duration::{bounded, show};
 use super::entity::ReadEntity;
 use super::problems::{At, quoted};
 use super::section::{Keys, Node, Reading, Section};
-use super::{Probe, ProbeKind, SampleSize, Schedule, System, schedule, zone};
+use super::{Probe, ProbeKind, SampleSize, Schedule, System, hours, schedule, zone};
 use crate::model::mapping::VersionRule;
 use crate::model::{EntityId, Flow, FlowId, Mapping, SystemId};
 
 pub(super) const KEYS: Keys = Keys {
     section: "[[probe]]",
-    names: &["for_each", "entity", "owner", "kind", "schedule", "time_zone", "keys_per_run", "every_key_within"],
+    names: &[
+        "for_each",
+        "entity",
+        "owner",
+        "kind",
+        "schedule",
+        "time_zone",
+        "keys_per_run",
+        "every_key_within",
+        "between",
+    ],
     not_yet: &[],
 };
 
 /// Kinds that have a meaning but are not built yet.
-const NOT_YET: [&str; 3] = ["sweep", "totals", "queue"];
+const NOT_YET: [&str; 2] = ["totals", "queue"];
 
 /// How many keys a run of a sample probe looks at unless the config says otherwise.
 const KEYS_PER_RUN: usize = 1_000;
@@ -73,9 +83,12 @@ pub(super) fn read(section: &Section<'_>, known: &Known<'_>) -> Option<ReadProbe
     }
     let entity = entity?;
     let kind = kind?;
+    if let Some(node) = section.get("between").filter(|_| !matches!(kind, Kind::Sweep)) {
+        section.reading.problem(node.at(), "`between` is for a probe of kind `sweep`");
+    }
     let owner = match kind {
         Kind::Schema => any_owner(section, &entity, known)?,
-        Kind::Changes | Kind::Sample => read_owner(section, &entity, known)?,
+        Kind::Changes | Kind::Sample | Kind::Sweep => read_owner(section, &entity, known)?,
     };
     let kind = match kind {
         Kind::Changes => {
@@ -88,6 +101,15 @@ pub(super) fn read(section: &Section<'_>, known: &Known<'_>) -> Option<ReadProbe
             refuse_sizes(section);
             ProbeKind::Schema
         }
+        Kind::Sweep => {
+            refuse_sizes(section);
+            let between = section.get("between");
+            let hours = between.and_then(hours::read);
+            if between.is_some() && hours.is_none() {
+                return None;
+            }
+            ProbeKind::Sweep(hours)
+        }
     };
     let probe = Probe { entity, owner, kind, schedule: schedule? };
     Some(ReadProbe { probe, at: section.at, schedule_at: schedule_node.map_or(section.at, Node::at) })
@@ -99,13 +121,19 @@ enum Kind {
     Changes,
     Sample,
     Schema,
+    Sweep,
 }
 
 fn read_kind(node: Node<'_>) -> Option<Kind> {
     if let Some(kind) = node.value.get_ref().as_str().filter(|kind| NOT_YET.contains(kind)) {
         return node.refuse(format!("a probe of kind `{kind}` is not supported yet"));
     }
-    node.choice(&[("changes", Kind::Changes), ("sample", Kind::Sample), ("schema", Kind::Schema)])
+    node.choice(&[
+        ("changes", Kind::Changes),
+        ("sample", Kind::Sample),
+        ("schema", Kind::Schema),
+        ("sweep", Kind::Sweep),
+    ])
 }
 
 fn refuse_sizes(section: &Section<'_>) {

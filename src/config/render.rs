@@ -60,6 +60,8 @@ fn shown(kind: ProbeKind, schedule: &Schedule) -> String {
     match kind {
         ProbeKind::Changes => schedule.to_string(),
         ProbeKind::Schema => format!("schema {schedule}"),
+        ProbeKind::Sweep(None) => format!("sweep {schedule}"),
+        ProbeKind::Sweep(Some(hours)) => format!("sweep {schedule} between {hours}"),
         ProbeKind::Sample(SampleSize::Keys(keys)) => format!("sample {keys} keys {schedule}"),
         ProbeKind::Sample(SampleSize::EveryKeyWithin(within)) => {
             format!("sample every key within {} {schedule}", show(within))

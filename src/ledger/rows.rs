@@ -219,6 +219,37 @@ pub struct EstimateRow {
     pub high: f64,
 }
 
+/// One step of a sweep of one flow.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub struct SweepRow {
+    /// Tenant name.
+    pub tenant: String,
+    /// Entity name.
+    pub entity: String,
+    /// Owner system.
+    pub owner: String,
+    /// Target system.
+    pub target: String,
+    /// When it was written, microseconds UTC.
+    pub at: i64,
+    /// The run that made the step.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub run_id: Uuid,
+    /// The sweep that the step belongs to.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub sweep_id: Uuid,
+    /// `checkpoint` or `completed`.
+    pub event: String,
+    /// When the sweep began, microseconds UTC: once it is completed, everything committed by then has been compared.
+    pub verified_through: i64,
+    /// Records of the owner that it has gone through.
+    pub owner_records: u64,
+    /// Records of the target.
+    pub target_records: u64,
+    /// Bad verdicts that it led to at once; keys in flight may add to them.
+    pub differences: u64,
+}
+
 /// One step of one change of a column or JSON path.
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
 pub struct SchemaChangeRow {
@@ -391,6 +422,8 @@ pub struct RunRows {
     pub slo_minutes: Vec<SloMinuteRow>,
     /// Rows of `incident_events`.
     pub incident_events: Vec<IncidentRow>,
+    /// Rows of `sweeps`.
+    pub sweeps: Vec<SweepRow>,
 }
 
 impl CheckRow {

@@ -24,8 +24,7 @@ use tokio_util::sync::CancellationToken;
 use self::block::LedgerRow;
 use self::dead_letter::DeadLetters;
 use super::rows::{
-    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow,
-    SchemaChangeRow, SloMinuteRow,
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow, SchemaChangeRow, SloMinuteRow, SweepRow,
 };
 use super::spool::{ReadySegment, SegmentId};
 use super::{LedgerError, Spool, SpoolError, SpoolStatus};
@@ -224,6 +223,7 @@ impl Shipper {
         let samples = take::<SampleRow>(&mut runs);
         let slo_minutes = take::<SloMinuteRow>(&mut runs);
         let incident_events = take::<IncidentRow>(&mut runs);
+        let sweeps = take::<SweepRow>(&mut runs);
         // The tables side by side: an insert mostly waits for the disk.
         tokio::try_join!(
             self.ship_table(segment, checks, trust),
@@ -236,6 +236,7 @@ impl Shipper {
             self.ship_table(segment, samples, trust),
             self.ship_table(segment, slo_minutes, trust),
             self.ship_table(segment, incident_events, trust),
+            self.ship_table(segment, sweeps, trust),
         )?;
         fault::point("ship.acknowledged");
         self.spool.remove(segment).await.map_err(ShipError::Spool)?;

@@ -79,6 +79,9 @@ definitions! {
     SAMPLED_SHARE = Gauge "sampled_share_ratio" &["entity", "owner", "target", "measure", "point"], "What samples say of all keys: a share with the ends of its 95 % interval, 0 to 1.";
     SAMPLED_KEYS = Gauge "sampled_keys" &["entity", "owner", "target", "measure"], "Keys that the share rests on.";
     EVERY_KEY = Gauge "sample_every_key_seconds" ENTITY, "Every key has been looked at by samples at least once in so long; +Inf until the first walk around all keys is done.";
+    SWEEP_DONE = Gauge "sweep_ratio" FLOW, "How much of the present or last sweep is done, 0 to 1.";
+    SWEEP_RECORDS = Gauge "sweep_records" FLOW, "Records of both sides that the present or last sweep has gone through.";
+    SWEEP_DIFFERENCES = Gauge "sweep_differences" FLOW, "Bad verdicts that the present or last sweep led to at once; keys in flight may add to them.";
     WALK_DONE = Gauge "sample_walk_ratio" ENTITY, "How much of the present walk around all keys is done, 0 to 1.";
     SCHEMA_CHANGES = Counter "schema_changes_total" &["entity", "system", "change"], "Changes of columns and JSON shapes that schema probes saw, by what happened.";
     SCHEMA_OPEN = Gauge "schema_changes_open" &["entity", "system"], "Changes that affect fields and that nobody has accepted yet.";

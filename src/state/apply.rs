@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use uuid::Uuid;
 
-use super::change::{Lease, StateChange, schema_name, walk_name};
+use super::change::{Lease, StateChange, schema_name, sweep_name, walk_name};
 use super::{StateError, StateStore, baselines, sql};
 use crate::fault;
 
@@ -75,7 +75,8 @@ impl StateStore {
         let position = change.position.iter().map(|position| (unit.to_owned(), position));
         let walk = change.walk.iter().map(|walk| (walk_name(unit), walk));
         let schema = change.schema.iter().map(|schema| (schema_name(unit), schema));
-        for (name, position) in position.chain(walk).chain(schema) {
+        let sweep = change.sweep.iter().map(|sweep| (sweep_name(unit), sweep));
+        for (name, position) in position.chain(walk).chain(schema).chain(sweep) {
             sqlx::query(
                 "INSERT INTO positions (unit, position) VALUES ($1, $2) \
                  ON CONFLICT (unit) DO UPDATE SET position = excluded.position",

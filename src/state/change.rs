@@ -19,6 +19,11 @@ pub fn schema_name(unit: &str) -> String {
     format!("{unit}/schema")
 }
 
+/// Under which name a unit keeps how far its sweep has come.
+pub fn sweep_name(unit: &str) -> String {
+    format!("{unit}/sweep")
+}
+
 /// A held lease. The token grows with each holder; writes with an older token are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {
@@ -42,6 +47,8 @@ pub struct StateChange {
     pub walk: Option<Vec<u8>>,
     /// What is known of the shapes of the unit's systems, if it changed.
     pub schema: Option<Vec<u8>>,
+    /// How far the unit's sweep has come, if it went on.
+    pub sweep: Option<Vec<u8>>,
     /// In-flight keys added, changed (`Some`) or settled (`None`).
     pub in_flight: Vec<InFlightChange>,
     /// Agreed baselines of two-way flows.

@@ -2,7 +2,7 @@
 //! which does it, and the tests, which know what must be there in the end.
 
 use plumbline::ledger::rows::{
-    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow,
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow, SweepRow,
 };
 use plumbline::model::Moment;
 use plumbline::state::StateSecret;
@@ -52,6 +52,7 @@ pub fn change(entity: &str, lease: &Lease, number: u64, run_id: Uuid) -> StateCh
         position: Some(position(number)),
         walk: None,
         schema: None,
+        sweep: None,
         in_flight: vec![
             entry(number - 1, None),
             entry(number, Some(InFlightEntry { due_at: at, overdue_at: at, payload })),
@@ -92,8 +93,26 @@ pub fn rows(entity: &str, owner: &str, number: u64, run_id: Uuid, at: Moment, pa
         discrepancies: vec![discrepancy(entity, owner, run_id, at)],
         estimates: vec![estimate(entity, owner, run_id, at)],
         schema_changes: vec![schema_change(entity, owner, run_id, at)],
+        sweeps: vec![sweep(entity, owner, run_id, at)],
         checks,
         ..RunRows::default()
+    }
+}
+
+fn sweep(entity: &str, owner: &str, run_id: Uuid, at: Moment) -> SweepRow {
+    SweepRow {
+        tenant: "default".to_owned(),
+        entity: entity.to_owned(),
+        owner: owner.to_owned(),
+        target: "target".to_owned(),
+        at: at.micros(),
+        run_id,
+        sweep_id: run_id,
+        event: "checkpoint".to_owned(),
+        verified_through: at.micros(),
+        owner_records: 1,
+        target_records: 1,
+        differences: 0,
     }
 }
 

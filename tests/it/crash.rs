@@ -180,6 +180,7 @@ impl Place {
             ("count() FROM plumbline.discrepancy_events", runs),
             ("count() FROM plumbline.estimates", runs),
             ("count() FROM plumbline.schema_changes", runs),
+            ("count() FROM plumbline.sweeps", runs),
             ("sum(checks) FROM plumbline.checks_minute", checks),
             ("sum(events) FROM plumbline.freshness_minute", checks),
         ] {

@@ -6,8 +6,7 @@ use std::time::Duration;
 use clickhouse::Client;
 use plumbline::clock::{AnchoredClock, Clock};
 use plumbline::ledger::rows::{
-    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow,
-    SchemaChangeRow, SloMinuteRow,
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow, SchemaChangeRow, SloMinuteRow, SweepRow,
 };
 use plumbline::ledger::{Ledger, LedgerError, LedgerOptions, Shipper, Spool, SpoolError, SpoolOptions, migrate};
 use plumbline::model::{FlowId, Moment};
@@ -80,6 +79,7 @@ impl Place {
             position: None,
             walk: None,
             schema: None,
+            sweep: None,
             in_flight: vec![],
             baselines: vec![],
             discrepancies: vec![],
@@ -88,8 +88,9 @@ impl Place {
     }
 
     /// Rows of each table, and checks according to the rollup.
-    async fn counts(&self) -> [u64; 9] {
-        let tables = ["checks", "freshness", "runs", "coverage", "discrepancy_events", "estimates", "schema_changes"];
+    async fn counts(&self) -> [u64; 10] {
+        let tables =
+            ["checks", "freshness", "runs", "coverage", "discrepancy_events", "estimates", "schema_changes", "sweeps"];
         let mut counts = vec![];
         for table in tables {
             counts.push(self.count(&format!("SELECT count() FROM {table}")).await);
@@ -253,6 +254,20 @@ fn run(id: u128, checks: usize, at: i64) -> RunRows {
             detail: String::new(),
             run_id,
         }],
+        sweeps: vec![SweepRow {
+            tenant: "default".to_owned(),
+            entity: "stock".to_owned(),
+            owner: "erp".to_owned(),
+            target: "store".to_owned(),
+            at,
+            run_id,
+            sweep_id: Uuid::from_u128(9),
+            event: "completed".to_owned(),
+            verified_through: at - SECOND,
+            owner_records: 50_000,
+            target_records: 49_999,
+            differences: 1,
+        }],
     }
 }
 
@@ -321,9 +336,9 @@ async fn rows_of_every_table_arrive_and_can_be_asked_for() {
     place.commit(&spool, &sent).await;
     place.commit(&spool, &run(2, 10, before_midnight() + 3600 * SECOND)).await;
     assert_eq!(shipper.drain().await.unwrap(), 1);
-    assert_eq!(place.counts().await, [110, 110, 2, 2, 2, 2, 2, 110, 110]);
+    assert_eq!(place.counts().await, [110, 110, 2, 2, 2, 2, 2, 2, 110, 110]);
     let status = shipper.status().borrow().clone();
-    assert_eq!((status.rows, status.rows_present, status.dead_letters, status.last_error), (236, 0, 0, None));
+    assert_eq!((status.rows, status.rows_present, status.dead_letters, status.last_error), (238, 0, 0, None));
 
     assert_eq!(place.sent::<CheckRow>("checks", "at").await, sent.checks);
     assert_eq!(place.sent::<FreshnessRow>("freshness", "decided_at").await, sent.freshness);
@@ -351,7 +366,7 @@ async fn rows_of_every_table_arrive_and_can_be_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_segment_shipped_twice_is_in_the_ledger_once() {
     let place = Place::new().await;
-    let (kept, once) = (place.dir.path().join("kept"), [100, 100, 1, 1, 1, 1, 1, 100, 100]);
+    let (kept, once) = (place.dir.path().join("kept"), [100, 100, 1, 1, 1, 1, 1, 1, 100, 100]);
     let spool = place.spool().await;
     place.commit(&spool, &run(1, 100, before_midnight())).await;
     spool.seal().await;
@@ -368,7 +383,9 @@ async fn a_segment_shipped_twice_is_in_the_ledger_once() {
     drop(spool);
 
     // The tables have forgotten the token: it is looked up. Half of the run is gone with its day.
-    for table in ["checks", "freshness", "runs", "coverage", "discrepancy_events", "estimates", "schema_changes"] {
+    for table in
+        ["checks", "freshness", "runs", "coverage", "discrepancy_events", "estimates", "schema_changes", "sweeps"]
+    {
         let forget = format!("ALTER TABLE {table} MODIFY SETTING non_replicated_deduplication_window = 0");
         place.client().query(&forget).execute().await.unwrap();
     }
@@ -379,15 +396,15 @@ async fn a_segment_shipped_twice_is_in_the_ledger_once() {
     let spool = place.spool().await;
     let mut shipper = place.shipper(&spool).look_up_after(Duration::ZERO);
     assert_eq!(shipper.drain().await.unwrap(), 1);
-    assert_eq!(place.counts().await[..7], once[..7]);
-    assert_eq!(shipper.status().borrow().rows_present, 138);
+    assert_eq!(place.counts().await[..8], once[..8]);
+    assert_eq!(shipper.status().borrow().rows_present, 139);
     drop((shipper, spool));
 
     // The test can fail: without the look-up, every row comes a second time.
     copy_segments(&kept, &place.spool_dir());
     let spool = place.spool().await;
     place.shipper(&spool).drain().await.unwrap();
-    assert_eq!(place.counts().await[..7], [200, 200, 2, 2, 2, 2, 2]);
+    assert_eq!(place.counts().await[..8], [200, 200, 2, 2, 2, 2, 2, 2]);
 }
 
 /// An engine that is killed between noting a token and putting the rows in place knows the token without them. Here a
@@ -411,13 +428,13 @@ async fn rows_whose_token_is_known_without_them_are_sent_again() {
     copy_segments(&kept, &place.spool_dir());
     let spool = place.spool().await;
     assert_eq!(place.shipper(&spool).replicated(true).drain().await.unwrap(), 1);
-    assert_eq!(place.counts().await[..7], [0, 0, 1, 1, 1, 1, 1]);
+    assert_eq!(place.counts().await[..8], [0, 0, 1, 1, 1, 1, 1, 1]);
     drop(spool);
 
     copy_segments(&kept, &place.spool_dir());
     let spool = place.spool().await;
     assert_eq!(place.shipper(&spool).drain().await.unwrap(), 1);
-    assert_eq!(place.counts().await[..7], [100, 100, 1, 1, 1, 1, 1]);
+    assert_eq!(place.counts().await[..8], [100, 100, 1, 1, 1, 1, 1, 1]);
     assert_eq!(place.sent::<CheckRow>("checks", "at").await, run(1, 100, before_midnight()).checks);
 }
 
@@ -434,7 +451,7 @@ async fn a_refused_block_is_put_away_and_holds_up_nothing() {
     place.commit(&spool, &run(2, 5, before_midnight())).await;
     let mut shipper = place.shipper(&spool);
     assert_eq!(shipper.drain().await.unwrap(), 2);
-    assert_eq!(place.counts().await, [5, 8, 2, 2, 2, 2, 2, 5, 8]);
+    assert_eq!(place.counts().await, [5, 8, 2, 2, 2, 2, 2, 2, 5, 8]);
     let status = shipper.status().borrow().clone();
     assert_eq!((status.dead_letters, status.spool.segments), (1, 0));
     let letter = std::fs::read_dir(place.dead_letters()).unwrap().next().unwrap().unwrap().path();
@@ -455,7 +472,7 @@ async fn what_may_pass_is_waited_for() {
     assert_eq!(shipper.status().borrow().spool.segments, 1, "the segment is kept");
     place.client().query("RENAME TABLE elsewhere TO coverage").execute().await.unwrap();
     assert_eq!(shipper.drain().await.unwrap(), 1);
-    assert_eq!(place.counts().await, [3, 3, 1, 1, 1, 1, 1, 3, 3]);
+    assert_eq!(place.counts().await, [3, 3, 1, 1, 1, 1, 1, 1, 3, 3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

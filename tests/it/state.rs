@@ -73,6 +73,7 @@ fn change(run: u128, lease: &Lease) -> StateChange {
         position: None,
         walk: None,
         schema: None,
+        sweep: None,
         in_flight: vec![],
         baselines: vec![],
         discrepancies: vec![],

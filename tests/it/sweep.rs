@@ -4,4 +4,5 @@ mod bed;
 mod bounded;
 mod exact;
 mod live;
+mod probe;
 mod traps;

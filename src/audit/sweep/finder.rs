@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::compare::Side;
 use crate::connect::{Extent, ReadError};
 use crate::model::{Flow, Tolerance};
@@ -41,7 +43,7 @@ pub enum SweepError {
 }
 
 /// What one piece came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
     /// Rows of the owner that were compared, by digest or one by one.
     pub owner_rows: u64,
@@ -49,6 +51,15 @@ pub struct Piece {
     pub target_rows: u64,
     /// Share of the whole that is done, in thousandths.
     pub done: u64,
+}
+
+/// Where a sweep of integer keys goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Behind this key.
+    pub after: i64,
+    /// What has been gone through before.
+    pub piece: Piece,
 }
 
 /// What a sweep needs besides its sides.
@@ -97,6 +108,7 @@ impl Finder {
         target: SweepSide,
         tolerances: Vec<Tolerance>,
         options: Options,
+        from: Option<Position>,
     ) -> Result<Self, SweepError> {
         let extents = [extent(&owner).await?, extent(&target).await?];
         let recipes = if options.strategy == Some(Strategy::Stream) {
@@ -124,6 +136,10 @@ impl Finder {
             piece: Piece::default(),
         };
         finder.way = finder.way(recipes.map(Arc::new))?;
+        if let (Way::Spans(spans), Some(from)) = (&mut finder.way, from) {
+            spans.go_on(from);
+            finder.piece = from.piece;
+        }
         Ok(finder)
     }
 
@@ -140,9 +156,22 @@ impl Finder {
         })
     }
 
+    /// Where another sweep can go on after what has been gone through; `None` where only from the beginning.
+    pub const fn position(&self) -> Option<Position> {
+        match &self.way {
+            Way::Spans(spans) => spans.position(),
+            _ => None,
+        }
+    }
+
     /// How differences are looked for at present, and why.
     pub const fn choice(&self) -> &Choice {
         &self.choice
+    }
+
+    /// What has been gone through.
+    pub const fn piece(&self) -> Piece {
+        self.piece
     }
 
     /// Rows of the larger side, as its database estimates them.

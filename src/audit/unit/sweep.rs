@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use super::examine::{Sighting, grouped, key_digest};
 use super::{Unit, UnitError};
+
+mod probe;
+
 use crate::audit::entry::Entry;
 use crate::audit::run::{Run, Summary};
 use crate::metrics::RunKind;
 use crate::model::{Key, Moment};
 use crate::state::change::InFlightEntry;
+pub(super) use probe::UnderWay;
 
 impl Unit {
     /// Looks at keys of flow number `flow` that a sweep suspects, in one run. When the owner cannot be read the summary
@@ -22,9 +26,16 @@ impl Unit {
         run.summary.complete = true;
         self.measure_clock(&parts.owner).await;
         self.measure_clock(&parts.flows[flow].target).await;
+        self.judge_suspects(&mut run, flow, keys).await;
+        self.commit(run, None).await
+    }
+
+    /// Judges suspects within a run. `false` when the owner could not be read: nothing is known of them.
+    async fn judge_suspects(&mut self, run: &mut Run, flow: usize, keys: &[Key]) -> bool {
+        let parts = Arc::clone(&self.parts);
         match parts.owner.reader.by_keys(&parts.owner.mapping, keys).await {
             Ok(read) => {
-                run.summary.owner_records = read.records.len() as u64;
+                run.summary.owner_records += read.records.len() as u64;
                 let mut by_key = grouped(read.records);
                 let sighting = |key: &Key| {
                     let digest = key_digest(key);
@@ -34,11 +45,14 @@ impl Unit {
                 };
                 let sightings: Vec<Sighting> = keys.iter().map(sighting).collect();
                 let sightings: Vec<&Sighting> = sightings.iter().collect();
-                self.examine(&mut run, flow, &sightings, read.window).await;
+                self.examine(run, flow, &sightings, read.window).await;
+                true
             }
-            Err(error) => self.note_failure(&mut run, &error),
+            Err(error) => {
+                self.note_failure(run, &error);
+                false
+            }
         }
-        self.commit(run, None).await
     }
 
     /// Lets go of keys whose verdict is bad. For a sweep by itself, whose report has them.

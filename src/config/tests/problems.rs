@@ -860,14 +860,14 @@ fn probes_and_promises() {
         (
             "kind = \"changes\"",
             "kind = \"change\"",
-            &["46:8: `kind`: `change` is not allowed, only `changes`, `sample`, `schema`; did you mean `changes`?"],
+            &["46:8: `kind`: `change` is not allowed, only `changes`, `sample`, `schema`, `sweep`; did you mean `changes`?"],
         ),
         (
             "owner = \"shop\"\nkind = \"changes\"",
             "owner = \"shop\"\nkind = \"schema\"",
             &["45:9: `owner`: is not for a probe of kind `schema`: it looks at every system that holds the entity"],
         ),
-        ("kind = \"changes\"", "kind = \"sweep\"", &["46:8: `kind`: a probe of kind `sweep` is not supported yet"]),
+        ("kind = \"changes\"", "kind = \"queue\"", &["46:8: `kind`: a probe of kind `queue` is not supported yet"]),
         (
             "entity = \"order\"\nowner",
             "entity = \"oder\"\nowner",

@@ -2,8 +2,7 @@
 
 use super::native::{Columns, Writer};
 use crate::ledger::rows::{
-    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, SampleRow, SchemaChangeRow,
-    SloMinuteRow,
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, SampleRow, SchemaChangeRow, SloMinuteRow, SweepRow,
 };
 
 impl Columns for CheckRow {
@@ -101,6 +100,23 @@ impl Columns for DiscrepancyRow {
         writer.times("since_low", |row| row.since_low);
         writer.times("since_high", |row| row.since_high);
         writer.lists("fields", |row| &row.fields);
+    }
+}
+
+impl Columns for SweepRow {
+    fn columns(writer: &mut Writer<'_, Self>) {
+        writer.texts("tenant", |row| &row.tenant);
+        writer.texts("entity", |row| &row.entity);
+        writer.texts("owner", |row| &row.owner);
+        writer.texts("target", |row| &row.target);
+        writer.times("at", |row| row.at);
+        writer.uuids("run_id", |row| row.run_id);
+        writer.uuids("sweep_id", |row| row.sweep_id);
+        writer.texts("event", |row| &row.event);
+        writer.times("verified_through", |row| row.verified_through);
+        writer.numbers("owner_records", |row| row.owner_records);
+        writer.numbers("target_records", |row| row.target_records);
+        writer.numbers("differences", |row| row.differences);
     }
 }
 
@@ -229,5 +245,6 @@ mod tests {
         check::<SampleRow>();
         check::<SloMinuteRow>();
         check::<IncidentRow>();
+        check::<SweepRow>();
     }
 }

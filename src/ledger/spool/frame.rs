@@ -21,7 +21,7 @@ const TAIL: usize = 4 + 16 + 8;
 pub(super) const MAX_BODY: usize = 1 << 30;
 
 /// Layout of the bytes inside a body. Another number was written by another release.
-const FORMAT: u8 = 4;
+const FORMAT: u8 = 5;
 
 /// What a segment holds, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +132,7 @@ mod tests {
             position: Some(vec![1, 2, 3]),
             walk: None,
             schema: None,
+            sweep: None,
             in_flight: vec![],
             baselines: vec![],
             discrepancies: vec![],

@@ -58,6 +58,7 @@ fn change(run: u128, lease: &Lease) -> StateChange {
         position: Some(run.to_be_bytes().to_vec()),
         walk: None,
         schema: None,
+        sweep: None,
         in_flight: vec![],
         baselines: vec![],
         discrepancies: vec![],

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Finder, MOST_HASHED, MOST_ROWS, Name, Pace, Piece, SweepError, both, shelve, since, thousandths};
+use super::{
+    Finder, MOST_HASHED, MOST_ROWS, Name, Pace, Piece, Position, SweepError, both, shelve, since, thousandths,
+};
 use crate::audit::sweep::disk::Shelf;
 use crate::audit::sweep::side::SweepSide;
 use crate::connect::{Mark, ReadError};
@@ -38,6 +40,19 @@ impl Spans {
         let pace = Pace::new(FIRST, most);
         let (piece, parts, differing) = (Piece::default(), 0, 0);
         Self { recipes, after: None, low, high, pace, is_done: false, piece, parts, differing }
+    }
+
+    /// Goes on where another sweep left off.
+    pub(super) fn go_on(&mut self, from: Position) {
+        self.after = Some(from.after);
+        self.piece = from.piece;
+    }
+
+    pub(super) const fn position(&self) -> Option<Position> {
+        match self.after {
+            Some(after) => Some(Position { after, piece: self.piece }),
+            None => None,
+        }
     }
 
     fn span(&self) -> (Span, i64) {

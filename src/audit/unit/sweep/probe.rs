@@ -1,0 +1,308 @@
+//! The sweep on a schedule: in parts, each committed with the suspects it judged and where it goes on.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::audit::entry::key_from_bytes;
+use crate::audit::run::{Run, Summary, ledger_time};
+use crate::audit::sweep::disk::Shelf;
+use crate::audit::sweep::finder::{Finder, Name, Options, Piece, Position, SweepError};
+use crate::audit::sweep::sides;
+use crate::audit::unit::{Unit, UnitError};
+use crate::causes::chain;
+use crate::ledger::rows::SweepRow;
+use crate::metrics::{RunKind, Skip};
+use crate::model::{Key, Moment, Verdict};
+
+/// A sweep under way, and what of it outlives the process.
+#[derive(Default)]
+pub(in crate::audit::unit) struct UnderWay {
+    stored: Stored,
+    finder: Option<Finder>,
+    /// Found and not judged yet: the checkpoint waits for them.
+    suspects: Option<Shelf<Name>>,
+    /// When the next part may begin.
+    next: Option<Moment>,
+}
+
+/// The stored form. A format of its own: changing it means raising [`FORMAT`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Stored {
+    /// The sweep under way, if there is one.
+    current: Option<Current>,
+    /// When the last one was completed.
+    completed: Option<Moment>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Current {
+    id: Uuid,
+    began: Moment,
+    /// Flows that are done.
+    done: Vec<String>,
+    /// Where the flow under way goes on.
+    position: Option<Position>,
+    /// Bad verdicts in the flow under way.
+    differences: u64,
+}
+
+const FORMAT: u8 = 1;
+/// After a failure, or while no key may enter the queue, the sweep rests.
+const REST: Duration = Duration::from_secs(10);
+/// What a sweep on a schedule may keep in memory, in bytes.
+const MEMORY: usize = 64 << 20;
+/// Suspects that one read asks for.
+const BATCH: usize = 1_000;
+/// Suspects of one part: a run stays small enough to be spooled as one.
+const MOST_SUSPECTS: u64 = 20_000;
+/// Suspects that wait in memory.
+const KEPT: usize = 4_000;
+
+impl UnderWay {
+    /// From state; `None` when it is of another format.
+    pub(in crate::audit::unit) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (&format, body) = bytes.split_first()?;
+        let stored = postcard::from_bytes(body).ok().filter(|_| format == FORMAT)?;
+        Some(Self { stored, ..Self::default() })
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        // Serialising into a growing vector fails only for types that postcard cannot express; these it can.
+        postcard::to_extend(&self.stored, vec![FORMAT]).unwrap_or_default()
+    }
+
+    /// Whether none has ever begun.
+    pub(in crate::audit::unit) const fn is_new(&self) -> bool {
+        self.stored.current.is_none() && self.stored.completed.is_none()
+    }
+
+    /// Forgets what has not been committed: the sweep goes on behind its last checkpoint.
+    fn step_back(&mut self, next: Moment) {
+        (self.finder, self.suspects, self.next) = (None, None, Some(next));
+    }
+}
+
+/// How a part of a sweep ended.
+enum Ended {
+    /// There is more.
+    Cut,
+    /// The flow has been gone through.
+    Through,
+    /// A side could not be read.
+    Failed,
+}
+
+impl Unit {
+    /// Begins a sweep, unless one is under way.
+    pub fn begin_sweep(&mut self) {
+        if self.sweep.stored.current.is_some() {
+            let (entity, owner) = (&self.parts.entity, &self.parts.owner.system);
+            self.shared.metrics.skipped(RunKind::Sweep, entity, owner, Skip::Overlap);
+            return;
+        }
+        let (id, began) = (Uuid::now_v7(), self.shared.clock.now());
+        self.sweep.stored.current = Some(Current { id, began, done: Vec::new(), position: None, differences: 0 });
+        self.sweep.next = None;
+        tracing::info!(unit = %self.parts.name, "a sweep begins");
+    }
+
+    /// Whether a sweep is under way.
+    pub fn is_sweeping(&self) -> bool {
+        self.sweep.stored.current.is_some()
+    }
+
+    /// When the sweep under way goes on. Outside of its hours it is asked again every now and then.
+    pub(in crate::audit::unit) fn sweep_goes_on(&self) -> Option<Moment> {
+        let now = self.shared.clock.now();
+        self.sweep.stored.current.as_ref()?;
+        let hours = self.parts.sweep.as_ref()?.hours;
+        let next = self.sweep.next.unwrap_or(now);
+        if hours.is_none_or(|hours| hours.hold(now)) { Some(next) } else { Some(next.max(now + REST)) }
+    }
+
+    /// One part of the sweep under way, committed as one.
+    ///
+    /// # Errors
+    /// When the lease is lost, or state or spool fail. A system that cannot be read is a recorded outcome.
+    pub async fn sweep_part(&mut self) -> Result<Summary, UnitError> {
+        let mut run = Run::begin(RunKind::Sweep, self.lease.clone(), self.shared.clock.now());
+        let Some(current) = self.sweep.stored.current.clone() else {
+            run.summary.complete = true;
+            return Ok(run.summary);
+        };
+        let flow = self.parts.flows.iter().position(|flow| !current.done.contains(&flow.name));
+        let Some(flow) = flow else {
+            self.complete_sweep(&mut run);
+            return self.commit(run, None).await;
+        };
+        if self.room() == 0 {
+            // Suspects wait until there is room: they are neither dropped nor decided early.
+            run.summary.failure = Some("in_flight_full");
+            let (entity, owner) = (&self.parts.entity, &self.parts.owner.system);
+            self.shared.metrics.skipped(RunKind::Sweep, entity, owner, Skip::InFlightFull);
+            self.sweep.next = Some(self.shared.clock.now() + REST);
+            return self.commit(run, None).await;
+        }
+        let mut suspects = self.sweep.suspects.take().unwrap_or_else(|| Shelf::new(KEPT));
+        let ended = match self.go_on(flow, current.position, &mut suspects).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                self.note_sweep_failure(&mut run, &error);
+                Ended::Failed
+            }
+        };
+        let is_judged = self.judge_all(&mut run, flow, &mut suspects).await;
+        self.close_part(&mut run, flow, (ended, is_judged), suspects);
+        self.commit(run, None).await
+    }
+
+    /// Looks for suspects for a while.
+    async fn go_on(
+        &mut self,
+        flow: usize,
+        position: Option<Position>,
+        suspects: &mut Shelf<Name>,
+    ) -> Result<Ended, SweepError> {
+        let part = self.parts.sweep.as_ref().map_or(Duration::ZERO, |sweep| sweep.part);
+        let until = self.shared.clock.now() + part;
+        let mut finder = match self.sweep.finder.take() {
+            Some(finder) => finder,
+            None => {
+                let [owner, target] = sides(&self.parts, flow);
+                let tolerances = self.parts.flows[flow].tolerances.clone();
+                let options = Options { strategy: None, memory: MEMORY };
+                let finder = Finder::begin(owner, target, tolerances, options, position).await?;
+                let choice = finder.choice();
+                tracing::info!(flow = %self.parts.flows[flow].flow.id, strategy = %choice.strategy, "swept: {}", choice.reason);
+                finder
+            }
+        };
+        loop {
+            if finder.next(suspects).await?.is_none() {
+                self.sweep.finder = Some(finder);
+                return Ok(Ended::Through);
+            }
+            if self.shared.clock.now() >= until || suspects.len() >= MOST_SUSPECTS {
+                break;
+            }
+        }
+        self.sweep.finder = Some(finder);
+        Ok(Ended::Cut)
+    }
+
+    /// Judges suspects while keys may enter the queue. `true` when none is left.
+    async fn judge_all(&mut self, run: &mut Run, flow: usize, suspects: &mut Shelf<Name>) -> bool {
+        let parts = std::sync::Arc::clone(&self.parts);
+        self.measure_clock(&parts.owner).await;
+        self.measure_clock(&parts.flows[flow].target).await;
+        let mut judged = 0;
+        while !suspects.is_empty() && judged < MOST_SUSPECTS && self.room() > 0 {
+            let most = usize::try_from(self.room()).unwrap_or(usize::MAX).min(BATCH);
+            let names = match suspects.take(most) {
+                Ok(names) => names,
+                Err(error) => {
+                    self.note_sweep_failure(run, &error.into());
+                    return false;
+                }
+            };
+            let keys: Vec<Key> = names.iter().filter_map(|name| key_from_bytes(name)).collect();
+            judged += keys.len() as u64;
+            if !self.judge_suspects(run, flow, &keys).await {
+                return false;
+            }
+        }
+        suspects.is_empty()
+    }
+
+    fn note_sweep_failure(&mut self, run: &mut Run, error: &SweepError) {
+        match error {
+            SweepError::Read(error) => self.note_failure(run, error),
+            _ => {
+                tracing::warn!(unit = %self.parts.name, "the sweep stopped: {}", chain(error));
+                run.summary.failure.get_or_insert("internal");
+            }
+        }
+    }
+
+    /// Moves the checkpoint when everything found before it has been judged.
+    fn close_part(&mut self, run: &mut Run, flow: usize, (ended, is_judged): (Ended, bool), suspects: Shelf<Name>) {
+        let now = self.shared.clock.now();
+        if matches!(ended, Ended::Failed) || run.summary.failure.is_some() {
+            self.sweep.step_back(now + REST);
+            return;
+        }
+        let finder = self.sweep.finder.as_ref();
+        let (piece, position) = (finder.map_or(Piece::default(), Finder::piece), finder.and_then(Finder::position));
+        let bad: u64 =
+            Verdict::ALL.into_iter().filter(|verdict| verdict.is_bad()).map(|verdict| run.summary.of(verdict)).sum();
+        let Some(current) = &mut self.sweep.stored.current else { return };
+        current.differences += bad;
+        let unit_flow = &self.parts.flows[flow];
+        self.shared.metrics.swept(
+            &unit_flow.flow.id,
+            piece.done as f64 / 1_000.0,
+            piece.owner_rows + piece.target_rows,
+            current.differences,
+        );
+        if !is_judged {
+            self.sweep.suspects = Some(suspects);
+            return;
+        }
+        let is_through = matches!(ended, Ended::Through);
+        let row = sweep_row(run, &unit_flow.flow, current, piece, is_through, now);
+        if is_through {
+            current.done.push(unit_flow.name.clone());
+            (current.position, current.differences) = (None, 0);
+            run.coverage(&unit_flow.flow, (current.began, now), piece.owner_rows, piece.owner_rows, "");
+            self.sweep.finder = None;
+        } else {
+            current.position = position;
+        }
+        run.swept(row);
+        if self
+            .parts
+            .flows
+            .iter()
+            .all(|flow| self.sweep.stored.current.as_ref().is_some_and(|current| current.done.contains(&flow.name)))
+        {
+            self.complete_sweep(run);
+        }
+        run.sweep = Some(self.sweep.to_bytes());
+    }
+
+    fn complete_sweep(&mut self, run: &mut Run) {
+        let now = self.shared.clock.now();
+        if let Some(current) = self.sweep.stored.current.take() {
+            tracing::info!(unit = %self.parts.name, took = ?now.since(current.began), "the sweep is complete");
+        }
+        self.sweep.stored.completed = Some(now);
+        run.summary.complete = true;
+        run.sweep = Some(self.sweep.to_bytes());
+    }
+}
+
+fn sweep_row(
+    run: &Run,
+    flow: &crate::model::Flow,
+    current: &Current,
+    piece: Piece,
+    is_through: bool,
+    now: Moment,
+) -> SweepRow {
+    SweepRow {
+        tenant: flow.tenant.to_string(),
+        entity: flow.id.entity.to_string(),
+        owner: flow.id.owner.to_string(),
+        target: flow.id.target.to_string(),
+        at: ledger_time(now),
+        run_id: run.id,
+        sweep_id: current.id,
+        event: if is_through { "completed" } else { "checkpoint" }.to_owned(),
+        verified_through: ledger_time(current.began),
+        owner_records: piece.owner_rows,
+        target_records: piece.target_rows,
+        differences: current.differences,
+    }
+}
