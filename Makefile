@@ -4,7 +4,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/plumbline
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo libchdb test lint fmt bench bench-accuracy deny clean clean-cache
+.PHONY: help demo libchdb test lint fmt bench bench-accuracy bench-peers deny clean clean-cache
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -37,6 +37,9 @@ bench: ## Measures; prints ratios against limits taken in the same run
 
 bench-accuracy: ## The auditor against the truth, 10 minutes; ARGS="SECONDS CHANGES SEED" instead of 300 200 1
 	scripts/bench-accuracy.sh $(ARGS)
+
+bench-peers: ## Sweeps beside their peers on the same servers; ARGS="--rows 10000000" for more
+	scripts/bench-peers.sh $(ARGS)
 
 deny: ## Licences, bans and sources by cargo-deny, which is installed if missing
 	cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked

@@ -24,6 +24,7 @@ pub mod scheduler;
 pub mod schema;
 pub mod sweep;
 pub mod timing;
+pub mod totals;
 pub mod unit;
 pub mod walk;
 pub mod watch;

@@ -24,6 +24,7 @@ mod schema;
 mod serve;
 mod sweep;
 mod table;
+mod totals;
 mod view;
 
 use check::ConfigFile;
@@ -72,6 +73,8 @@ enum Command {
     Probe(probe::Args),
     /// Find every difference between two systems; exit 0 agree, 1 differ, 2 usage or config, 3 could not read.
     Sweep(sweep::Args),
+    /// Count records and add up money by business day on each side; exit 0 agree, 1 differ, 2 usage or config, 3 could not read.
+    Totals(totals::Args),
 }
 
 /// How a command ended; the process's exit code.
@@ -177,6 +180,7 @@ fn dispatch(Arguments { log, command }: Arguments) -> Result<Exit, Failure> {
         Command::Serve(file) => logged().and_then(|()| serve::run(&file)),
         Command::Probe(args) => logged().and_then(|()| probe::run(&args)),
         Command::Sweep(args) => logged().and_then(|()| sweep::run(&args)),
+        Command::Totals(args) => logged().and_then(|()| totals::run(&args)),
         Command::SandboxSync => on_runtime(async {
             crate::sandbox::sync::run(tokio::io::BufReader::new(tokio::io::stdin())).await?;
             Ok(Exit::Good)

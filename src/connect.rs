@@ -29,7 +29,7 @@ mod translate;
 pub use budget::{Budget, Told, Usage};
 pub use count::count_keys;
 pub use key_index::{Address, IndexParts, IndexState, IndexStatus, Indexed, KeyIndex, KeyStore, KeyStoreError};
-pub use sweep::{Buckets, Extent, Mark, OnRecord, Sweeper};
+pub use sweep::{Buckets, Extent, Group, Mark, OnGroup, OnRecord, Sweeper};
 pub use translate::Translated;
 
 /// A reader for `system`. Connects at its first use; needs a running tokio runtime.

@@ -5,6 +5,7 @@
 //! - [`model`]: the words of the field as types. Pure.
 //! - [`compare`]: two looks at one key become a verdict. Pure.
 //! - [`sweep`]: which rows of two sides go together, what databases may compare by themselves. Pure.
+//! - [`totals`]: records and money by business day, currency and status. Pure.
 //! - [`estimate`]: what a sample says of all; how soon a drift is seen. Pure.
 //! - [`incident`]: one episode of a broken promise, from breach to recovery. Pure.
 //! - [`slo`]: whether promises are kept, and who must know. Pure.
@@ -43,6 +44,7 @@ pub mod server;
 pub mod slo;
 pub mod state;
 pub mod sweep;
+pub mod totals;
 
 /// Records are many small allocations, freed page by page: the system's allocator spends a fifth of a comparison on
 /// them, this one a tenth of that. Without huge pages (`no_thp`), which would double what an idle auditor holds.

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::model::digest::DigestKey;
 use crate::model::{FlowId, Key, Moment, TenantId, Verdict};
 use crate::state::change::{InFlightEntry, Lease, StateChange};
-use crate::sweep::Choice;
+use crate::sweep::{Choice, Strategy};
 
 use super::entry::key_from_bytes;
 use super::journal::{Committed, Journal, JournalError};
@@ -29,7 +29,7 @@ pub mod side;
 
 use disk::Shelf;
 use finder::{Finder, Name, Options, Piece, SweepError};
-use side::SweepSide;
+use side::{Only, SweepSide};
 
 /// A sweep outside the schedule: nothing is kept but the report.
 pub struct Sweeping {
@@ -47,6 +47,8 @@ pub struct Sweeping {
     pub most_differences: Option<u64>,
     /// Ends looking for suspects after so long.
     pub most_time: Option<Duration>,
+    /// Limits the sweep to some records, which are then read.
+    pub only: Option<Only>,
 }
 
 /// What a sweep found in one flow.
@@ -201,9 +203,13 @@ impl Sweeping {
         progress: &mut impl FnMut(Progress),
     ) -> Result<Ended, Stop> {
         let began = self.clock.now();
-        let [owner, target] = sides(parts, flow);
+        let [owner, target] = sides(parts, flow).map(|side| SweepSide { only: self.only.clone(), ..side });
         let tolerances = parts.flows[flow].tolerances.clone();
-        let mut finder = Finder::begin(owner, target, tolerances, self.options.clone(), None).await?;
+        let mut options = self.options.clone();
+        if self.only.is_some() {
+            options.strategy = Some(Strategy::Stream);
+        }
+        let mut finder = Finder::begin(owner, target, tolerances, options, None).await?;
         let mut suspects: Shelf<Name> = Shelf::new(KEPT);
         let mut ended = Ended::Complete;
         loop {
@@ -272,6 +278,7 @@ pub fn sides(parts: &UnitParts, flow: usize) -> [SweepSide; 2] {
         reader: Arc::clone(&of.reader),
         mapping: Arc::clone(&of.mapping),
         flow: Arc::clone(&unit_flow.flow),
+        only: None,
     })
 }
 

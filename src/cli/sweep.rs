@@ -25,6 +25,7 @@ mod progress;
 mod report;
 
 use progress::Shown;
+pub(super) use report::table as write_table;
 
 /// What to sweep and how to show what differs.
 #[derive(Debug, clap::Args)]
@@ -110,14 +111,14 @@ fn exit(sweeps: &[FlowSweep]) -> Exit {
     }
 }
 
-fn entity(config: &Config, name: &str) -> Result<EntityId, Failure> {
+pub(super) fn entity(config: &Config, name: &str) -> Result<EntityId, Failure> {
     let names = || config.entities.keys().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
     let unknown = || Failure::usage(anyhow::anyhow!("`{name}` is not an entity of the config (known: {})", names()));
     config.entities.keys().find(|id| id.as_str() == name).cloned().ok_or_else(unknown)
 }
 
 /// `owner:target` as the names of its systems.
-fn flow_of(config: &Config, entity: &EntityId, text: &str) -> Result<(String, String), Failure> {
+pub(super) fn flow_of(config: &Config, entity: &EntityId, text: &str) -> Result<(String, String), Failure> {
     let flows = || config.flows.iter().filter(|flow| flow.id.entity == *entity);
     let is_it = |owner: &str, target: &str| {
         flows().any(|flow| flow.id.owner.as_str() == owner && flow.id.target.as_str() == target)
@@ -151,6 +152,7 @@ async fn sweep(
         options: Options { strategy: strategy(args.strategy), memory: usize::from(args.memory) << 20 },
         most_differences: args.max_differences,
         most_time: args.max_seconds.map(Duration::from_secs),
+        only: None,
         clock: Arc::clone(&clock),
     };
     let is_wanted = |parts: &UnitParts, flow: usize| {

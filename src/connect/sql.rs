@@ -39,6 +39,7 @@ mod sqlite;
 mod stamp;
 mod sweep;
 mod text;
+mod totals;
 mod values;
 mod watermark;
 

@@ -8,9 +8,24 @@ use async_trait::async_trait;
 use super::{ReadError, ReadWindow};
 use crate::model::{Mapping, Record};
 use crate::sweep::{Form, Obstacle, PartDigest, Parts, Recipe, Span};
+use crate::totals::Fields;
 
 /// Receives each record of a read.
 pub type OnRecord<'a> = &'a mut (dyn FnMut(Record) + Send);
+
+/// Receives each group of a sum.
+pub type OnGroup<'a> = &'a mut (dyn FnMut(Group) + Send);
+
+/// Records that a database has added up: they share a quarter of an hour, scope, currency and status.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// How many they are.
+    pub records: u64,
+    /// One that stands for all, with the sum of the positive amounts. It has no key.
+    pub positive: Record,
+    /// The same with the sum of the negative amounts.
+    pub negative: Record,
+}
 
 /// What is known of a dataset before it is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -72,6 +87,9 @@ pub trait Sweeper: Send + Sync {
         pages: Range<u64>,
         buckets: Buckets,
     ) -> Result<BTreeMap<i64, PartDigest>, ReadError>;
+
+    /// Adds up amounts where the database can; `false` when it cannot, and then nothing was handed over.
+    async fn add_up(&self, mapping: &Mapping, fields: Fields, on_group: OnGroup<'_>) -> Result<bool, ReadError>;
 
     /// The records of some buckets that lie in these pages.
     async fn read_pages(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::support::repository_file;
 
 /// Each part with the parts that it may use. The model is below all, the commands are above all.
-const MAY_USE: [(&str, &[&str]); 21] = [
+const MAY_USE: [(&str, &[&str]); 22] = [
     ("model", &[]),
     ("causes", &[]),
     ("fault", &[]),
@@ -16,13 +16,14 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ("clock", &["model"]),
     ("compare", &["model"]),
     ("sweep", &["model", "compare"]),
+    ("totals", &["model"]),
     ("estimate", &[]),
     ("incident", &["model"]),
     ("slo", &["model", "incident"]),
     ("plan", &["model", "config", "estimate", "slo"]),
     ("config", &["model", "incident", "slo"]),
-    ("connect", &["model", "clock", "config", "sweep"]),
     ("state", &["model", "causes", "clock", "config", "fault", "incident", "retry"]),
+    ("connect", &["model", "clock", "config", "sweep", "totals"]),
     ("ledger", &["model", "causes", "clock", "config", "fault", "retry", "state"]),
     ("metrics", &["model", "compare", "connect", "incident"]),
     ("alert", &["model", "causes", "config", "fault", "incident", "metrics", "retry", "state"]),
@@ -44,6 +45,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
             "retry",
             "state",
             "sweep",
+            "totals",
             "ledger",
             "metrics",
         ],

@@ -28,5 +28,6 @@ mod support;
 mod support_works;
 mod sweep;
 mod tls;
+mod totals;
 mod verdicts;
 mod world;

@@ -169,6 +169,16 @@ impl Finder {
         &self.choice
     }
 
+    /// Whether everything has been gone through.
+    pub const fn is_over(&self) -> bool {
+        match &self.way {
+            Way::Spans(spans) => spans.is_done(),
+            Way::Pages(pages) => pages.is_done(),
+            Way::Scan(scan) => scan.is_done(),
+            Way::Over => true,
+        }
+    }
+
     /// What has been gone through.
     pub const fn piece(&self) -> Piece {
         self.piece

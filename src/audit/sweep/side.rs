@@ -24,7 +24,12 @@ pub struct SweepSide {
     pub mapping: Arc<Mapping>,
     /// The flow, for what is compared.
     pub flow: Arc<Flow>,
+    /// Only these records are looked at, if anything limits them.
+    pub only: Option<Only>,
 }
+
+/// Which records a narrow sweep looks at.
+pub type Only = Arc<dyn Fn(&Record) -> bool + Send + Sync>;
 
 /// Rows in one message of a scan.
 const BATCH: usize = 512;
@@ -61,6 +66,9 @@ impl SweepSide {
     /// Adds a record that is in scope and whose key names anything.
     pub fn add(&self, rows: &mut Rows, record: &Record) {
         rows.read += 1;
+        if self.only.as_ref().is_some_and(|only| !only(record)) {
+            return;
+        }
         if !record.in_scope || !record.key.is_usable() || self.mapping.is_stand_in(record) {
             return;
         }

@@ -30,7 +30,8 @@ fn each(sweep: &mut FlowSweep, mut take: impl FnMut(&Difference) -> anyhow::Resu
     Ok(())
 }
 
-fn table(out: &mut impl Write, sweep: &mut FlowSweep) -> anyhow::Result<()> {
+/// What a sweep found, for people.
+pub(in crate::cli) fn table(out: &mut impl Write, sweep: &mut FlowSweep) -> anyhow::Result<()> {
     let counts: Vec<String> = Verdict::ALL
         .into_iter()
         .filter(|verdict| *verdict != Verdict::Match && sweep.of(*verdict) > 0)

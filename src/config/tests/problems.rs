@@ -860,7 +860,9 @@ fn probes_and_promises() {
         (
             "kind = \"changes\"",
             "kind = \"change\"",
-            &["46:8: `kind`: `change` is not allowed, only `changes`, `sample`, `schema`, `sweep`; did you mean `changes`?"],
+            &[
+                "46:8: `kind`: `change` is not allowed, only `changes`, `sample`, `schema`, `sweep`; did you mean `changes`?",
+            ],
         ),
         (
             "owner = \"shop\"\nkind = \"changes\"",

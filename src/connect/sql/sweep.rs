@@ -9,10 +9,11 @@ use super::engine::Kind;
 use super::plan::Plan;
 use super::text::{Arg, Dialect, Statement, Term};
 use super::{SqlReader, plan};
-use crate::connect::{Buckets, Extent, Mark, OnRecord, ReadError, ReadWindow, Sweeper};
+use crate::connect::{Buckets, Extent, Mark, OnGroup, OnRecord, ReadError, ReadWindow, Sweeper};
 use crate::model::mapping::Source;
 use crate::model::{Mapping, Raw, RawRow};
 use crate::sweep::{Form, Obstacle, PartDigest, Parts, Recipe, Span, is_counted};
+use crate::totals::Fields;
 
 mod digest;
 
@@ -200,6 +201,10 @@ impl Sweeper for SqlReader {
     ) -> Result<BTreeMap<i64, PartDigest>, ReadError> {
         let plan = self.plan(mapping).await?;
         self.digests(mapping, &digest::of_pages(&plan, recipe, mark, pages, buckets)).await
+    }
+
+    async fn add_up(&self, mapping: &Mapping, fields: Fields, on_group: OnGroup<'_>) -> Result<bool, ReadError> {
+        SqlReader::add_up(self, mapping, fields, on_group).await
     }
 
     async fn read_pages(

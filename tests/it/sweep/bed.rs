@@ -116,6 +116,7 @@ pub async fn sweep_with(config: &str, urls: &[(&str, String)], way: Way, progres
         options: Options { strategy: way.strategy, memory: way.memory },
         most_differences: way.most_differences,
         most_time: way.most_time,
+        only: None,
         clock: Arc::clone(&clock),
     };
     let entity: EntityId = config.entities.keys().next().unwrap().clone();

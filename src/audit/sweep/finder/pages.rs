@@ -66,6 +66,10 @@ impl Pages {
         }
     }
 
+    pub(super) const fn is_done(&self) -> bool {
+        self.is_done
+    }
+
     pub(super) async fn next(
         &mut self,
         finder: &mut Finder,

@@ -45,6 +45,10 @@ impl Scan {
         })
     }
 
+    pub(super) const fn is_done(&self) -> bool {
+        self.is_done
+    }
+
     pub(super) async fn next(
         &mut self,
         finder: &Finder,

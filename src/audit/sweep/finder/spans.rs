@@ -63,6 +63,10 @@ impl Spans {
         (Span { after: self.after, until }, until.unwrap_or(self.high).saturating_sub(begin).max(1))
     }
 
+    pub(super) const fn is_done(&self) -> bool {
+        self.is_done
+    }
+
     pub(super) async fn next(
         &mut self,
         finder: &mut Finder,

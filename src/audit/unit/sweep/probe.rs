@@ -180,7 +180,7 @@ impl Unit {
             }
         };
         loop {
-            if finder.next(suspects).await?.is_none() {
+            if finder.next(suspects).await?.is_none() || finder.is_over() {
                 self.sweep.finder = Some(finder);
                 return Ok(Ended::Through);
             }
