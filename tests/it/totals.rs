@@ -15,7 +15,9 @@ const ENTITY: &str = r#"
 const MAPPING: &str = r#"
     dataset = "item"
     scope = [{ path = "state", not_in = ["draft"] }]
-    fields = { id = "id", placed = "placed", state = "state" }
+    fields.id = "id"
+    fields.placed = "placed"
+    fields.state = "state"
     fields.total = { path = "cents", unit = "minor", currency = { path = "currency" } }
 "#;
 
