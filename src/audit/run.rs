@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use crate::compare::{FreshnessEvent, Outcome};
 use crate::ledger::rows::{
-    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SampleRow, SchemaChangeRow, SweepRow,
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SampleRow, SchemaChangeRow,
+    SweepRow,
 };
 use crate::metrics::RunKind;
 use crate::model::{Flow, Lag, Moment, TenantId, Verdict};

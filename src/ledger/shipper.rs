@@ -24,7 +24,8 @@ use tokio_util::sync::CancellationToken;
 use self::block::LedgerRow;
 use self::dead_letter::DeadLetters;
 use super::rows::{
-    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow, SchemaChangeRow, SloMinuteRow, SweepRow,
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow,
+    SchemaChangeRow, SloMinuteRow, SweepRow,
 };
 use super::spool::{ReadySegment, SegmentId};
 use super::{LedgerError, Spool, SpoolError, SpoolStatus};

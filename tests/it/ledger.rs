@@ -6,7 +6,8 @@ use std::time::Duration;
 use clickhouse::Client;
 use plumbline::clock::{AnchoredClock, Clock};
 use plumbline::ledger::rows::{
-    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow, SchemaChangeRow, SloMinuteRow, SweepRow,
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow,
+    SchemaChangeRow, SloMinuteRow, SweepRow,
 };
 use plumbline::ledger::{Ledger, LedgerError, LedgerOptions, Shipper, Spool, SpoolError, SpoolOptions, migrate};
 use plumbline::model::{FlowId, Moment};

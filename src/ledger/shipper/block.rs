@@ -12,7 +12,8 @@ use super::native::{Block, Columns};
 use crate::ledger::LedgerError;
 use crate::ledger::migrate::timed;
 use crate::ledger::rows::{
-    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow, SchemaChangeRow, SloMinuteRow, SweepRow,
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow,
+    SchemaChangeRow, SloMinuteRow, SweepRow,
 };
 
 const SEND_LIMIT: Duration = Duration::from_secs(60);

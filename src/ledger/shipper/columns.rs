@@ -2,7 +2,8 @@
 
 use super::native::{Columns, Writer};
 use crate::ledger::rows::{
-    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, SampleRow, SchemaChangeRow, SloMinuteRow, SweepRow,
+    CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, SampleRow, SchemaChangeRow,
+    SloMinuteRow, SweepRow,
 };
 
 impl Columns for CheckRow {
