@@ -15,6 +15,7 @@ pub mod looks;
 pub mod once;
 pub mod plan;
 pub mod position;
+pub mod promises;
 pub mod queue;
 pub mod recent;
 pub mod redact;

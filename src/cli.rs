@@ -15,6 +15,8 @@ mod check;
 mod clickhouse;
 mod demo;
 mod doctor;
+mod incident;
+mod maintenance;
 mod migrate;
 mod notify;
 mod pack;
@@ -22,6 +24,7 @@ mod plan;
 mod probe;
 mod schema;
 mod serve;
+mod slo;
 mod sweep;
 mod table;
 mod totals;
@@ -60,6 +63,15 @@ enum Command {
     /// Try the ways in which people are told of incidents.
     #[command(subcommand)]
     Notify(notify::NotifyCommand),
+    /// How the promises are kept, and how they would have been.
+    #[command(subcommand)]
+    Slo(slo::SloCommand),
+    /// What is broken, and what people do about it.
+    #[command(subcommand)]
+    Incident(incident::IncidentCommand),
+    /// Times that do not count against promises.
+    #[command(subcommand)]
+    Maintenance(maintenance::MaintenanceCommand),
     /// Bring the state database and the ledger's tables up to date.
     Migrate(ConfigFile),
     /// Serve ClickHouse's HTTP interface on loopback, with the engine inside.
@@ -175,6 +187,9 @@ fn dispatch(Arguments { log, command }: Arguments) -> Result<Exit, Failure> {
         Command::Pack(command) => logged().and_then(|()| on_runtime(pack::run(&command))),
         Command::Plan(args) => logged().and_then(|()| on_runtime(plan::run(&args))),
         Command::Schema(command) => logged().and_then(|()| on_runtime(schema::run(&command))),
+        Command::Slo(command) => logged().and_then(|()| on_runtime(slo::run(&command))),
+        Command::Incident(command) => logged().and_then(|()| on_runtime(incident::run(&command))),
+        Command::Maintenance(command) => logged().and_then(|()| on_runtime(maintenance::run(&command))),
         Command::Migrate(file) => logged().and_then(|()| on_runtime(migrate::run(&file))),
         Command::Notify(command) => logged().and_then(|()| on_runtime(notify::run(&command))),
         Command::Serve(file) => logged().and_then(|()| serve::run(&file)),

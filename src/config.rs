@@ -56,7 +56,7 @@ mod tests;
 
 pub use alerting::Alerting;
 pub use directories::cache_dir;
-pub use duration::parse_duration;
+pub use duration::{parse_duration, show as show_duration};
 pub use hours::Hours;
 pub use pack::Pack;
 pub use problems::{Problem, Problems};

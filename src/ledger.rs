@@ -5,6 +5,7 @@ pub mod engine;
 mod error;
 mod history;
 mod migrate;
+pub mod promises;
 mod queries;
 pub mod rows;
 mod schema;

@@ -16,9 +16,11 @@ use crate::model::{EntityId, FlowId, Lag, Moment, SystemId, Verdict};
 
 pub mod definition;
 pub mod label;
+mod promises;
 
 use definition::{self as name, Definition};
 pub use label::{Delivery, Measure, Outcome, Point, Reason, RunKind, Skip, Store};
+pub use promises::PromiseLabels;
 
 /// Everything that is counted and measured. Shared as `Arc<Metrics>`; every function takes `&self`.
 #[derive(Debug)]
@@ -55,6 +57,7 @@ pub struct Metrics {
     clock_uncertainty: GaugeVec,
     key_index_entries: IntGaugeVec,
     key_index_lag: GaugeVec,
+    promises: promises::Promises,
     spool_bytes: Gauge,
     spool_bytes_limit: Gauge,
     spool_segments: Gauge,
@@ -147,6 +150,7 @@ impl Metrics {
             clock_uncertainty: gauges(&registry, &name::CLOCK_UNCERTAINTY),
             key_index_entries: int_gauges(&registry, &name::KEY_INDEX_ENTRIES),
             key_index_lag: gauges(&registry, &name::KEY_INDEX_LAG),
+            promises: promises::Promises::new(&registry),
             spool_bytes: gauge(&registry, &name::SPOOL_BYTES),
             spool_bytes_limit: gauge(&registry, &name::SPOOL_BYTES_LIMIT),
             spool_segments: gauge(&registry, &name::SPOOL_SEGMENTS),
@@ -486,6 +490,8 @@ mod tests {
         metrics.clock(&flow.owner, -1_500_000, Duration::from_millis(2));
         metrics.key_index(&flow.entity, &flow.target, 0, None);
         metrics.watch_channel("mail");
+        let (entity, owner, target) = (flow.entity.as_str(), flow.owner.as_str(), flow.target.as_str());
+        metrics.watch_promise(&PromiseLabels { slo: "fresh", entity, owner, target }, 0.995);
         metrics
     }
 

@@ -16,14 +16,15 @@ use crate::clock::{AnchoredClock, Clock};
 use crate::config::{Config, Ledger as LedgerConfig};
 use crate::connect;
 use crate::ledger::engine::{EmbeddedEngine, EmbeddedOptions};
-use crate::ledger::{self, LedgerOptions, Shipper, ShipperStatus, Spool, SpoolOptions};
+use crate::ledger::{self, Ledger, LedgerOptions, Shipper, ShipperStatus, Spool, SpoolOptions};
 use crate::metrics::{Metrics, RunKind};
 use crate::retry::Backoff;
-use crate::state::{SECRET_FILE, StateSecret, StateStore};
+use crate::state::{SECRET_FILE, StateSecret, StateStore, Untold};
 
 use super::durable::Durable;
 use super::key_store::Indexes;
 use super::plan::{Readers, units};
+use super::promises::{self, Evaluator};
 use super::scheduler::Scheduler;
 use super::unit::{Shared, UnitParts};
 use super::watch::Watch;
@@ -173,11 +174,28 @@ impl Auditor {
         let status = self.shipper.status();
         let shipping = tokio::spawn(ship(self.shipper, self.client.clone(), options, after_units.clone()));
         let lease_time = self.config.plumbline.lease;
+        let evaluator = Evaluator::new(promises::Parts {
+            config: Arc::clone(&self.config),
+            state: self.state.clone(),
+            ledger: Ledger::new(self.client.clone(), self.config.plumbline.tenant.clone()),
+            spool: self.spool.clone(),
+            metrics: Arc::clone(&self.shared.metrics),
+            clock: Arc::clone(&self.shared.clock),
+            auditor: self.shared.auditor.clone(),
+            lease_time,
+            tell: Arc::new(Untold),
+        });
+        let evaluating = tokio::spawn(evaluator.run(stop.gentle.clone()));
         let scheduler = Scheduler::new(self.units, self.shared, self.state.clone(), lease_time);
         let outcome = tokio::select! {
             outcome = scheduler.run(stop.gentle.clone()) => outcome.map_err(anyhow::Error::from),
             () = stop.now.cancelled() => Ok(()),
         };
+        stop.gentle.cancel();
+        tokio::select! {
+            ended = evaluating => ended.context("the evaluation of promises died")?,
+            () = stop.now.cancelled() => {}
+        }
         self.spool.seal().await;
         tokio::select! {
             () = drained(status, &self.spool) => {}

@@ -30,7 +30,7 @@ fn leading_number(text: &str) -> Option<(u64, &str)> {
 }
 
 /// Writes a duration the way the config does: `1h30m`, `250ms`.
-pub(super) fn show(duration: Duration) -> String {
+pub fn show(duration: Duration) -> String {
     let mut millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut shown = String::new();
     for (unit, factor) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {

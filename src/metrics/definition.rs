@@ -51,6 +51,8 @@ const PROBE: &[&str] = &["probe", "entity", "owner"];
 const SYSTEM: &[&str] = &["system"];
 const CHANNEL: &[&str] = &["channel"];
 const ENTITY_SYSTEM: &[&str] = &["entity", "system"];
+const PROMISE: &[&str] = &["slo", "entity", "owner", "target"];
+const PROMISE_CASE: &[&str] = &["slo", "entity", "owner", "target", "case"];
 
 macro_rules! definitions {
     ($($constant:ident = $kind:ident $name:literal $labels:expr, $help:literal;)*) => {
@@ -101,6 +103,15 @@ definitions! {
         "Addresses held by the index of a system's keys";
     KEY_INDEX_LAG = Gauge "key_index_lag_seconds" ENTITY_SYSTEM,
         "How long ago the index held every key that could be seen; +Inf until it is filled";
+    SLO_SLI = Gauge "slo_sli_ratio" PROMISE_CASE, "Share of good over the promise's window, with everything unknown good or bad, 0 to 1.";
+    SLO_BURN = Gauge "slo_burn_rate" PROMISE_CASE, "How many times faster than allowed the budget burns over the first tier's long window, with everything unknown good or bad.";
+    SLO_BUDGET = Gauge "slo_budget_left_ratio" PROMISE_CASE, "What is left of the budget, as a share of it, with everything unknown good or bad; negative when it is overdrawn.";
+    SLO_OBJECTIVE = Gauge "slo_objective_ratio" PROMISE, "The share of good that is promised.";
+    SLO_COVERAGE = Gauge "slo_coverage_ratio" PROMISE, "Seen divided by what should have been seen in the first tier's long window, 0 to 1.";
+    SLO_BURNING = Gauge "slo_burning" &["slo", "entity", "owner", "target", "severity"], "1 while a tier of this severity fires.";
+    SLO_NO_DATA = Gauge "slo_no_data" PROMISE, "1 while too little is seen to say whether the promise is kept.";
+    SLO_EVALUATIONS = Counter "slo_evaluations_total" &[], "How often this process has held the promises against the facts.";
+    INCIDENTS_OPEN = Gauge "incidents_open" &["severity", "state"], "Incidents that are not resolved.";
     SPOOL_BYTES = Gauge "spool_bytes" &[], "Bytes on disk that the ledger has not acknowledged.";
     SPOOL_BYTES_LIMIT = Gauge "spool_limit_bytes" &[], "Bytes the spool may hold before probes wait.";
     SPOOL_SEGMENTS = Gauge "spool_segments" &[], "Files that hold what the ledger has not acknowledged.";

@@ -58,6 +58,13 @@ pub struct TierStatus {
     pub short: Burn,
 }
 
+impl TierStatus {
+    /// Whether even the best case burns too fast.
+    pub fn fires(&self) -> bool {
+        self.state == TierState::Fires
+    }
+}
+
 /// A promise at one minute.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
@@ -235,7 +242,7 @@ impl At<'_> {
         let state = series.iter().map(|(shares, is_enough, by_coverage)| {
             let [long, short] = shares.map(|share| self.burn(share));
             let may_be_enough = shares[0].bad + shares[0].unknown >= self.promise.least_bad || long.best < long.worst;
-            state(&tier, (long, short), *is_enough, may_be_enough && *by_coverage)
+            state(&tier, (long, short), *is_enough, (may_be_enough, *by_coverage))
         });
         TierStatus {
             tier,
@@ -246,21 +253,24 @@ impl At<'_> {
     }
 }
 
-/// `is_enough`: enough is certainly bad; `may_be_enough`: it would be with what is unknown, and that is worth a
-/// `NoData`.
-fn state(tier: &Tier, (long, short): (Burn, Burn), is_enough: bool, may_be_enough: bool) -> TierState {
+/// `is_enough`: enough is certainly bad; `may_be_enough`: it would be with what is unknown. Unknown minutes of the overdue
+/// gauge (`by_coverage` false) say nothing: what is overdue now is asked for by itself.
+fn state(
+    tier: &Tier,
+    (long, short): (Burn, Burn),
+    is_enough: bool,
+    (may_be_enough, by_coverage): (bool, bool),
+) -> TierState {
     let reaches = |burn: f64| burn >= tier.factor * (1.0 - 1e-9);
     if is_enough && reaches(long.best) && reaches(short.best) {
         return TierState::Fires;
     }
-    if may_be_enough
-        && reaches(long.worst)
-        && reaches(short.worst)
-        && (long.best, short.best) != (long.worst, short.worst)
-    {
+    let is_undecided = (long.best, short.best) != (long.worst, short.worst);
+    if by_coverage && may_be_enough && is_undecided && reaches(long.worst) && reaches(short.worst) {
         return TierState::NoData;
     }
-    let holds = (is_enough || may_be_enough) && long.worst >= tier.factor * EASED && short.worst >= CLEAN;
+    let (long, short) = if by_coverage { (long.worst, short.worst) } else { (long.best, short.best) };
+    let holds = (is_enough || may_be_enough) && long >= tier.factor * EASED && short >= CLEAN;
     if holds { TierState::Holds } else { TierState::Clean }
 }
 

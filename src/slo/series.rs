@@ -164,6 +164,11 @@ impl Series {
         now.plus(1 - self.kept)
     }
 
+    /// The first minute that is kept singly.
+    pub const fn first_single(&self) -> Minute {
+        self.first
+    }
+
     /// The first minute with a fact.
     pub const fn began(&self) -> Option<Minute> {
         self.began
@@ -237,7 +242,23 @@ impl Series {
         }
     }
 
-    fn begin(&mut self, minute: Minute) {
+    /// Says how many minutes of the quarter (or which single minute) had no more, and how many had more overdue keys than
+    /// the floor.
+    pub fn gauge(&mut self, at: Minute, fine: u64, bad: u64) {
+        match self.place(at) {
+            Place::Slot(slot) if bad > 0 => slot.gauge = Gauge::Bad,
+            Place::Slot(slot) if fine > 0 && slot.gauge == Gauge::Unknown => slot.gauge = Gauge::Fine,
+            Place::Slot(_) | Place::Gone => {}
+            Place::Quarter(quarter) => {
+                let add = |sum: u8, more: u64| (u64::from(sum) + more).min(QUARTER as u64) as u8;
+                quarter.gauge_fine = add(quarter.gauge_fine, fine);
+                quarter.gauge_bad = add(quarter.gauge_bad, bad);
+            }
+        }
+    }
+
+    /// From this minute on somebody should have looked.
+    pub fn begin(&mut self, minute: Minute) {
         self.began = Some(self.began.map_or(minute, |began| began.min(minute)));
     }
 

@@ -25,7 +25,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ("state", &["model", "causes", "clock", "config", "fault", "incident", "retry"]),
     ("connect", &["model", "clock", "config", "sweep", "totals"]),
     ("ledger", &["model", "causes", "clock", "config", "fault", "retry", "state"]),
-    ("metrics", &["model", "compare", "connect", "incident"]),
+    ("metrics", &["model", "compare", "connect", "incident", "slo"]),
     ("alert", &["model", "causes", "config", "fault", "incident", "metrics", "retry", "state"]),
     (
         "audit",

@@ -483,7 +483,7 @@ async fn migrating_twice_is_harmless_and_another_release_is_noticed() {
     migrate(&test.writer(), &options).await.unwrap();
     migrate(&test.writer(), &options).await.unwrap();
     let tables = "SELECT count() FROM system.tables WHERE database = 'plumbline' AND engine LIKE '%MergeTree'";
-    assert_eq!(test.writer().query(tables).fetch_one::<u64>().await.unwrap(), 17);
+    assert_eq!(test.writer().query(tables).fetch_one::<u64>().await.unwrap(), 19);
     let other = "INSERT INTO plumbline.schema_migrations (name, checksum) VALUES ('20261122000003_runs', 'other')";
     test.writer().query(other).execute().await.unwrap();
     let refused = migrate(&test.writer(), &options).await;

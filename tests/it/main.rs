@@ -19,6 +19,7 @@ mod http;
 mod ledger;
 mod notifications;
 mod odoo;
+mod promises;
 mod readers;
 mod sandbox_servers;
 mod serve;

@@ -1,0 +1,283 @@
+//! Facts on their way from ledger and state into the minutes of promises.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::{AGAIN, Held, OVERLAP, Parts, Watched};
+use crate::ledger::promises::Span;
+use crate::ledger::{Ledger, LedgerError};
+use crate::model::Moment;
+use crate::slo::{Blind, Counts, Indicator, Maintenance, Minute};
+use crate::state::{FlowInFlight, StateError};
+
+/// Why facts could not be read.
+pub type FactsError = LedgerError;
+
+/// The overdue gauge of the last minutes, which the ledger does not have yet.
+#[derive(Debug, Default)]
+pub(super) struct Gauges {
+    minutes: BTreeMap<Minute, HashMap<String, Gauge>>,
+}
+
+/// The worst of one minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Gauge {
+    pub overdue: u64,
+    /// How far the oldest is past its deadline.
+    pub oldest: Duration,
+}
+
+impl Gauges {
+    /// Takes in the present figures; flows without keys in flight have none overdue.
+    pub fn note(&mut self, minute: Minute, now: Moment, flows: &[FlowInFlight]) {
+        let known = self.minutes.entry(minute).or_default();
+        for flow in flows {
+            let gauge = known.entry(flow.flow.clone()).or_default();
+            gauge.overdue = gauge.overdue.max(flow.overdue);
+            gauge.oldest = gauge.oldest.max(flow.oldest_overdue_at.map_or(Duration::ZERO, |oldest| now.since(oldest)));
+        }
+        self.minutes = self.minutes.split_off(&minute.plus(-2 * OVERLAP));
+    }
+
+    /// The worst of a minute; `None` when nobody looked.
+    pub fn of(&self, minute: Minute, flow: &str) -> Option<Gauge> {
+        self.minutes.get(&minute).map(|known| known.get(flow).copied().unwrap_or_default())
+    }
+
+    /// The last figure of a flow.
+    pub fn last(&self, flow: &str) -> Gauge {
+        self.minutes.last_key_value().and_then(|(minute, _)| self.of(*minute, flow)).unwrap_or_default()
+    }
+
+    pub fn apply(&self, watched: &mut [Watched]) {
+        for one in watched {
+            let Some(flow) = one.flow.as_ref().filter(|_| one.promise.indicator.has_overdue()) else { continue };
+            let name = flow.id.to_string();
+            for minute in self.minutes.keys() {
+                if let Some(gauge) = self.of(*minute, &name) {
+                    one.series.overdue(*minute, gauge.overdue);
+                }
+            }
+        }
+    }
+}
+
+/// Entity, owner and target; of a queue nothing, its system and its name.
+type Place = (String, String, String);
+
+/// Which of the watched are about a place.
+struct Places(HashMap<Place, Vec<usize>>);
+
+impl Places {
+    fn of(watched: &[Watched]) -> Self {
+        let mut places: HashMap<Place, Vec<usize>> = HashMap::new();
+        for (index, one) in watched.iter().enumerate() {
+            let (entity, owner, target) = one.place();
+            places.entry((entity.to_owned(), owner.to_owned(), target.to_owned())).or_default().push(index);
+        }
+        Self(places)
+    }
+
+    /// Gives the facts of a place to everything that is about it.
+    fn each<'w>(
+        &self,
+        watched: &'w mut [Watched],
+        (entity, owner, target): (&str, &str, &str),
+        mut take: impl FnMut(&mut Watched),
+    ) {
+        let place = (entity.to_owned(), owner.to_owned(), target.to_owned());
+        for index in self.0.get(&place).into_iter().flatten() {
+            take(&mut watched[*index]);
+        }
+    }
+}
+
+/// Reads what is new, or everything: at first, once an hour, and after the ledger was away.
+pub(super) async fn read(
+    parts: &Parts,
+    watched: &mut [Watched],
+    held: &mut Held,
+    now: Minute,
+) -> Result<(), FactsError> {
+    let spooled = parts.spool.status().oldest_age.as_secs() / 60;
+    let overlap = OVERLAP + i64::try_from(spooled).unwrap_or(i64::MAX / 4);
+    let is_known = held.read_all.is_some_and(|read| now.0 - read.0 < AGAIN);
+    if is_known && overlap < AGAIN {
+        let from = now.plus(-overlap);
+        let facts = Facts::read(&parts.ledger, watched, from, now.plus(2), 1).await?;
+        watched.iter_mut().for_each(|one| one.series.forget_from(from));
+        facts.tell(watched);
+        return Ok(());
+    }
+    read_all(&parts.ledger, watched, now, Some(held.since)).await?;
+    held.read_all = Some(now);
+    Ok(())
+}
+
+/// Reads everything that promises look back to. `begin`: from then on somebody should have looked.
+pub(super) async fn read_all(
+    ledger: &Ledger,
+    watched: &mut [Watched],
+    now: Minute,
+    begin: Option<Minute>,
+) -> Result<(), FactsError> {
+    watched.iter_mut().for_each(|one| one.reset(now));
+    let oldest = watched.iter().map(|one| one.series.reaches_back_to(now)).min().unwrap_or(now);
+    let recent = watched.iter().map(|one| one.series.first_single()).min().unwrap_or(now);
+    let old = Facts::read(ledger, watched, oldest, recent, 15).await?;
+    let new = Facts::read(ledger, watched, recent, now.plus(2), 1).await?;
+    old.tell(watched);
+    new.tell(watched);
+    if let Some(begin) = begin {
+        watched.iter_mut().filter(|one| one.series.began().is_none()).for_each(|one| one.series.begin(begin));
+    }
+    Ok(())
+}
+
+/// What the ledger says of a span.
+struct Facts {
+    changes: Vec<crate::ledger::promises::DecidedChanges>,
+    covered: Vec<crate::ledger::promises::Covered>,
+    samples: Vec<crate::ledger::promises::DecidedSamples>,
+    overdue: Vec<(u64, Vec<crate::ledger::promises::OverdueMinutes>)>,
+    queues: Vec<(usize, Vec<crate::ledger::promises::QueueSamples>)>,
+    runs: Vec<crate::ledger::promises::EndedRuns>,
+}
+
+impl Facts {
+    async fn read(
+        ledger: &Ledger,
+        watched: &[Watched],
+        from: Minute,
+        to: Minute,
+        minutes: u32,
+    ) -> Result<Self, FactsError> {
+        let span = Span { since: from.start(), until: to.start(), minutes };
+        let measures = |indicator: fn(Indicator) -> bool| watched.iter().any(|one| indicator(one.promise.indicator));
+        let is_fresh = |one: &&Watched| one.promise.indicator.has_overdue();
+        let floors: BTreeSet<u64> = watched.iter().filter(is_fresh).map(|one| one.promise.overdue_floor).collect();
+        let mut facts = Self {
+            changes: ledger.decided_changes(span).await?,
+            covered: ledger.covered(span).await?,
+            samples: Vec::new(),
+            overdue: Vec::new(),
+            queues: Vec::new(),
+            runs: Vec::new(),
+        };
+        if measures(|indicator| matches!(indicator, Indicator::Agreement | Indicator::Completeness)) {
+            facts.samples = ledger.decided_samples(span).await?;
+        }
+        for floor in floors {
+            facts.overdue.push((floor, ledger.overdue_minutes(span, floor).await?));
+        }
+        if measures(|indicator| indicator == Indicator::ProbeAvailability) {
+            facts.runs = ledger.ended_runs(span).await?;
+        }
+        for (index, one) in watched.iter().enumerate() {
+            let (deepest, oldest) = match one.promise.indicator {
+                Indicator::QueueAge(within) => (u64::MAX, within),
+                Indicator::QueueDepth(at_most) => (at_most, Duration::from_secs(u64::MAX / 1_000_000)),
+                _ => continue,
+            };
+            facts.queues.push((index, ledger.queue_samples(span, deepest, oldest).await?));
+        }
+        Ok(facts)
+    }
+
+    fn tell(&self, watched: &mut [Watched]) {
+        let places = Places::of(watched);
+        for row in &self.changes {
+            places.each(watched, (&row.entity, &row.owner, &row.target), |one| {
+                if one.promise.indicator.has_overdue() {
+                    let counts = Counts { good: row.good, bad: row.bad, unknown: row.undecided };
+                    one.series.add(Minute::of_seconds(row.at), counts);
+                }
+            });
+        }
+        self.covered.iter().for_each(|row| tell_covered(&places, watched, row));
+        for row in &self.samples {
+            places.each(watched, (&row.entity, &row.owner, &row.target), |one| tell_samples(one, row));
+        }
+        for (floor, rows) in &self.overdue {
+            for row in rows {
+                places.each(watched, (&row.entity, &row.owner, &row.target), |one| {
+                    if one.promise.indicator.has_overdue() && one.promise.overdue_floor == *floor {
+                        one.series.gauge(Minute::of_seconds(row.at), row.fine, row.bad);
+                    }
+                });
+            }
+        }
+        for (index, rows) in &self.queues {
+            let one = &mut watched[*index];
+            let Some((system, queue)) = one.queue.clone() else { continue };
+            for row in rows.iter().filter(|row| row.system == system.as_str() && row.queue == queue) {
+                let at = Minute::of_seconds(row.at);
+                one.series.add(at, Counts { good: row.samples - row.bad, bad: row.bad, unknown: 0 });
+                one.series.cover(at, at.plus(QUEUE_LASTS), None);
+            }
+        }
+        for row in &self.runs {
+            for one in watched.iter_mut().filter(|one| one.promise.indicator == Indicator::ProbeAvailability) {
+                let (entity, owner, _) = one.place();
+                if (entity, owner) == (row.entity.as_str(), row.owner.as_str()) {
+                    let at = Minute::of_seconds(row.at);
+                    one.series.add(at, Counts { good: row.good, bad: row.bad, unknown: 0 });
+                    one.series.cover(at, at.plus(one.lasts), None);
+                }
+            }
+        }
+    }
+}
+
+/// A sample of a queue vouches for so many minutes.
+const QUEUE_LASTS: i64 = 5;
+
+fn tell_covered(places: &Places, watched: &mut [Watched], row: &crate::ledger::promises::Covered) {
+    let unread = row.expected.saturating_sub(row.decided);
+    let blind = if row.decided == 0 { Blind::parse(&row.blind) } else { None };
+    let (from, to) = (Minute::of_seconds(row.from), Minute::of_seconds(row.to).plus(1));
+    places.each(watched, (&row.entity, &row.owner, &row.target), |one| match one.promise.indicator {
+        Indicator::Freshness(_) if row.probe == "changes" => {
+            one.series.cover(from, to, blind);
+            // What was planned and could not be decided; it is looked at again until it is.
+            one.series.add(to.plus(-1), Counts { unknown: unread, ..Counts::default() });
+        }
+        Indicator::Agreement | Indicator::Completeness if row.probe == "sample" => {
+            one.series.cover(from, to.plus(if blind.is_some() { 0 } else { one.lasts }), blind);
+            if blind.is_some() {
+                one.series.add(to.plus(-1), Counts { unknown: unread, ..Counts::default() });
+            }
+        }
+        _ => {}
+    });
+}
+
+fn tell_samples(one: &mut Watched, row: &crate::ledger::promises::DecidedSamples) {
+    let counts = match one.promise.indicator {
+        Indicator::Agreement if row.frame == "owner" => Counts { good: row.good, bad: row.bad, unknown: row.unknown },
+        Indicator::Agreement => Counts { bad: row.bad, ..Counts::default() },
+        Indicator::Completeness if row.frame == "owner" => {
+            Counts { good: row.good + row.bad - row.missing, bad: row.missing, unknown: row.unknown }
+        }
+        _ => return,
+    };
+    one.series.add(Minute::of_seconds(row.at), counts);
+}
+
+/// Maintenance of the config and of state, as far as any promise looks back.
+pub(super) async fn maintenance(
+    parts: &Parts,
+    watched: &[Watched],
+    now: Minute,
+) -> Result<Vec<Maintenance>, StateError> {
+    let since = watched.iter().map(|one| one.series.reaches_back_to(now)).min().unwrap_or(now);
+    let mut all = parts.config.maintenance.clone();
+    let said = parts.state.maintenance(since.start()).await?;
+    all.extend(said.into_iter().map(|work| Maintenance {
+        reason: work.reason,
+        from: Minute::of(work.from),
+        to: Minute::of(work.to),
+        systems: work.systems,
+    }));
+    Ok(all)
+}

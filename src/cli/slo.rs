@@ -1,0 +1,246 @@
+//! `plumbline slo`: how the promises stand, and what would have been told of the past.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, NaiveDate};
+
+use super::table::table;
+use super::{ConfigFile, Exit, Failure};
+use crate::audit::auditor::{Options, open_ledger, stored_state};
+use crate::audit::promises::{Line, Past, Status, UNIT, past};
+use crate::clock::{AnchoredClock, Clock};
+use crate::config::{self, Config};
+use crate::ledger::Ledger;
+use crate::model::Moment;
+use crate::slo::{Maintenance, Minute};
+
+/// What to know of the promises.
+#[derive(Debug, clap::Subcommand)]
+pub enum SloCommand {
+    /// How each promise stands, as of the last evaluation; exit 1 if one is burning or without data.
+    Status(ConfigFile),
+    /// When somebody would have been told with this config, from the ledger; exit 1 if ever.
+    Backtest(BacktestArgs),
+}
+
+/// Which past.
+#[derive(Debug, clap::Args)]
+pub struct BacktestArgs {
+    /// From: `2026-11-01`, `2026-11-01T08:00:00Z`, or so long ago: `7d`.
+    #[arg(long, value_name = "TIME", default_value = "7d")]
+    from: String,
+    /// To, in the same forms; now unless given.
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// Tells how promises stand or stood.
+///
+/// # Errors
+/// A config with problems, or state or ledger that do not answer.
+pub async fn run(command: &SloCommand) -> Result<Exit, Failure> {
+    match command {
+        SloCommand::Status(file) => status(file).await,
+        SloCommand::Backtest(args) => run_backtest(args).await,
+    }
+}
+
+async fn status(file: &ConfigFile) -> Result<Exit, Failure> {
+    let config = file.load()?;
+    if config.slos.is_empty() {
+        println!("the config promises nothing: there is no `[[slo]]`");
+        return Ok(Exit::Good);
+    }
+    let Some(state) = stored_state(&config).await? else {
+        println!("no auditor has run with this config yet");
+        return Ok(Exit::Good);
+    };
+    let stored = state.position(UNIT).await.context("how promises stand cannot be read")?;
+    state.close().await;
+    let Some(status) = stored.and_then(|stored| Status::from_stored(&stored)) else {
+        println!("the promises have not been evaluated yet");
+        return Ok(Exit::Good);
+    };
+    let head = ["slo", "flow", "state", "good", "promised", "burn", "budget left", "used up in", "overdue", "seen"];
+    let rows: Vec<Vec<String>> = status.lines.iter().map(|line| row(line, &config)).collect();
+    print!("{}", table(&head, &rows, &[3, 4, 5, 6, 7, 8, 9]));
+    println!("as of {:?}", Minute(status.minute).start());
+    let is_kept = |line: &Line| matches!(line.state.as_str(), "kept" | "holding");
+    Ok(if status.lines.iter().all(is_kept) { Exit::Good } else { Exit::Bad })
+}
+
+fn row(line: &Line, config: &Config) -> Vec<String> {
+    let objective = config.slos.iter().find(|slo| slo.name() == line.slo).map(|slo| slo.promise.objective);
+    let about = match line.entity.as_str() {
+        "" => format!("{} of {}", line.target, line.owner),
+        entity => format!("{entity}: {} -> {}", line.owner, line.target),
+    };
+    vec![
+        line.slo.clone(),
+        about,
+        line.state.clone(),
+        shares(line.sli),
+        objective.map_or_else(String::new, |objective| objective.to_string()),
+        format!("{:.1}x", line.burn),
+        percent(line.budget_left),
+        line.exhausted_in.map_or_else(|| "never".to_owned(), minutes),
+        line.overdue.to_string(),
+        percent(line.coverage),
+    ]
+}
+
+/// One share, or the best and the worst case where they differ.
+fn shares((best, worst): (f64, f64)) -> String {
+    if best - worst < 5e-5 { percent(best) } else { format!("{} to {}", percent(worst), percent(best)) }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}
+
+fn minutes(minutes: i64) -> String {
+    let minutes = u64::try_from(minutes).unwrap_or(0);
+    match minutes {
+        0 => "used up".to_owned(),
+        _ => crate::plan::duration(Duration::from_secs(minutes.saturating_mul(60))),
+    }
+}
+
+async fn run_backtest(args: &BacktestArgs) -> Result<Exit, Failure> {
+    let config = args.file.load()?;
+    let now = AnchoredClock::from_machine().now();
+    let (from, to) = span(args, now)?;
+    let program = std::env::current_exe().context("cannot tell which program this is")?;
+    let (engine, client) = open_ledger(&config, &Options { program })
+        .await
+        .context("an embedded ledger can be asked only while no auditor runs on it")?;
+    let ledger = Ledger::new(client, config.plumbline.tenant.clone());
+    let maintenance = maintenance(&config, from).await?;
+    let found = past(&config, &ledger, &maintenance, (from, to)).await.context("the ledger cannot be read");
+    if let Some(engine) = engine.and_then(std::sync::Arc::into_inner) {
+        engine.stop().await;
+    }
+    let found = found?;
+    print!("{}", render(&found, (from, to)));
+    Ok(if found.iter().all(|past| past.episodes.is_empty()) { Exit::Good } else { Exit::Bad })
+}
+
+async fn maintenance(config: &Config, from: Minute) -> Result<Vec<Maintenance>, Failure> {
+    let mut all = config.maintenance.clone();
+    let Some(state) = stored_state(config).await? else { return Ok(all) };
+    let said = state.maintenance(from.start()).await.context("maintenance cannot be read")?;
+    state.close().await;
+    all.extend(said.into_iter().map(|work| Maintenance {
+        reason: work.reason,
+        from: Minute::of(work.from),
+        to: Minute::of(work.to),
+        systems: work.systems,
+    }));
+    Ok(all)
+}
+
+/// The longest past that is replayed at once.
+const LONGEST: i64 = 92 * 1440;
+
+fn span(args: &BacktestArgs, now: Moment) -> Result<(Minute, Minute), Failure> {
+    let from = Minute::of(time(&args.from, now)?);
+    let to = args.to.as_deref().map_or(Ok(Minute::of(now)), |text| time(text, now).map(Minute::of))?;
+    if from >= to {
+        return Err(Failure::usage(anyhow::anyhow!("`--from` must be before `--to`")));
+    }
+    if to.0 - from.0 > LONGEST {
+        return Err(Failure::usage(anyhow::anyhow!("at most 92 days can be replayed at once")));
+    }
+    Ok((from, to))
+}
+
+/// A day, a time, or so long ago.
+pub(super) fn time(text: &str, now: Moment) -> Result<Moment, Failure> {
+    if let Some(ago) = config::parse_duration(text) {
+        return Ok(now - ago);
+    }
+    let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
+    let day = || text.parse::<NaiveDate>().map(|day| day.and_time(chrono::NaiveTime::MIN).and_utc());
+    let found = time.or_else(|_| day());
+    found.map(Moment::from).map_err(|_| {
+        let message = "is not a time; write `2026-11-01`, `2026-11-01T08:00:00Z`, or `7d` for seven days ago";
+        Failure::usage(anyhow::anyhow!("`{text}` {message}"))
+    })
+}
+
+fn render(found: &[Past], (from, to): (Minute, Minute)) -> String {
+    let episodes = || found.iter().flat_map(|past| past.episodes.iter().map(move |episode| (past, episode)));
+    let count = |word: &str| episodes().filter(|(_, episode)| episode.severity.as_str() == word).count();
+    let mut text = format!(
+        "from {:?} to {:?}: would have paged {} times and opened {} tickets\n",
+        from.start(),
+        to.start(),
+        count("page"),
+        count("ticket")
+    );
+    let rows: Vec<Vec<String>> = episodes()
+        .map(|(past, episode)| {
+            let end = episode.to.map_or_else(|| "still".to_owned(), |to| minutes(to.0 - episode.from.0));
+            vec![
+                format!("{:?}", episode.from.start()),
+                end,
+                episode.severity.as_str().to_owned(),
+                past.slo.clone(),
+                past.about.clone(),
+                format!("{} (up to {:.1}x)", episode.tier, episode.burn),
+                episode.reopened.to_string(),
+            ]
+        })
+        .collect();
+    if !rows.is_empty() {
+        text.push_str(&table(&["when", "for", "severity", "slo", "about", "why", "came back"], &rows, &[6]));
+    }
+    for past in found.iter().filter(|past| past.began.is_none_or(|began| began > from)) {
+        let since =
+            past.began.map_or_else(|| "nothing".to_owned(), |began| format!("nothing before {:?}", began.start()));
+        text.push_str(&format!("note: the ledger knows {since} of `{}` for {}\n", past.slo, past.about));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::Severity;
+    use crate::slo::Episode;
+
+    #[test]
+    fn a_backtest_reads_like_a_log() {
+        let at = |minute: i64| Minute(29_450_880 + minute);
+        let past = Past {
+            slo: "fresh".to_owned(),
+            promise: String::new(),
+            about: "stock: erp -> store".to_owned(),
+            episodes: vec![Episode {
+                from: at(60),
+                to: Some(at(135)),
+                severity: Severity::Page,
+                tier: "14.4x over 1h and 5m".to_owned(),
+                burn: 33.34,
+                reopened: 1,
+            }],
+            began: Some(at(10)),
+        };
+        insta::assert_snapshot!(render(&[past], (at(0), at(1440))), @"");
+    }
+
+    #[test]
+    fn times_are_days_instants_or_durations() {
+        let now = Moment::from_micros(1_000_000_000_000_000);
+        let check = |text: &str, expect: Option<i64>| {
+            assert_eq!(time(text, now).ok().map(|time| time.micros() / 1_000_000), expect, "{text}");
+        };
+        check("1h", Some(999_996_400));
+        check("1970-01-02", Some(86_400));
+        check("1970-01-02T00:00:00+01:00", Some(82_800));
+        check("yesterday", None);
+    }
+}
