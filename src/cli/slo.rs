@@ -229,7 +229,12 @@ mod tests {
             }],
             began: Some(at(10)),
         };
-        insta::assert_snapshot!(render(&[past], (at(0), at(1440))), @"");
+        insta::assert_snapshot!(render(&[past], (at(0), at(1440))), @r"
+        from 2025-12-30T00:00:00.000000Z to 2025-12-31T00:00:00.000000Z: would have paged 1 times and opened 0 tickets
+        when                         for     severity  slo    about                why                                 came back
+        2025-12-30T01:00:00.000000Z  1h 15m  page      fresh  stock: erp -> store  14.4x over 1h and 5m (up to 33.3x)          1
+        note: the ledger knows nothing before 2025-12-30T00:10:00.000000Z of `fresh` for stock: erp -> store
+        ");
     }
 
     #[test]

@@ -235,14 +235,14 @@ impl At<'_> {
     fn tier(&self, tier: Tier) -> TierStatus {
         let [long, short] = [tier.long, tier.short].map(|minutes| self.window(minutes));
         let events = [share_of_events(&long), share_of_events(&short)];
-        let mut series = vec![(events, events[0].bad >= self.promise.least_bad, true)];
+        let mut series = vec![(events, events[0].bad >= self.promise.least_bad)];
         if self.promise.indicator.has_overdue() {
-            series.push(([share_of_minutes(&long), share_of_minutes(&short)], true, false));
+            series.push(([share_of_minutes(&long), share_of_minutes(&short)], true));
         }
-        let state = series.iter().map(|(shares, is_enough, by_coverage)| {
+        let state = series.iter().map(|(shares, is_enough)| {
             let [long, short] = shares.map(|share| self.burn(share));
             let may_be_enough = shares[0].bad + shares[0].unknown >= self.promise.least_bad || long.best < long.worst;
-            state(&tier, (long, short), *is_enough, (may_be_enough, *by_coverage))
+            state(&tier, (long, short), *is_enough, may_be_enough)
         });
         TierStatus {
             tier,
@@ -253,24 +253,17 @@ impl At<'_> {
     }
 }
 
-/// `is_enough`: enough is certainly bad; `may_be_enough`: it would be with what is unknown. Unknown minutes of the overdue
-/// gauge (`by_coverage` false) say nothing: what is overdue now is asked for by itself.
-fn state(
-    tier: &Tier,
-    (long, short): (Burn, Burn),
-    is_enough: bool,
-    (may_be_enough, by_coverage): (bool, bool),
-) -> TierState {
+/// `is_enough`: enough is certainly bad; `may_be_enough`: it would be with what is unknown.
+fn state(tier: &Tier, (long, short): (Burn, Burn), is_enough: bool, may_be_enough: bool) -> TierState {
     let reaches = |burn: f64| burn >= tier.factor * (1.0 - 1e-9);
     if is_enough && reaches(long.best) && reaches(short.best) {
         return TierState::Fires;
     }
     let is_undecided = (long.best, short.best) != (long.worst, short.worst);
-    if by_coverage && may_be_enough && is_undecided && reaches(long.worst) && reaches(short.worst) {
+    if may_be_enough && is_undecided && reaches(long.worst) && reaches(short.worst) {
         return TierState::NoData;
     }
-    let (long, short) = if by_coverage { (long.worst, short.worst) } else { (long.best, short.best) };
-    let holds = (is_enough || may_be_enough) && long >= tier.factor * EASED && short >= CLEAN;
+    let holds = (is_enough || may_be_enough) && long.worst >= tier.factor * EASED && short.worst >= CLEAN;
     if holds { TierState::Holds } else { TierState::Clean }
 }
 
@@ -285,15 +278,11 @@ fn share_of_events(facts: &Facts) -> Share {
     Share { best: covered * bad as f64 / total, worst: covered * (bad + unknown) as f64 / total + unseen, bad, unknown }
 }
 
+/// What nobody knows of the gauge is not held against a promise: the same time is seen, or not, by what covers events, and
+/// what is overdue now is asked for by itself.
 fn share_of_minutes(facts: &Facts) -> Share {
-    let known = facts.gauge_fine + facts.gauge_bad;
     // Coverage ends a little before the gauge: what is known is never more than there is.
-    let minutes = facts.minutes.max(known).max(1);
-    let unknown = minutes.saturating_sub(known);
-    Share {
-        best: facts.gauge_bad as f64 / minutes as f64,
-        worst: (facts.gauge_bad + unknown) as f64 / minutes as f64,
-        bad: facts.gauge_bad,
-        unknown,
-    }
+    let minutes = facts.minutes.max(facts.gauge_fine + facts.gauge_bad).max(1);
+    let bad = facts.gauge_bad as f64 / minutes as f64;
+    Share { best: bad, worst: bad, bad: facts.gauge_bad, unknown: 0 }
 }

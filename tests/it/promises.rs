@@ -323,7 +323,7 @@ async fn two_auditors_on_one_state_open_one_incident_and_people_move_it() {
         (&["incident", "assign", &id, "--by", "ann", "--to", "bob"], "assigned"),
         (&["incident", "note", &id, "the queue is full", "--by", "bob"], "note"),
         (&["incident", "snooze", &id, "--for", "2h"], "snoozed"),
-        (&["slo", "status"], "the promises have not been evaluated yet"),
+        (&["slo", "status"], "66.67 %"),
     ] {
         let output = world.run(arguments, &url);
         assert!(told(&output).contains(expect), "{arguments:?}: {}", told(&output));

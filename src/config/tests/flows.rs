@@ -115,6 +115,11 @@ fn check_prints_the_flows_with_deadline_and_probe() {
     stock: warehouse -> shop (via erp)  quantity                               30s       every 10s
     order: erp -> shop                  status, note (two-way)                 2m        cron 0 * * * * * (Europe/Berlin)
     order: shop -> erp                  total, email, paid_at, note (two-way)  2m        every 30s
+    slo orders-in-time: 99.5 % over 30d
+      page 14.4x over 1h and 5m: detects 7.2 % bad, or all bad for 5m
+      page 6x over 6h and 30m: detects 3 % bad, or all bad for 11m
+      ticket 3x over 1d and 2h: detects 1.5 % bad, or all bad for 22m
+      ticket 1x over 3d and 6h: detects 0.5 % bad, or all bad for 22m
     ok: 3 systems, 4 flows, 4 probes, 1 SLO, 0 warnings
     ");
 }
