@@ -99,7 +99,8 @@ impl Evaluation {
     /// The most urgent tier that fires.
     pub fn firing(&self) -> Option<&TierStatus> {
         let firing = self.tiers.iter().filter(|tier| tier.state == TierState::Fires);
-        firing.max_by(|a, b| a.tier.severity.cmp(&b.tier.severity).then(a.long.best.total_cmp(&b.long.best)))
+        // Of equal ones the first, which is the quickest.
+        firing.rev().max_by(|a, b| a.tier.severity.cmp(&b.tier.severity).then(a.long.best.total_cmp(&b.long.best)))
     }
 
     /// How urgent it is, if it is.
