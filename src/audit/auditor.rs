@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alert::heartbeat::Heartbeat;
 use crate::alert::sender::{Pace, Sender};
+use crate::alert::teller::Teller;
 use crate::causes::chain;
 use crate::clock::{AnchoredClock, Clock};
 use crate::config::{Config, Ledger as LedgerConfig};
@@ -19,7 +20,7 @@ use crate::ledger::engine::{EmbeddedEngine, EmbeddedOptions};
 use crate::ledger::{self, Ledger, LedgerOptions, Shipper, ShipperStatus, Spool, SpoolOptions};
 use crate::metrics::{Metrics, RunKind};
 use crate::retry::Backoff;
-use crate::state::{SECRET_FILE, StateSecret, StateStore, Untold};
+use crate::state::{SECRET_FILE, StateSecret, StateStore};
 
 use super::durable::Durable;
 use super::key_store::Indexes;
@@ -183,7 +184,7 @@ impl Auditor {
             clock: Arc::clone(&self.shared.clock),
             auditor: self.shared.auditor.clone(),
             lease_time,
-            tell: Arc::new(Untold),
+            tell: Arc::new(Teller::new(Arc::clone(&self.config.alerting))),
         });
         let evaluating = tokio::spawn(evaluator.run(stop.gentle.clone()));
         let scheduler = Scheduler::new(self.units, self.shared, self.state.clone(), lease_time);

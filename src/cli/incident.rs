@@ -6,11 +6,12 @@ use anyhow::{Context as _, anyhow};
 
 use super::table::table;
 use super::{ConfigFile, Exit, Failure};
+use crate::alert::teller::Teller;
 use crate::audit::auditor::stored_state;
 use crate::config::{Config, parse_duration};
 use crate::incident::{Happened, Incident, Refused, Step};
 use crate::model::Moment;
-use crate::state::{Changed, HeldIncident, IncidentChange, StateStore, Tell, Untold};
+use crate::state::{Changed, HeldIncident, IncidentChange, StateStore, Tell};
 
 /// What to do with incidents.
 #[derive(Debug, clap::Subcommand)]
@@ -213,8 +214,8 @@ async fn change(
 }
 
 /// Who writes what people are told of a change by hand.
-fn teller(_config: &Config) -> Arc<dyn Tell> {
-    Arc::new(Untold)
+fn teller(config: &Config) -> Arc<dyn Tell> {
+    Arc::new(Teller::new(Arc::clone(&config.alerting)))
 }
 
 fn render(incident: &Incident, steps: &[Step]) -> String {
