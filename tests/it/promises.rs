@@ -178,6 +178,7 @@ impl World {
             position: None,
             walk: None,
             schema: None,
+            sweep: None,
             in_flight: (0..count).map(change).collect(),
             baselines: vec![],
             discrepancies: vec![],

@@ -78,6 +78,7 @@ fn change(run_id: Uuid, lease: &Lease, status: &Status) -> StateChange {
         position: Some(status.to_stored()),
         walk: None,
         schema: None,
+        sweep: None,
         in_flight: Vec::new(),
         baselines: Vec::new(),
         discrepancies: Vec::new(),
