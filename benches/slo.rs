@@ -64,7 +64,11 @@ fn series(promise: &Promise, seed: u64) -> Series {
         let mixed = seed.wrapping_mul(0x9e37_79b9).wrapping_add(back as u64);
         series.add(
             at,
-            Counts { good: mixed % 50, bad: u64::from(mixed % 997 == 0), unknown: u64::from(mixed % 499 == 0) },
+            Counts {
+                good: mixed % 50,
+                bad: u64::from(mixed.is_multiple_of(997)),
+                unknown: u64::from(mixed.is_multiple_of(499)),
+            },
         );
         series.cover(at, at.plus(1), None);
         series.overdue(at, mixed % 3);

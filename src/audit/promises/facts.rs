@@ -79,9 +79,9 @@ impl Places {
     }
 
     /// Gives the facts of a place to everything that is about it.
-    fn each<'w>(
+    fn each(
         &self,
-        watched: &'w mut [Watched],
+        watched: &mut [Watched],
         (entity, owner, target): (&str, &str, &str),
         mut take: impl FnMut(&mut Watched),
     ) {
