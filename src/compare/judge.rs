@@ -404,7 +404,9 @@ fn content_verdict(case: &Case<'_>, track: &Track, newest: &OwnerState) -> (Verd
 /// The target holds a state that we never saw the owner in. Written after the owner changed, it is more likely
 /// wrong; untouched since before, it is more likely what the owner held before we looked.
 fn guess(case: &Case<'_>, track: &Track) -> Verdict {
-    let written_after = case.target.changed_at.is_some_and(|stamp| stamp.high >= track.diverged.low);
+    // The clock may reach back to changes that were not seen; what was written between those and this one came of them.
+    let changed = case.states.first().map_or(Moment::MIN, |first| first.born.low).max(track.diverged.low);
+    let written_after = case.target.changed_at.is_some_and(|stamp| stamp.high >= changed);
     if track.target_moved || written_after { Verdict::Mismatch } else { Verdict::Stale }
 }
 

@@ -474,8 +474,12 @@ fn a_change_that_may_hide_others_began_at_any_time_since_the_look_before() {
     assert_eq!(event(true, 108), Some((between(100, 109), lag(0, 8))));
     assert_eq!(event(false, 104), None);
     assert_eq!(event(true, 104), Some((between(100, 109), lag(0, 4))));
-    let differs = |may_hide| first(None, &owner(may_hide), &look(holds(2), 111)).track.unwrap().diverged;
-    assert_eq!((differs(false), differs(true)), (between(108, 109), between(100, 109)));
+    let differs = |may_hide| first(None, &owner(may_hide), &look(holds(2), 111)).track.unwrap();
+    assert_eq!((differs(false).diverged, differs(true).diverged), (between(108, 109), between(100, 109)));
+    // Written between the two looks, but before the change that was seen: it came of one that was not.
+    let late = Look { changed_at: written(104), ..look(holds(2), 150) };
+    let late = confirmed(Some(differs(true)), &look(holds(1), 150), &late, context());
+    assert_eq!((late.verdict, late.likely), (Verdict::Stale, true));
 }
 
 /// What is kept of a first look at 101 whose target's values came from a changed schema.
