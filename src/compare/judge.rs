@@ -130,11 +130,12 @@ fn caught_up(track: &Track, states: &[OwnerState], target: &Look, context: Conte
     Interval::new(track.target_born.low, newest.born.high)
 }
 
-/// When the target and the owner's state came to agree: with the later of the two. A target that was last written before
-/// the owner came to hold the state was waited for.
+/// When the target and the owner's state came to agree: not later than with the later of the two. A target that was last
+/// written before the owner came to hold the state was waited for; one that got it while it could not be read may have
+/// agreed, and differed, and agreed again.
 fn agreed(state: &OwnerState, target: &Look, track: &Track) -> Interval {
     let came = arrival(target, track.target_seen);
-    Interval::new(came.low.max(state.born.low), came.high.max(state.born.high))
+    Interval::new(came.low, came.high.max(state.born.high))
 }
 
 fn matched(lag: Lag, event: Option<FreshnessEvent>) -> Judgement {
