@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use join::{Pair, join};
 pub use judge::{agreed_at_once, judge, target_unread};
-pub use state::{agrees, differing, state_of, within as tolerates};
+pub use state::{agrees, differing, is_projected, projected_field, state_of, within as tolerates};
 
 use crate::model::{Digest, Flow, Interval, Lag, Moment, Tolerance, Value, Verdict, Version};
 

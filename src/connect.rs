@@ -343,6 +343,20 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// The system that could not be read.
+    pub const fn system(&self) -> &SystemId {
+        match self {
+            Self::Unreachable { system, .. }
+            | Self::Refused { system, .. }
+            | Self::TimedOut { system, .. }
+            | Self::Shape { system, .. }
+            | Self::Budget { system, .. }
+            | Self::BadAnswer { system, .. }
+            | Self::Cursor { system, .. }
+            | Self::Index { system, .. } => system,
+        }
+    }
+
     /// A word from a closed list, for metrics and the ledger.
     pub const fn reason_code(&self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{Duration, NaiveDate, NaiveTime, Timelike};
 use chrono_tz::Tz;
 
-use crate::model::{Moment, Number, Record, Value};
+use crate::model::{Moment, Number, Tolerance, Value};
 
 /// Where business days begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,68 @@ pub struct Fields {
     pub day: usize,
     /// What tells records of a day apart, if anything.
     pub status: Option<usize>,
+}
+
+impl Fields {
+    /// All of them, by their indices.
+    pub fn all(&self) -> impl Iterator<Item = usize> + use<> {
+        [Some(self.day), self.amount, self.status].into_iter().flatten()
+    }
+}
+
+/// Whose totals, of which fields and days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Where business days begin.
+    pub calendar: Calendar,
+    /// Which fields make the totals.
+    pub fields: Fields,
+    /// Which days are looked at.
+    pub days: Days,
+}
+
+/// What of a record goes into a total.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'v> {
+    /// The business day: a day, a time stamp or null.
+    pub day: &'v Value,
+    /// The amount, if amounts are added up.
+    pub amount: Option<&'v Value>,
+    /// What tells records of a day apart, if anything.
+    pub status: Option<&'v Value>,
+}
+
+/// Business days, from the first up to but without the last. Records without a day are there only when there are no bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Days {
+    /// The first one.
+    pub from: Option<NaiveDate>,
+    /// The day after the last one.
+    pub to: Option<NaiveDate>,
+}
+
+impl Days {
+    /// The last `count` days, the one that `now` belongs to among them.
+    pub fn last(calendar: &Calendar, now: Moment, count: u32) -> Self {
+        let to = calendar.day_of(now) + Duration::days(1);
+        Self { from: Some(to - Duration::days(count.into())), to: Some(to) }
+    }
+
+    /// Whether a line's day is one of them.
+    pub fn hold(&self, day: Option<NaiveDate>) -> bool {
+        let Some(day) = day else { return *self == Self::default() };
+        self.from.is_none_or(|from| day >= from) && self.to.is_none_or(|to| day < to)
+    }
+
+    /// Moments between which all moments of these days lie, whatever the zone and the cut-off.
+    pub fn span(&self) -> (Option<Moment>, Option<Moment>) {
+        // Zones are up to 14 hours from UTC, and a cut-off moves a day's begin back by less than a day.
+        let moment = |day: NaiveDate, days: i64| {
+            let moved = day.checked_add_signed(Duration::days(days)).unwrap_or(day);
+            Moment::from(moved.and_time(NaiveTime::MIN).and_utc())
+        };
+        (self.from.map(|day| moment(day, -2)), self.to.map(|day| moment(day, 1)))
+    }
 }
 
 /// One line of a total.
@@ -59,7 +121,7 @@ impl Default for Sum {
 impl Sum {
     /// Debit less credit.
     pub fn net(&self) -> Number {
-        self.debit.plus(&self.credit.times(&Number::from(-1_i64)))
+        minus(&self.debit, &self.credit)
     }
 }
 
@@ -87,26 +149,22 @@ impl Calendar {
 }
 
 impl Totals {
-    /// Adds `records` records that a record stands for: one as it was read, or a group whose amounts have been added up.
-    /// A group comes in two parts, the positive and the negative amounts, of which only one is counted.
-    pub fn add(&mut self, calendar: &Calendar, fields: Fields, record: &Record, records: u64) {
-        if !record.in_scope {
-            return;
-        }
-        let value = |field: usize| record.fields.get(field).unwrap_or(&Value::Null);
-        let day = match value(fields.day) {
+    /// Adds `records` records of which one is shown: as it was read, or one that stands for a group whose amounts have been
+    /// added up. A group comes in two parts, the positive and the negative amounts, of which only one is counted.
+    pub fn add(&mut self, calendar: &Calendar, item: Item<'_>, records: u64) {
+        let day = match item.day {
             Value::Null => None,
             Value::Date(day) => Some(*day),
             Value::Time(moment) => Some(calendar.day_of(*moment)),
             _ => return self.unreadable += records.max(1),
         };
-        let (currency, amount) = match fields.amount.map(value) {
+        let (currency, amount) = match item.amount {
             None | Some(Value::Null) => (String::new(), Number::ZERO),
             Some(Value::Number(amount)) => (String::new(), amount.clone()),
             Some(Value::Money(money)) => (money.currency.code().to_owned(), money.amount.clone()),
             Some(_) => return self.unreadable += records.max(1),
         };
-        let status = match fields.status.map(value) {
+        let status = match item.status {
             None | Some(Value::Null) => String::new(),
             Some(value) => value.to_string(),
         };
@@ -121,7 +179,7 @@ impl Totals {
     }
 }
 
-/// One line in which two sides differ.
+/// One line of both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variance {
     /// Which.
@@ -130,40 +188,66 @@ pub struct Variance {
     pub owner: Sum,
     /// What the target has.
     pub target: Sum,
+    /// By how much the sums of records that agree may differ: what the flow's tolerance allows them all together.
+    pub allowed: Number,
 }
 
-/// The lines in which two sides differ, in order.
-pub fn variances(owner: &Totals, target: &Totals) -> Vec<Variance> {
+impl Variance {
+    /// The owner's net less the target's.
+    pub fn net(&self) -> Number {
+        minus(&self.owner.net(), &self.target.net())
+    }
+
+    /// Whether the line differs by more than its records may.
+    pub fn differs(&self) -> bool {
+        let Self { owner, target, allowed, .. } = self;
+        // What a record's amount moves by, its parts of both sums move by together, also where its sign changes.
+        let moved = owner.debit.distance(&target.debit).plus(&owner.credit.distance(&target.credit));
+        owner.records != target.records || moved > *allowed
+    }
+}
+
+/// All lines of both sides, in order.
+pub fn lines(owner: &Totals, target: &Totals, tolerance: Option<&Tolerance>) -> Vec<Variance> {
     let lines: BTreeSet<&Line> = owner.lines.keys().chain(target.lines.keys()).collect();
     let of = |side: &Totals, line: &Line| side.lines.get(line).cloned().unwrap_or_default();
-    let variance = |line: &Line| Variance { line: line.clone(), owner: of(owner, line), target: of(target, line) };
-    lines.into_iter().map(variance).filter(|variance| variance.owner != variance.target).collect()
+    let variance = |line: &Line| {
+        let (owner, target) = (of(owner, line), of(target, line));
+        let allowed = allowed(&owner, tolerance);
+        Variance { line: line.clone(), owner, target, allowed }
+    };
+    lines.into_iter().map(variance).collect()
+}
+
+/// The most that the tolerances of so many records come to.
+fn allowed(owner: &Sum, tolerance: Option<&Tolerance>) -> Number {
+    match tolerance {
+        Some(Tolerance::Absolute(each)) => each.times(&Number::from(owner.records)),
+        Some(Tolerance::Relative(share)) => owner.debit.plus(&owner.credit).times(share),
+        Some(Tolerance::Time(_)) | None => Number::ZERO,
+    }
+}
+
+fn minus(one: &Number, other: &Number) -> Number {
+    one.plus(&other.times(&Number::from(-1_i64)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Money;
     use crate::model::mapping::literal_moment;
-    use crate::model::{Key, Money};
-
-    const FIELDS: Fields = Fields { amount: Some(1), day: 0, status: Some(2) };
 
     fn calendar(zone: Tz, hour: u32) -> Calendar {
         Calendar { zone, cut_off: NaiveTime::from_hms_opt(hour, 0, 0).unwrap() }
     }
 
-    fn record(at: &str, amount: &str, currency: &str, status: &str) -> Record {
-        let money = Money { amount: amount.parse().unwrap(), currency: currency.parse().unwrap() };
-        let fields = [Value::Time(literal_moment(at).unwrap()), Value::Money(money), Value::from(status)];
-        Record {
-            key: Key::from(1),
-            native: None,
-            version: None,
-            changed_at: None,
-            source_version: None,
-            in_scope: true,
-            fields: fields.into(),
-        }
+    fn add(totals: &mut Totals, at: &str, amount: &str, currency: &str, status: &str) {
+        let day = Value::Time(literal_moment(at).unwrap());
+        let amount = Money { amount: amount.parse().unwrap(), currency: currency.parse().unwrap() };
+        let (amount, status) = (Value::Money(amount), Value::from(status));
+        let item = Item { day: &day, amount: Some(&amount), status: Some(&status) };
+        totals.add(&calendar(Tz::UTC, 0), item, 1);
     }
 
     #[test]
@@ -182,7 +266,6 @@ mod tests {
     #[test]
     fn currencies_and_signs_are_kept_apart() {
         let mut totals = Totals::default();
-        let calendar = calendar(Tz::UTC, 0);
         for (amount, currency, status) in [
             ("0.1", "EUR", "paid"),
             ("0.2", "EUR", "paid"),
@@ -190,7 +273,7 @@ mod tests {
             ("7", "USD", "paid"),
             ("1", "EUR", "open"),
         ] {
-            totals.add(&calendar, FIELDS, &record("2026-01-01", amount, currency, status), 1);
+            add(&mut totals, "2026-01-01", amount, currency, status);
         }
         assert_eq!(totals.lines.len(), 3);
         let line = |currency: &str, status: &str| Line {
@@ -204,20 +287,63 @@ mod tests {
             (3, "0.3".to_owned(), "-4.7".to_owned())
         );
         let mut other = totals.clone();
-        assert_eq!(variances(&totals, &other), []);
-        other.add(&calendar, FIELDS, &record("2026-01-02", "0.01", "USD", "paid"), 1);
-        let found = variances(&totals, &other);
+        let differing = |other: &Totals| -> Vec<Variance> {
+            lines(&totals, other, None).into_iter().filter(Variance::differs).collect()
+        };
+        assert_eq!(differing(&other), []);
+        add(&mut other, "2026-01-02", "0.01", "USD", "paid");
+        let found = differing(&other);
         assert_eq!((found.len(), found[0].target.records, found[0].owner.records), (1, 1, 0));
+        assert_eq!(found[0].net().to_string(), "-0.01");
     }
 
     #[test]
     fn what_cannot_be_read_is_counted_and_not_added() {
         let mut totals = Totals::default();
-        let mut bad = record("2026-01-01", "1", "EUR", "paid");
-        bad.fields[1] = Value::invalid("no number");
-        totals.add(&calendar(Tz::UTC, 0), FIELDS, &bad, 1);
-        bad.in_scope = false;
-        totals.add(&calendar(Tz::UTC, 0), FIELDS, &bad, 1);
-        assert_eq!((totals.lines.len(), totals.unreadable), (0, 1));
+        let (day, bad) = (Value::Time(literal_moment("2026-01-01").unwrap()), Value::invalid("no number"));
+        totals.add(&calendar(Tz::UTC, 0), Item { day: &day, amount: Some(&bad), status: None }, 1);
+        totals.add(&calendar(Tz::UTC, 0), Item { day: &bad, amount: None, status: None }, 1);
+        assert_eq!((totals.lines.len(), totals.unreadable), (0, 2));
+    }
+
+    #[test]
+    fn a_line_may_differ_by_what_its_records_may() {
+        let check = |ours: &[&str], theirs: &[&str], tolerance: Tolerance, allowed: &str, differs: bool| {
+            let side = |amounts: &[&str]| {
+                let mut totals = Totals::default();
+                amounts.iter().for_each(|amount| add(&mut totals, "2026-01-01", amount, "EUR", "paid"));
+                totals
+            };
+            let found = lines(&side(ours), &side(theirs), Some(&tolerance));
+            assert_eq!((found[0].allowed.to_string(), found[0].differs()), (allowed.to_owned(), differs), "{ours:?}");
+        };
+        let cent = || Tolerance::Absolute("0.01".parse().unwrap());
+        check(&["1", "2"], &["1.01", "2.01"], cent(), "0.02", false);
+        check(&["1", "2"], &["1.01", "2.02"], cent(), "0.02", true);
+        // Signs that flip move both sums, neither by more than the record.
+        check(&["0.005"], &["-0.005"], cent(), "0.01", false);
+        check(&["1", "2"], &["1"], cent(), "0.02", true);
+        check(&["100", "-100"], &["101", "-101"], Tolerance::Relative("0.01".parse().unwrap()), "2", false);
+    }
+
+    #[test]
+    fn the_last_days_and_the_moments_they_lie_in() {
+        let berlin = calendar(Tz::Europe__Berlin, 18);
+        // Half past five in the evening in Berlin is before the cut-off, half past six belongs to the next day.
+        let last = |at: &str| Days::last(&berlin, literal_moment(at).unwrap(), 2);
+        let day = |day: &str| day.parse::<NaiveDate>().ok();
+        assert_eq!(last("2026-03-01T16:30:00Z"), Days { from: day("2026-02-28"), to: day("2026-03-02") });
+        assert_eq!(last("2026-03-01T17:30:00Z"), Days { from: day("2026-03-01"), to: day("2026-03-03") });
+        let days = last("2026-03-01T16:30:00Z");
+        assert!(days.hold(day("2026-03-01")) && !days.hold(day("2026-03-02")) && !days.hold(None));
+        assert!(Days::default().hold(None));
+        for zone in [Tz::Pacific__Kiritimati, Tz::Pacific__Pago_Pago, Tz::Europe__Berlin] {
+            let (from, to) = days.span();
+            for hour in [0, 1, 18, 23] {
+                let calendar = calendar(zone, hour);
+                assert!(calendar.day_of(from.unwrap()) < days.from.unwrap(), "{zone} {hour}");
+                assert!(calendar.day_of(to.unwrap()) >= days.to.unwrap(), "{zone} {hour}");
+            }
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! `plumbline totals`: records and money by business day on each side of a flow, and what differs.
 
-use std::collections::HashSet;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,13 +18,13 @@ use crate::audit::key_store::Indexes;
 use crate::audit::plan::{Readers, units_of};
 use crate::audit::sweep::finder::Options;
 use crate::audit::sweep::{FlowSweep, Sweeping, sides};
-use crate::audit::totals::{SideTotals, totals};
+use crate::audit::totals::{SideTotals, of_days, tolerance_of, totals};
 use crate::audit::unit::UnitParts;
 use crate::clock::{AnchoredClock, Clock};
 use crate::config::Config;
 use crate::connect;
-use crate::model::{EntityId, FieldType, FlowId, Record, Value};
-use crate::totals::{Calendar, Fields, Sum, Variance, variances};
+use crate::model::{EntityId, FieldType, FlowId};
+use crate::totals::{Calendar, Days, Fields, Question, Sum, Variance, lines};
 
 /// What to add up and how to show it.
 #[derive(Debug, clap::Args)]
@@ -84,6 +83,8 @@ struct Found {
     flow: FlowId,
     sides: [SideTotals; 2],
     variances: Vec<Variance>,
+    /// Lines that differ by no more than the flow's tolerance allows their records.
+    tolerated: usize,
     keys: Option<FlowSweep>,
 }
 
@@ -165,27 +166,23 @@ async fn add_up(
             && holds(fields.status)
     };
     let calendar = Calendar { zone: args.time_zone, cut_off: args.cut_off };
+    let question = Question { calendar, fields, days: Days { from: args.from, to: args.to } };
     let mut all = Vec::new();
     for parts in units_of(config, &readers, &indexes, entity, clock.now()) {
         for flow in (0..parts.flows.len()).filter(|flow| is_wanted(&parts, *flow)) {
-            let mut sides = totals(&sides(&parts, flow), calendar, fields).await?;
-            for side in &mut sides {
-                side.totals.lines.retain(|line, _| is_between(line.day, args));
-            }
-            let variances = variances(&sides[0].totals, &sides[1].totals);
+            let sides = totals(&sides(&parts, flow), &question).await?;
+            let tolerance = tolerance_of(&parts.flows[flow].flow, &question);
+            let mut variances = lines(&sides[0].totals, &sides[1].totals, tolerance.as_ref());
+            let tolerated = variances.iter().filter(|line| !line.differs() && line.owner != line.target).count();
+            variances.retain(Variance::differs);
             let keys = match variances.is_empty() || !args.keys {
                 true => None,
-                false => Some(drill_down(config, &clock, (&parts, flow), &variances, (calendar, fields), args).await?),
+                false => Some(drill_down(config, &clock, (&parts, flow), &variances, question, args).await?),
             };
-            all.push(Found { flow: parts.flows[flow].flow.id.clone(), sides, variances, keys });
+            all.push(Found { flow: parts.flows[flow].flow.id.clone(), sides, variances, tolerated, keys });
         }
     }
     Ok(all)
-}
-
-fn is_between(day: Option<NaiveDate>, args: &Args) -> bool {
-    let Some(day) = day else { return args.from.is_none() && args.to.is_none() };
-    args.from.is_none_or(|from| day >= from) && args.to.is_none_or(|to| day < to)
 }
 
 /// Sweeps the records of the days that differ.
@@ -194,15 +191,10 @@ async fn drill_down(
     clock: &Arc<dyn Clock>,
     (parts, flow): (&Arc<UnitParts>, usize),
     variances: &[Variance],
-    (calendar, fields): (Calendar, Fields),
+    question: Question,
     args: &Args,
 ) -> anyhow::Result<FlowSweep> {
-    let days: HashSet<Option<NaiveDate>> = variances.iter().map(|variance| variance.line.day).collect();
-    let only = move |record: &Record| match record.fields.get(fields.day) {
-        Some(Value::Date(day)) => days.contains(&Some(*day)),
-        Some(Value::Time(moment)) => days.contains(&Some(calendar.day_of(*moment))),
-        _ => days.contains(&None),
-    };
+    let days = variances.iter().map(|variance| variance.line.day).collect();
     let sweeping = Sweeping {
         tenant: config.plumbline.tenant.clone(),
         clock: Arc::clone(clock),
@@ -211,7 +203,7 @@ async fn drill_down(
         options: Options { strategy: None, memory: 64 << 20 },
         most_differences: None,
         most_time: None,
-        only: Some(Arc::new(only)),
+        only: Some(of_days(Arc::clone(&parts.flows[flow].flow), question, days)),
     };
     sweeping.sweep(Arc::clone(parts), flow, |_| {}).await
 }
@@ -222,6 +214,9 @@ fn shown(found: &mut Found) -> anyhow::Result<String> {
         0 => format!("{}: {} lines agree\n", found.flow, found.sides[0].totals.lines.len()),
         differ => format!("{}: {differ} lines differ\n", found.flow),
     };
+    if found.tolerated > 0 {
+        text.push_str(&format!("  {} lines differ within the flow's tolerance\n", found.tolerated));
+    }
     for (side, name) in found.sides.iter().zip([owner, target]) {
         let how = if side.is_pushed_down { "added up by the database" } else { "added up from all records" };
         text.push_str(&format!("  {name}: {how}\n"));
@@ -247,10 +242,9 @@ fn shown(found: &mut Found) -> anyhow::Result<String> {
 }
 
 fn row(variance: &Variance) -> Vec<String> {
-    let Variance { line, owner, target } = variance;
+    let Variance { line, owner, target, .. } = variance;
     let day = line.day.map_or_else(|| "none".to_owned(), |day| day.to_string());
     let net = |sum: &Sum| sum.net().to_string();
-    let difference = Sum { records: 0, debit: owner.net(), credit: target.net() }.net();
     vec![
         day,
         line.currency.clone(),
@@ -259,7 +253,7 @@ fn row(variance: &Variance) -> Vec<String> {
         target.records.to_string(),
         net(owner),
         net(target),
-        difference.to_string(),
+        variance.net().to_string(),
     ]
 }
 
@@ -281,6 +275,7 @@ fn json(found: &mut [Found]) -> anyhow::Result<String> {
                 "status": variance.line.status,
                 "owner": sum(&variance.owner),
                 "target": sum(&variance.target),
+                "variance": variance.net().to_string(),
             })
         };
         let side = |side: &SideTotals| {
@@ -302,6 +297,7 @@ fn json(found: &mut [Found]) -> anyhow::Result<String> {
             "owner": found.flow.owner.as_str(),
             "target": found.flow.target.as_str(),
             "sides": found.sides.iter().map(side).collect::<Vec<_>>(),
+            "tolerated": found.tolerated,
             "differing": found.variances.iter().map(variance).collect::<Vec<_>>(),
             "keys": found.keys.is_some().then_some(keys),
         }));

@@ -70,6 +70,23 @@ fn field_agrees(field: &FlowField, owner: &Record, target: &Record) -> bool {
     }
 }
 
+/// What a side holds of one of the entity's fields, as far as both systems of the flow can hold it.
+pub fn projected_field<'a>(flow: &Flow, side: Side, record: &'a Record, index: usize) -> Cow<'a, Value> {
+    match flow.fields.iter().find(|field| field.index == index) {
+        Some(field) => projected(field, side, record),
+        None => Cow::Borrowed(record.fields.get(index).unwrap_or(&Value::Null)),
+    }
+}
+
+/// Whether [`projected_field`] may give another value than what was read: the other system holds less of it.
+pub fn is_projected(flow: &Flow, side: Side, index: usize) -> bool {
+    let of_field = |field: &FlowField| match side {
+        Side::Owner => !field.owner_projection.is_empty(),
+        Side::Target => !field.target_projection.is_empty(),
+    };
+    flow.fields.iter().filter(|field| field.index == index).any(of_field)
+}
+
 fn value_of<'a>(record: &'a Record, field: &FlowField) -> &'a Value {
     record.fields.get(field.index).unwrap_or(&Value::Null)
 }

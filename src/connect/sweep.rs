@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{ReadError, ReadWindow};
 use crate::model::{Mapping, Record};
 use crate::sweep::{Form, Obstacle, PartDigest, Parts, Recipe, Span};
-use crate::totals::Fields;
+use crate::totals::{Days, Fields};
 
 /// Receives each record of a read.
 pub type OnRecord<'a> = &'a mut (dyn FnMut(Record) + Send);
@@ -88,8 +88,25 @@ pub trait Sweeper: Send + Sync {
         buckets: Buckets,
     ) -> Result<BTreeMap<i64, PartDigest>, ReadError>;
 
-    /// Adds up amounts where the database can; `false` when it cannot, and then nothing was handed over.
-    async fn add_up(&self, mapping: &Mapping, fields: Fields, on_group: OnGroup<'_>) -> Result<bool, ReadError>;
+    /// Adds up amounts where the database can; `false` when it cannot, and then nothing was handed over. Groups of other
+    /// days may be among them.
+    async fn add_up(
+        &self,
+        mapping: &Mapping,
+        fields: Fields,
+        days: Days,
+        on_group: OnGroup<'_>,
+    ) -> Result<bool, ReadError>;
+
+    /// The records of some days, by the field with the day; `false` when the database cannot go to days, and then nothing was
+    /// handed over. Records of other days may be among them.
+    async fn read_days(
+        &self,
+        mapping: &Mapping,
+        day: usize,
+        days: Days,
+        on_record: OnRecord<'_>,
+    ) -> Result<bool, ReadError>;
 
     /// The records of some buckets that lie in these pages.
     async fn read_pages(

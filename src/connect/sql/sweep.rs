@@ -8,12 +8,13 @@ use async_trait::async_trait;
 use super::engine::Kind;
 use super::plan::Plan;
 use super::text::{Arg, Dialect, Statement, Term};
+use super::totals::rows_of_days;
 use super::{SqlReader, plan};
 use crate::connect::{Buckets, Extent, Mark, OnGroup, OnRecord, ReadError, ReadWindow, Sweeper};
 use crate::model::mapping::Source;
 use crate::model::{Mapping, Raw, RawRow};
 use crate::sweep::{Form, Obstacle, PartDigest, Parts, Recipe, Span, is_counted};
-use crate::totals::Fields;
+use crate::totals::{Days, Fields};
 
 mod digest;
 
@@ -203,8 +204,27 @@ impl Sweeper for SqlReader {
         self.digests(mapping, &digest::of_pages(&plan, recipe, mark, pages, buckets)).await
     }
 
-    async fn add_up(&self, mapping: &Mapping, fields: Fields, on_group: OnGroup<'_>) -> Result<bool, ReadError> {
-        SqlReader::add_up(self, mapping, fields, on_group).await
+    async fn add_up(
+        &self,
+        mapping: &Mapping,
+        fields: Fields,
+        days: Days,
+        on_group: OnGroup<'_>,
+    ) -> Result<bool, ReadError> {
+        SqlReader::add_up(self, mapping, fields, days, on_group).await
+    }
+
+    async fn read_days(
+        &self,
+        mapping: &Mapping,
+        day: usize,
+        days: Days,
+        on_record: OnRecord<'_>,
+    ) -> Result<bool, ReadError> {
+        let plan = self.plan(mapping).await?;
+        let Some(statement) = rows_of_days(mapping, &plan, day, days) else { return Ok(false) };
+        self.read_where(mapping, &plan, &statement, on_record).await?;
+        Ok(true)
     }
 
     async fn read_pages(

@@ -11,7 +11,7 @@ use super::{ReadError, SqlReader};
 use crate::connect::{Group, OnGroup};
 use crate::model::mapping::{CurrencyRule, FieldRule, Origin};
 use crate::model::{FieldType, Mapping, Moment, Raw, RawRow};
-use crate::totals::Fields;
+use crate::totals::{Days, Fields};
 
 /// Seconds of a quarter of an hour.
 const QUARTER: i64 = 900;
@@ -32,13 +32,14 @@ impl SqlReader {
         &self,
         mapping: &Mapping,
         fields: Fields,
+        days: Days,
         on_group: OnGroup<'_>,
     ) -> Result<bool, ReadError> {
         let plan = self.plan(mapping).await?;
         let Some(columns) = columns(mapping, fields, &plan).filter(|_| plan.dialect() != Dialect::Sqlite) else {
             return Ok(false);
         };
-        let statement = statement(&plan, &columns);
+        let statement = statement(&plan, &columns, days);
         let mut kinds = vec![if columns.is_date { Kind::Date } else { INT }];
         kinds.extend(columns.groups.iter().map(|source| plan.kinds[*source]));
         kinds.extend([INT, Kind::Decimal, Kind::Decimal]);
@@ -64,14 +65,7 @@ fn columns(mapping: &Mapping, fields: Fields, plan: &Plan) -> Option<Columns> {
     }
     let rule = |field: usize| mapping.fields.get(field)?.as_ref();
     let source = |rule: &FieldRule| if let Origin::Source(source) = rule.origin { Some(source) } else { None };
-    let day_rule = rule(fields.day).filter(|rule| rule.steps.is_empty() && rule.when.is_none())?;
-    let day = source(day_rule)?;
-    let is_date = match (plan.kinds[day], day_rule.field_type) {
-        (Kind::Date, FieldType::Date) => true,
-        (Kind::Instant, FieldType::Timestamp) => false,
-        (Kind::Naive, FieldType::Timestamp) if day_rule.zone == chrono_tz::Tz::UTC => false,
-        _ => return None,
-    };
+    let (day, is_date) = day_column(mapping, plan, fields.day)?;
     let mut groups: Vec<usize> = mapping.scope.iter().map(|condition| condition.source).collect();
     let amount = match fields.amount {
         None => None,
@@ -98,7 +92,45 @@ fn columns(mapping: &Mapping, fields: Fields, plan: &Plan) -> Option<Columns> {
     is_apart.then_some(Columns { day, is_date, amount, groups })
 }
 
-fn statement(plan: &Plan, columns: &Columns) -> Statement {
+/// The column of the day, and whether it is a date; `None` where the database does not hold days or moments as such.
+fn day_column(mapping: &Mapping, plan: &Plan, field: usize) -> Option<(usize, bool)> {
+    let rule = mapping.fields.get(field)?.as_ref().filter(|rule| rule.steps.is_empty() && rule.when.is_none())?;
+    let Origin::Source(day) = rule.origin else { return None };
+    match (plan.kinds[day], rule.field_type) {
+        (Kind::Date, FieldType::Date) => Some((day, true)),
+        (Kind::Instant, FieldType::Timestamp) => Some((day, false)),
+        (Kind::Naive, FieldType::Timestamp) if rule.zone == chrono_tz::Tz::UTC => Some((day, false)),
+        _ => None,
+    }
+}
+
+/// ` WHERE …`: the rows of these days and perhaps of some around them.
+fn within(statement: &mut Statement, plan: &Plan, (day, is_date): (usize, bool), days: Days) {
+    let (from, to) = match is_date {
+        true => (days.from.map(Raw::Date), days.to.map(Raw::Date)),
+        false => {
+            let (from, to) = days.span();
+            (from.map(Raw::Instant), to.map(Raw::Instant))
+        }
+    };
+    let bounds = [(" >= ", from), (" < ", to)].into_iter();
+    let bounds = bounds.filter_map(|(operator, bound)| Some((operator, plan.arg(day, &bound?)?)));
+    for (number, (operator, bound)) in bounds.enumerate() {
+        statement.push(if number == 0 { " WHERE " } else { " AND " }).compare(&plan.terms[day], operator, bound);
+    }
+}
+
+/// Selects the rows of some days; `None` where all rows must be read.
+pub(super) fn rows_of_days(mapping: &Mapping, plan: &Plan, day: usize, days: Days) -> Option<Statement> {
+    // A record with children is read whole before it is handed over: many of them would not fit into memory.
+    let is_plain = plan.children.is_empty() && plan.dialect() != Dialect::Sqlite && days != Days::default();
+    let column = day_column(mapping, plan, day).filter(|_| is_plain)?;
+    let mut statement = plan.select_from();
+    within(&mut statement, plan, column, days);
+    Some(statement)
+}
+
+fn statement(plan: &Plan, columns: &Columns, days: Days) -> Statement {
     let dialect = plan.dialect();
     let day = plan.select_of(columns.day);
     let quarter = match (dialect, columns.is_date) {
@@ -127,14 +159,16 @@ fn statement(plan: &Plan, columns: &Columns) -> Statement {
         _ => format!("({sum})::numeric"),
     };
     let sql = format!(
-        "SELECT {quarter} AS quarter{}, count(*), {}, {} FROM {} t GROUP BY quarter{}",
+        "SELECT {quarter} AS quarter{}, count(*), {}, {} FROM {} t",
         shown.concat(),
         exact(sum('>')),
         exact(sum('<')),
         plan.table,
-        apart.concat(),
     );
-    Statement::new(dialect, sql)
+    let mut statement = Statement::new(dialect, sql);
+    within(&mut statement, plan, (columns.day, columns.is_date), days);
+    statement.push(" GROUP BY quarter").push(&apart.concat());
+    statement
 }
 
 /// The two parts of a group: its positive amounts with all its records, and its negative ones.
