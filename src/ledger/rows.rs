@@ -250,6 +250,62 @@ pub struct SweepRow {
     pub differences: u64,
 }
 
+/// What one run found in one line of a flow's totals: a business day, a currency and a status, on both sides.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub struct TotalsRow {
+    /// Tenant name.
+    pub tenant: String,
+    /// Entity name.
+    pub entity: String,
+    /// Owner system.
+    pub owner: String,
+    /// Target system.
+    pub target: String,
+    /// When it was found, microseconds UTC; the same for all lines of a run and flow.
+    pub at: i64,
+    /// The run.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub run_id: Uuid,
+    /// The field that was added up; empty where records are only counted.
+    pub amount: String,
+    /// The business day, `2026-03-01`; empty for records without one.
+    pub day: String,
+    /// The currency's code; empty for numbers without one.
+    pub currency: String,
+    /// The status; empty without one.
+    pub status: String,
+    /// The owner's records.
+    pub owner_records: u64,
+    /// The target's.
+    pub target_records: u64,
+    /// Sum of the owner's positive amounts. This and the sums below are exact decimals, as text on their way.
+    pub owner_debit: String,
+    /// Sum of the owner's negative amounts, without their sign.
+    pub owner_credit: String,
+    /// The owner's debit less its credit.
+    pub owner_net: String,
+    /// As `owner_debit`.
+    pub target_debit: String,
+    /// As `owner_credit`.
+    pub target_credit: String,
+    /// As `owner_net`.
+    pub target_net: String,
+    /// The owner's net less the target's.
+    pub variance: String,
+    /// How much of a variance the flow's tolerance allows these records all together.
+    pub allowed: String,
+    /// Whether the sides differ by more than that.
+    pub differs: bool,
+    /// Whether every record could be read and the sums are exact.
+    pub complete: bool,
+    /// Why not: `unreadable` or `digits`; else empty.
+    pub reason: String,
+    /// Who added the owner's amounts up: `database` or `records`.
+    pub owner_way: String,
+    /// Who added the target's amounts up.
+    pub target_way: String,
+}
+
 /// One step of one change of a column or JSON path.
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
 pub struct SchemaChangeRow {
@@ -424,6 +480,8 @@ pub struct RunRows {
     pub incident_events: Vec<IncidentRow>,
     /// Rows of `sweeps`.
     pub sweeps: Vec<SweepRow>,
+    /// Rows of `totals`.
+    pub totals: Vec<TotalsRow>,
 }
 
 impl CheckRow {

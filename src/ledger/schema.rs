@@ -38,6 +38,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("20261122000006_population", include_str!("../../migrations/clickhouse/20261122000006_population.sql")),
     ("20261123000001_schema", include_str!("../../migrations/clickhouse/20261123000001_schema.sql")),
     ("20261124000002_promises", include_str!("../../migrations/clickhouse/20261124000002_promises.sql")),
+    ("20261125000001_totals", include_str!("../../migrations/clickhouse/20261125000001_totals.sql")),
 ];
 
 /// Blocks that a table remembers by their token, and for how long. Beyond that the shipper looks rows up.
@@ -74,6 +75,7 @@ fn fill(text: &str, options: &LedgerOptions) -> String {
     let on_cluster = options.cluster.as_ref().map(|cluster| format!(" ON CLUSTER '{cluster}'")).unwrap_or_default();
     text.replace("${database}", &options.database)
         .replace("${on_cluster}", &on_cluster)
+        .replace("${if_empty}", if clustered { "" } else { " IF EMPTY" })
         .replace("${local}", if clustered { "_local" } else { "" })
         .replace("${replicated}", if clustered { "Replicated" } else { "" })
         .replace("${durable}", DURABLE)
@@ -136,7 +138,7 @@ mod tests {
         assert!(!sql.contains("${"), "{sql}");
         let count = |text: &str| sql.matches(text).count();
         assert_eq!(count("_local ON CLUSTER 'main' ("), count("ENGINE = Distributed('main', 'audit', "));
-        assert_eq!(count("ENGINE = ReplicatedMergeTree") + count("ENGINE = ReplicatedAggregatingMergeTree"), 18);
+        assert_eq!(count("ENGINE = ReplicatedMergeTree") + count("ENGINE = ReplicatedAggregatingMergeTree"), 19);
         assert_eq!(count("ENGINE = MergeTree") + count("ENGINE = AggregatingMergeTree"), 0);
         assert_eq!(count("rand()"), 0, "a random shard would let a repeated block through");
         assert!(sql.contains(
@@ -150,7 +152,7 @@ mod tests {
     fn every_table_remembers_blocks_and_syncs_them() {
         let sql = all(&LedgerOptions::default());
         let tables = sql.matches("CREATE TABLE").count();
-        assert_eq!(tables, 18);
+        assert_eq!(tables, 19);
         for setting in ["non_replicated_deduplication_window", "fsync_after_insert", "fsync_part_directory"] {
             assert_eq!(sql.matches(setting).count(), tables, "{setting}");
         }

@@ -25,7 +25,7 @@ use self::block::LedgerRow;
 use self::dead_letter::DeadLetters;
 use super::rows::{
     CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow,
-    SchemaChangeRow, SloMinuteRow, SweepRow,
+    SchemaChangeRow, SloMinuteRow, SweepRow, TotalsRow,
 };
 use super::spool::{ReadySegment, SegmentId};
 use super::{LedgerError, Spool, SpoolError, SpoolStatus};
@@ -225,6 +225,7 @@ impl Shipper {
         let slo_minutes = take::<SloMinuteRow>(&mut runs);
         let incident_events = take::<IncidentRow>(&mut runs);
         let sweeps = take::<SweepRow>(&mut runs);
+        let totals = take::<TotalsRow>(&mut runs);
         // The tables side by side: an insert mostly waits for the disk.
         tokio::try_join!(
             self.ship_table(segment, checks, trust),
@@ -238,6 +239,7 @@ impl Shipper {
             self.ship_table(segment, slo_minutes, trust),
             self.ship_table(segment, incident_events, trust),
             self.ship_table(segment, sweeps, trust),
+            self.ship_table(segment, totals, trust),
         )?;
         fault::point("ship.acknowledged");
         self.spool.remove(segment).await.map_err(ShipError::Spool)?;

@@ -7,7 +7,7 @@ use clickhouse::Client;
 use plumbline::clock::{AnchoredClock, Clock};
 use plumbline::ledger::rows::{
     CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow,
-    SchemaChangeRow, SloMinuteRow, SweepRow,
+    SchemaChangeRow, SloMinuteRow, SweepRow, TotalsRow,
 };
 use plumbline::ledger::{Ledger, LedgerError, LedgerOptions, Shipper, Spool, SpoolError, SpoolOptions, migrate};
 use plumbline::model::{FlowId, Moment};
@@ -269,6 +269,39 @@ fn run(id: u128, checks: usize, at: i64) -> RunRows {
             target_records: 49_999,
             differences: 1,
         }],
+        totals: vec![line(run_id, at)],
+    }
+}
+
+fn line(run_id: Uuid, at: i64) -> TotalsRow {
+    let text = |text: &str| text.to_owned();
+    TotalsRow {
+        tenant: text("default"),
+        entity: text("stock"),
+        owner: text("erp"),
+        target: text("store"),
+        at,
+        run_id,
+        amount: text("total"),
+        day: text("9998-12-31"),
+        currency: text("EUR"),
+        status: text("paid"),
+        owner_records: 2,
+        target_records: 1,
+        // More digits than any float, or any decimal of 38 digits, has.
+        owner_debit: text("12345678901234567890123456789012345678.00000000000000000000000000000000000001"),
+        owner_credit: text("0.1"),
+        owner_net: text("12345678901234567890123456789012345677.90000000000000000000000000000000000001"),
+        target_debit: text("1"),
+        target_credit: text("0"),
+        target_net: text("1"),
+        variance: text("-0.5"),
+        allowed: text("0.02"),
+        differs: true,
+        complete: false,
+        reason: text("unreadable"),
+        owner_way: text("database"),
+        target_way: text("records"),
     }
 }
 
@@ -339,7 +372,7 @@ async fn rows_of_every_table_arrive_and_can_be_asked_for() {
     assert_eq!(shipper.drain().await.unwrap(), 1);
     assert_eq!(place.counts().await, [110, 110, 2, 2, 2, 2, 2, 2, 110, 110]);
     let status = shipper.status().borrow().clone();
-    assert_eq!((status.rows, status.rows_present, status.dead_letters, status.last_error), (238, 0, 0, None));
+    assert_eq!((status.rows, status.rows_present, status.dead_letters, status.last_error), (240, 0, 0, None));
 
     assert_eq!(place.sent::<CheckRow>("checks", "at").await, sent.checks);
     assert_eq!(place.sent::<FreshnessRow>("freshness", "decided_at").await, sent.freshness);
@@ -348,6 +381,11 @@ async fn rows_of_every_table_arrive_and_can_be_asked_for() {
     assert_eq!(place.sent::<DiscrepancyRow>("discrepancy_events", "at").await, sent.discrepancies);
     assert_eq!(place.sent::<SchemaChangeRow>("schema_changes", "at").await, sent.schema_changes);
     assert_eq!(place.sent::<SampleRow>("samples", "at").await, sent.samples);
+    let decimals = ["owner_debit", "owner_credit", "owner_net", "target_debit", "target_credit", "target_net"];
+    let texts = decimals.iter().chain(&["variance", "allowed"]).map(|name| format!("toString({name}) AS {name}"));
+    let texts = texts.collect::<Vec<_>>().join(", ");
+    let totals = format!("(SELECT * REPLACE ({texts}) FROM totals)");
+    assert_eq!(place.sent::<TotalsRow>(&totals, "at").await, sent.totals);
     assert_eq!(place.sent::<SloMinuteRow>("slo_minute", "at").await, sent.slo_minutes);
     assert_eq!(place.sent::<IncidentRow>("incident_events", "at").await, sent.incident_events);
 

@@ -13,7 +13,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::migrate::timed;
 use crate::ledger::rows::{
     CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, RunRows, SampleRow,
-    SchemaChangeRow, SloMinuteRow, SweepRow,
+    SchemaChangeRow, SloMinuteRow, SweepRow, TotalsRow,
 };
 
 const SEND_LIMIT: Duration = Duration::from_secs(60);
@@ -68,6 +68,7 @@ ledger_row!(SampleRow, "samples", samples, at);
 ledger_row!(SloMinuteRow, "slo_minute", slo_minutes, at);
 ledger_row!(IncidentRow, "incident_events", incident_events, at);
 ledger_row!(SweepRow, "sweeps", sweeps, at);
+ledger_row!(TotalsRow, "totals", totals, at);
 
 /// Whole runs together up to `limit` rows; a run with more is cut by itself.
 pub(super) fn cut<T>(runs: Vec<Vec<T>>, limit: usize) -> Vec<Vec<T>> {

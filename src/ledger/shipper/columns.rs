@@ -3,7 +3,7 @@
 use super::native::{Columns, Writer};
 use crate::ledger::rows::{
     CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, IncidentRow, RunRow, SampleRow, SchemaChangeRow,
-    SloMinuteRow, SweepRow,
+    SloMinuteRow, SweepRow, TotalsRow,
 };
 
 impl Columns for CheckRow {
@@ -118,6 +118,37 @@ impl Columns for SweepRow {
         writer.numbers("owner_records", |row| row.owner_records);
         writer.numbers("target_records", |row| row.target_records);
         writer.numbers("differences", |row| row.differences);
+    }
+}
+
+impl Columns for TotalsRow {
+    fn columns(writer: &mut Writer<'_, Self>) {
+        writer.texts("tenant", |row| &row.tenant);
+        writer.texts("entity", |row| &row.entity);
+        writer.texts("owner", |row| &row.owner);
+        writer.texts("target", |row| &row.target);
+        writer.times("at", |row| row.at);
+        writer.uuids("run_id", |row| row.run_id);
+        writer.texts("amount", |row| &row.amount);
+        writer.texts("day", |row| &row.day);
+        writer.texts("currency", |row| &row.currency);
+        writer.texts("status", |row| &row.status);
+        writer.numbers("owner_records", |row| row.owner_records);
+        writer.numbers("target_records", |row| row.target_records);
+        // The engine makes decimals of texts, exactly.
+        writer.texts("owner_debit", |row| &row.owner_debit);
+        writer.texts("owner_credit", |row| &row.owner_credit);
+        writer.texts("owner_net", |row| &row.owner_net);
+        writer.texts("target_debit", |row| &row.target_debit);
+        writer.texts("target_credit", |row| &row.target_credit);
+        writer.texts("target_net", |row| &row.target_net);
+        writer.texts("variance", |row| &row.variance);
+        writer.texts("allowed", |row| &row.allowed);
+        writer.flags("differs", |row| row.differs);
+        writer.flags("complete", |row| row.complete);
+        writer.texts("reason", |row| &row.reason);
+        writer.texts("owner_way", |row| &row.owner_way);
+        writer.texts("target_way", |row| &row.target_way);
     }
 }
 
@@ -247,5 +278,6 @@ mod tests {
         check::<SloMinuteRow>();
         check::<IncidentRow>();
         check::<SweepRow>();
+        check::<TotalsRow>();
     }
 }
