@@ -16,6 +16,7 @@ use secrecy::SecretString;
 
 use crate::model::{EntityId, Field, Flow, FlowId, Mapping, SystemId, TenantId};
 use crate::slo::{Indicator, Maintenance, Promise};
+use crate::totals::{Calendar, Fields};
 
 mod address;
 pub mod alerting;
@@ -284,6 +285,19 @@ pub enum ProbeKind {
     Schema,
     /// Everything on both sides; only in these hours, if there are any.
     Sweep(Option<Hours>),
+    /// What each side comes to by day, currency and status.
+    Totals(TotalsSettings),
+}
+
+/// What a totals probe adds up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TotalsSettings {
+    /// The fields, by their indices in the entity.
+    pub fields: Fields,
+    /// Where business days begin.
+    pub calendar: Calendar,
+    /// How many days each run looks at, the present one among them. Default 7.
+    pub days: u32,
 }
 
 impl ProbeKind {
@@ -294,6 +308,7 @@ impl ProbeKind {
             Self::Sample(_) => "sample",
             Self::Schema => "schema",
             Self::Sweep(_) => "sweep",
+            Self::Totals(_) => "totals",
         }
     }
 }

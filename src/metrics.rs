@@ -40,6 +40,9 @@ pub struct Metrics {
     sweep_done: GaugeVec,
     sweep_records: IntGaugeVec,
     sweep_differences: IntGaugeVec,
+    totals_lines: IntGaugeVec,
+    totals_differing: IntGaugeVec,
+    totals_complete: GaugeVec,
     walk_done: GaugeVec,
     schema_changes: IntCounterVec,
     schema_open: IntGaugeVec,
@@ -130,6 +133,9 @@ impl Metrics {
             sweep_done: gauges(&registry, &name::SWEEP_DONE),
             sweep_records: int_gauges(&registry, &name::SWEEP_RECORDS),
             sweep_differences: int_gauges(&registry, &name::SWEEP_DIFFERENCES),
+            totals_lines: int_gauges(&registry, &name::TOTALS_LINES),
+            totals_differing: int_gauges(&registry, &name::TOTALS_DIFFERING),
+            totals_complete: gauges(&registry, &name::TOTALS_COMPLETE),
             walk_done: gauges(&registry, &name::WALK_DONE),
             schema_changes: int_counters(&registry, &name::SCHEMA_CHANGES),
             schema_open: int_gauges(&registry, &name::SCHEMA_OPEN),
@@ -238,6 +244,22 @@ impl Metrics {
         self.sweep_done.with_label_values(&labels).set(done.clamp(0.0, 1.0));
         self.sweep_records.with_label_values(&labels).set(whole(records));
         self.sweep_differences.with_label_values(&labels).set(whole(differences));
+    }
+
+    /// Gives every series of a flow that totals are made of its first value.
+    pub fn watch_totals(&self, flow: &FlowId) {
+        self.totals(flow, 0, 0, None);
+        self.totals_complete.with_label_values(&flow_labels(flow)).set(0.0);
+    }
+
+    /// Lines of a flow's totals, those that differ, and when everything was added up if it was.
+    pub fn totals(&self, flow: &FlowId, lines: u64, differing: u64, complete: Option<Moment>) {
+        let labels = flow_labels(flow);
+        self.totals_lines.with_label_values(&labels).set(whole(lines));
+        self.totals_differing.with_label_values(&labels).set(whole(differing));
+        if let Some(at) = complete {
+            self.totals_complete.with_label_values(&labels).set(at.micros() as f64 / 1e6);
+        }
     }
 
     /// Gives every series of a system's shapes, as a schema probe of the entity sees them, its first value.

@@ -138,7 +138,7 @@ fn probe_of<'c>(config: &'c Config, flow: &FlowId, is_sample: bool) -> Option<&'
     let is_kind = |probe: &&Probe| match probe.kind {
         ProbeKind::Changes => !is_sample,
         ProbeKind::Sample(_) => is_sample,
-        ProbeKind::Schema | ProbeKind::Sweep(_) => false,
+        ProbeKind::Schema | ProbeKind::Sweep(_) | ProbeKind::Totals(_) => false,
     };
     config.probes.iter().filter(is_kind).find(|probe| probe.entity == flow.entity && probe.owner == flow.owner)
 }

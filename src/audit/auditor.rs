@@ -105,6 +105,10 @@ impl Auditor {
                 metrics.watch_probe(RunKind::Sweep, &unit.entity, &unit.owner.system);
                 unit.flows.iter().for_each(|flow| metrics.swept(&flow.flow.id, 0.0, 0, 0));
             }
+            if let Some(totals) = &unit.totals {
+                metrics.watch_probe(RunKind::Totals, &unit.entity, &unit.owner.system);
+                totals.flows.iter().for_each(|flow| metrics.watch_totals(&unit.flows[*flow].flow.id));
+            }
             metrics.watch_probe(RunKind::Recheck, &unit.entity, &unit.owner.system);
             unit.flows.iter().for_each(|flow| metrics.watch_flow(&flow.flow.id));
         }

@@ -13,7 +13,7 @@ use crate::model::{EntityId, Flow, Mapping, Moment, SystemId, Value};
 use super::key_store::Indexes;
 use super::schema::Reading;
 use super::timing::{Pace, interval_of};
-use super::unit::{SampleParts, SchemaLook, SchemaParts, SideParts, SweepParts, UnitFlow, UnitParts};
+use super::unit::{SampleParts, SchemaLook, SchemaParts, SideParts, SweepParts, TotalsParts, UnitFlow, UnitParts};
 
 /// Readers by system.
 pub type Readers = BTreeMap<SystemId, Arc<dyn Reader>>;
@@ -43,6 +43,7 @@ pub fn units(config: &Config, readers: &Readers, indexes: &Indexes, now: Moment)
             sample: find(|kind| matches!(kind, ProbeKind::Sample(_))),
             schema: find(|kind| kind == ProbeKind::Schema),
             sweep: find(|kind| matches!(kind, ProbeKind::Sweep(_))),
+            totals: find(|kind| matches!(kind, ProbeKind::Totals(_))),
         }
     };
     let sources = Sources { config, readers, indexes };
@@ -90,7 +91,7 @@ pub fn units_of(
     };
     let unit = |owner: &SystemId| {
         let probe = probe(owner);
-        unit(sources, (entity, owner), Probes { changes: Some(&probe), sample: None, schema: None, sweep: None }, now)
+        unit(sources, (entity, owner), Probes { changes: Some(&probe), ..Probes::default() }, now)
     };
     owners.into_iter().filter_map(unit).map(Arc::new).collect()
 }
@@ -104,12 +105,13 @@ struct Sources<'s> {
 }
 
 /// The probes of one unit.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Probes<'p> {
     changes: Option<&'p Probe>,
     sample: Option<&'p Probe>,
     schema: Option<&'p Probe>,
     sweep: Option<&'p Probe>,
+    totals: Option<&'p Probe>,
 }
 
 /// How often a unit without a changes probe looks at least at keys in flight.
@@ -123,7 +125,7 @@ fn unit(
 ) -> Option<UnitParts> {
     let config = sources.config;
     let entity = config.entities.get(entity_id)?;
-    let first = probes.changes.or(probes.sample).or(probes.schema).or(probes.sweep)?;
+    let first = probes.changes.or(probes.sample).or(probes.schema).or(probes.sweep).or(probes.totals)?;
     let interval = interval_of(&first.schedule, now);
     let pace = if probes.changes.is_some() { interval } else { interval.min(LOOK_AGAIN) };
     let of_unit = |flow: &&Arc<Flow>| flow.id.entity == *entity_id && flow.id.owner == *owner;
@@ -139,6 +141,7 @@ fn unit(
     let sample = probes.sample.and_then(|probe| sample(probe, most?));
     let sweep = probes.sweep.map(sweep);
     let owner_side = side(sources, entity, owner, tightest)?;
+    let totals = probes.totals.and_then(|probe| totals(probe, &owner_side, &flows));
     let schema = probes.schema.map(|probe| schema(sources.readers, probe, &owner_side, &flows));
     Some(UnitParts {
         jitter: Duration::from_micros(spread % span),
@@ -152,6 +155,7 @@ fn unit(
         sample,
         schema,
         sweep,
+        totals,
         rows_per_run: rows_of(owner)?,
     })
 }
@@ -168,6 +172,16 @@ const PART_OF_SWEEP: Duration = Duration::from_secs(2);
 fn sweep(probe: &Probe) -> SweepParts {
     let hours = if let ProbeKind::Sweep(hours) = probe.kind { hours } else { None };
     SweepParts { schedule: probe.schedule.clone(), hours, part: PART_OF_SWEEP }
+}
+
+fn totals(probe: &Probe, owner: &SideParts, flows: &[UnitFlow]) -> Option<TotalsParts> {
+    let ProbeKind::Totals(settings) = probe.kind else { return None };
+    let are_held = |flow: &UnitFlow| {
+        let sides = [&owner.mapping, &flow.target.mapping];
+        sides.iter().all(|mapping| settings.fields.all().all(|field| mapping.fields[field].is_some()))
+    };
+    let flows = flows.iter().enumerate().filter(|(_, flow)| are_held(flow)).map(|(number, _)| number).collect();
+    Some(TotalsParts { schedule: probe.schedule.clone(), settings, flows })
 }
 
 /// Every dataset that is read of a side is looked at, and the tables of other systems that translate for it.

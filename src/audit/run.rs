@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::compare::{FreshnessEvent, Outcome};
 use crate::ledger::rows::{
     CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SampleRow, SchemaChangeRow,
-    SweepRow,
+    SweepRow, TotalsRow,
 };
 use crate::metrics::RunKind;
 use crate::model::{Flow, Lag, Moment, TenantId, Verdict};
@@ -281,6 +281,11 @@ impl Run {
     /// Records a step of a sweep.
     pub fn swept(&mut self, row: SweepRow) {
         self.rows.sweeps.push(row);
+    }
+
+    /// Records a line of totals.
+    pub fn total(&mut self, row: TotalsRow) {
+        self.rows.totals.push(row);
     }
 
     /// Records a step of a change of a shape.

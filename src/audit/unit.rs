@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{Hours, SampleSize, Schedule};
+use crate::config::{Hours, SampleSize, Schedule, TotalsSettings};
 use crate::connect::{ClockReading, ReadError, Reader};
 use crate::metrics::{Metrics, Outcome, Reason, RunKind, Skip};
 use crate::model::digest::DigestKey;
@@ -36,6 +36,7 @@ mod sample;
 mod schema;
 mod settle;
 mod sweep;
+mod totals;
 
 pub use schema::other_part;
 
@@ -126,6 +127,17 @@ pub struct SweepParts {
     pub part: Duration,
 }
 
+/// The totals probe of a unit.
+#[derive(Clone, Debug)]
+pub struct TotalsParts {
+    /// When it runs.
+    pub schedule: Schedule,
+    /// What it adds up.
+    pub settings: TotalsSettings,
+    /// The flows both of whose sides hold the fields, by their place in the unit.
+    pub flows: Vec<usize>,
+}
+
 /// A mapping whose datasets are looked at.
 #[derive(Clone)]
 pub struct SchemaLook {
@@ -157,6 +169,8 @@ pub struct UnitParts {
     pub schema: Option<SchemaParts>,
     /// The sweep, if there is one.
     pub sweep: Option<SweepParts>,
+    /// The totals probe, if there is one.
+    pub totals: Option<TotalsParts>,
     /// Shifts the schedules' grids so that units spread out.
     pub jitter: Duration,
     /// Rows that one run may read.
@@ -189,6 +203,7 @@ pub struct Unit {
     unproven: Option<Interval>,
     recent: Recent,
     sweep: sweep::UnderWay,
+    drills: totals::Drills,
 }
 
 /// Why a unit ended by itself.
@@ -291,6 +306,7 @@ impl Unit {
             unproven: None,
             recent: Recent::default(),
             sweep,
+            drills: totals::Drills::default(),
         };
         if let Some(schema) = unit.parts.schema.clone() {
             unit.doubt(&schema);
@@ -328,12 +344,14 @@ impl Unit {
         let mut acceptances = self.shared.clock.now();
         let sweep = self.parts.sweep.as_ref().map(|sweep| sweep.schedule.clone());
         let mut sweeps = self.first_tick(sweep.as_ref(), self.sweep.is_new());
+        let totals = self.parts.totals.as_ref().map(|totals| totals.schedule.clone());
+        let mut sums = self.first_tick(totals.as_ref(), false);
         self.publish();
         loop {
             let due = self.queue.next_due();
             let waits = self.schemas.open().next().is_some().then_some(acceptances);
-            let goes_on = self.sweep_goes_on();
-            let wake = [changes, samples, shapes, waits, due, sweeps, goes_on]
+            let (goes_on, drills) = (self.sweep_goes_on(), self.drill_goes_on());
+            let wake = [changes, samples, shapes, waits, due, sweeps, goes_on, sums, drills]
                 .into_iter()
                 .flatten()
                 .min()
@@ -372,6 +390,14 @@ impl Unit {
                 self.begins(RunKind::Sample, samples);
                 self.draw(&stop, &mut changes).await?;
                 samples = self.following_tick(RunKind::Sample, sample.as_ref(), samples);
+            }
+            if is_due(sums) && !stop.is_cancelled() {
+                self.begins(RunKind::Totals, sums);
+                self.totals().await?;
+                sums = self.following_tick(RunKind::Totals, totals.as_ref(), sums);
+            }
+            if is_due(self.drill_goes_on()) && !stop.is_cancelled() {
+                self.drill_part().await?;
             }
             if sweeps.is_some_and(|tick| tick <= now) {
                 self.begin_sweep();

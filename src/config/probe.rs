@@ -11,6 +11,8 @@ use super::{Probe, ProbeKind, SampleSize, Schedule, System, hours, schedule, zon
 use crate::model::mapping::VersionRule;
 use crate::model::{EntityId, Flow, FlowId, Mapping, SystemId};
 
+mod totals;
+
 pub(super) const KEYS: Keys = Keys {
     section: "[[probe]]",
     names: &[
@@ -23,12 +25,17 @@ pub(super) const KEYS: Keys = Keys {
         "keys_per_run",
         "every_key_within",
         "between",
+        "day",
+        "amount",
+        "status",
+        "cut_off",
+        "days",
     ],
     not_yet: &[],
 };
 
 /// Kinds that have a meaning but are not built yet.
-const NOT_YET: [&str; 2] = ["totals", "queue"];
+const NOT_YET: [&str; 1] = ["queue"];
 
 /// How many keys a run of a sample probe looks at unless the config says otherwise.
 const KEYS_PER_RUN: usize = 1_000;
@@ -47,6 +54,8 @@ pub(super) struct ReadProbe {
 pub(super) struct Known<'k> {
     /// Entities that are named, whether they could be read or not.
     pub entities: &'k [&'k str],
+    /// Those that could be read.
+    pub read: &'k [ReadEntity],
     /// Flows of the entities that could be read.
     pub flows: &'k [Flow],
     /// Whether every entity could be read and yields flows: only then can a missing flow be the probe's fault.
@@ -78,17 +87,21 @@ pub(super) fn read(section: &Section<'_>, known: &Known<'_>) -> Option<ReadProbe
     let zone = section.get("time_zone").map_or(Some(chrono_tz::UTC), zone::read);
     let schedule_node = section.need("schedule");
     let schedule = schedule_node.and_then(|node| schedule::read(node, zone.unwrap_or(chrono_tz::UTC)));
-    if let (Some(node), Some(Schedule::Every(_))) = (section.get("time_zone"), &schedule) {
+    let is_totals = matches!(kind, Some(Kind::Totals));
+    if let (Some(node), Some(Schedule::Every(_)), false) = (section.get("time_zone"), &schedule, is_totals) {
         section.reading.problem(node.at(), "`time_zone` is for a cron schedule; `every` has none");
     }
     let entity = entity?;
     let kind = kind?;
+    if !is_totals {
+        totals::refuse(section);
+    }
     if let Some(node) = section.get("between").filter(|_| !matches!(kind, Kind::Sweep)) {
         section.reading.problem(node.at(), "`between` is for a probe of kind `sweep`");
     }
     let owner = match kind {
         Kind::Schema => any_owner(section, &entity, known)?,
-        Kind::Changes | Kind::Sample | Kind::Sweep => read_owner(section, &entity, known)?,
+        Kind::Changes | Kind::Sample | Kind::Sweep | Kind::Totals => read_owner(section, &entity, known)?,
     };
     let kind = match kind {
         Kind::Changes => {
@@ -100,6 +113,10 @@ pub(super) fn read(section: &Section<'_>, known: &Known<'_>) -> Option<ReadProbe
         Kind::Schema => {
             refuse_sizes(section);
             ProbeKind::Schema
+        }
+        Kind::Totals => {
+            refuse_sizes(section);
+            ProbeKind::Totals(totals::read(section, &entity, &owner, known, zone?)?)
         }
         Kind::Sweep => {
             refuse_sizes(section);
@@ -122,6 +139,7 @@ enum Kind {
     Sample,
     Schema,
     Sweep,
+    Totals,
 }
 
 fn read_kind(node: Node<'_>) -> Option<Kind> {
@@ -133,6 +151,7 @@ fn read_kind(node: Node<'_>) -> Option<Kind> {
         ("sample", Kind::Sample),
         ("schema", Kind::Schema),
         ("sweep", Kind::Sweep),
+        ("totals", Kind::Totals),
     ])
 }
 

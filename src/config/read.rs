@@ -59,7 +59,7 @@ fn read_sections<'a>(reading: &'a Reading<'a>, root: &'a DeTable<'a>) -> Config 
     let before = reading.count();
     let mut flows = derive_flows(reading, &plumbline, &entities);
     let is_complete = entities.len() == entity_names.len() && reading.count() == before;
-    let known = Known { entities: &entity_names, flows: &flows, is_complete };
+    let known = Known { entities: &entity_names, read: &entities, flows: &flows, is_complete };
     let calendars = calendar::read_all(&named_if_any(&root, "calendar"));
     let slos = read_slos(&root, &slo::Against { known: &known, systems: &system_names, calendars: &calendars });
     let maintenance = maintenance::read_all(&listed(&root, "maintenance", &maintenance::KEYS), &system_names);

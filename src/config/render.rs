@@ -107,6 +107,7 @@ fn shown(kind: ProbeKind, schedule: &Schedule) -> String {
     match kind {
         ProbeKind::Changes => schedule.to_string(),
         ProbeKind::Schema => format!("schema {schedule}"),
+        ProbeKind::Totals(totals) => format!("totals of {} days {schedule}", totals.days),
         ProbeKind::Sweep(None) => format!("sweep {schedule}"),
         ProbeKind::Sweep(Some(hours)) => format!("sweep {schedule} between {hours}"),
         ProbeKind::Sample(SampleSize::Keys(keys)) => format!("sample {keys} keys {schedule}"),

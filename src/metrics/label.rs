@@ -35,6 +35,8 @@ closed_list! {
         Schema = "schema",
         /// Everything on both sides.
         Sweep = "sweep",
+        /// What each side comes to by day, currency and status.
+        Totals = "totals",
     }
 }
 

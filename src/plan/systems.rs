@@ -66,8 +66,8 @@ pub(super) fn systems(config: &Config, keys: &KeysOf) -> Vec<SystemPlan> {
             bear_schema(config, probe, &mut systems);
             continue;
         }
-        if matches!(probe.kind, ProbeKind::Sweep(_)) {
-            // What a sweep costs depends on what the databases compute by themselves: docs/sweep.md says how.
+        if matches!(probe.kind, ProbeKind::Sweep(_) | ProbeKind::Totals(_)) {
+            // What these cost depends on what the databases compute by themselves: docs/sweep.md and docs/totals.md say how.
             continue;
         }
         let flows = config.flows.iter().filter(|flow| flow.id.entity == probe.entity && flow.id.owner == probe.owner);

@@ -21,7 +21,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ("incident", &["model"]),
     ("slo", &["model", "incident"]),
     ("plan", &["model", "config", "estimate", "slo"]),
-    ("config", &["model", "incident", "slo"]),
+    ("config", &["model", "incident", "slo", "totals"]),
     ("state", &["model", "causes", "clock", "config", "fault", "incident", "retry"]),
     ("connect", &["model", "clock", "config", "sweep", "totals"]),
     ("ledger", &["model", "causes", "clock", "config", "fault", "retry", "state"]),

@@ -1,9 +1,13 @@
 //! `plumbline totals` over real servers: sums of databases and of records, days of a zone, and the keys behind them.
 
 use std::process::{Command, Output};
+use std::time::Duration;
+
+use plumbline::clock::{AnchoredClock, Clock as _};
 
 use crate::config_text::ConfigText;
-use crate::verdicts::pair::{Database, Pair, Product};
+use crate::verdicts::pair::{Database, Pair, Product, Setup};
+use crate::world::World;
 
 const ENTITY: &str = r#"
     key = ["id"]
@@ -141,4 +145,172 @@ async fn a_field_that_does_not_fit_is_named() {
     let wrong = totals(directory.path(), &["--day", "state"]);
     let (code, text) = (wrong.status.code(), String::from_utf8_lossy(&wrong.stderr).into_owned());
     assert!(code == Some(2), "{text}");
+}
+
+const PROBE: &str = r#"
+    [[probe]]
+    entity = "stock"
+    kind = "totals"
+    schedule = "every 1h"
+    time_zone = "Europe/Berlin"
+    day = "placed"
+    amount = "total"
+    status = "state"
+    days = 3
+"#;
+
+/// So long ago, as a literal that both sides take alike.
+fn stamp(ago: Duration) -> String {
+    let moment = AnchoredClock::from_machine().now() - ago;
+    format!("'{}'", moment.to_utc().format("%Y-%m-%d %H:%M:%S"))
+}
+
+/// Orders of the present, and one that is too old to be looked at.
+async fn orders(pair: &Pair) {
+    let (now, old) = (stamp(Duration::ZERO), stamp(Duration::from_secs(6 * 86_400)));
+    for side in [&pair.owner, &pair.target] {
+        let stamp = side.stamp();
+        side.run(&format!(
+            "CREATE TABLE item (id bigint PRIMARY KEY, placed {stamp}, cents bigint, currency varchar(3), state varchar(10))"
+        ))
+        .await;
+        side.run(&format!(
+            "INSERT INTO item VALUES (1, {now}, 1010, 'EUR', 'paid'), (2, {now}, -20, 'EUR', 'paid'), \
+             (3, {now}, 30, 'USD', 'open'), (4, {old}, 5, 'EUR', 'paid'), (5, {now}, 99, 'EUR', 'draft')"
+        ))
+        .await;
+    }
+}
+
+async fn world(pair: &Pair) -> World {
+    pair.world_with(Setup { entity: ENTITY, in_erp: MAPPING, in_store: MAPPING, more: PROBE, ..Setup::default() }).await
+}
+
+/// `currency status: owner's records and net, the target's, variance`, in order; only what differs if asked.
+fn shown(world: &World, only_differing: bool) -> Vec<String> {
+    let rows = world.take_totals();
+    assert!(rows.iter().all(|row| row.complete && row.reason.is_empty() && row.amount == "total"), "{rows:#?}");
+    let mut lines: Vec<String> = rows
+        .iter()
+        .filter(|row| row.differs || !only_differing)
+        .map(|row| {
+            format!(
+                "{} {}: {} {}, {} {}, {}",
+                row.currency,
+                row.status,
+                row.owner_records,
+                row.owner_net,
+                row.target_records,
+                row.target_net,
+                row.variance
+            )
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+async fn probed(owner: Product, target: Product) {
+    let pair = Pair::empty(owner, target).await;
+    orders(&pair).await;
+    let mut world = world(&pair).await;
+    assert_eq!(world.totals().await.failure, None);
+    assert_eq!(shown(&world, false), ["EUR paid: 2 9.9, 2 9.9, 0", "USD open: 1 0.3, 1 0.3, 0"]);
+    let line = |name: &str| format!("plumbline_{name}{{entity=\"stock\",owner=\"erp\",target=\"store\"}}");
+    assert_eq!(world.metric(&line("totals_lines")), format!("{} 2", line("totals_lines")));
+    assert!(!world.metric(&line("totals_complete_timestamp_seconds")).ends_with(" 0"));
+    assert!(world.checks().is_empty(), "nothing differs, so no key is looked at");
+    let coverage = world.coverage().pop().unwrap();
+    assert_eq!((coverage.probe.as_str(), coverage.expected, coverage.decided), ("totals", 2, 2));
+
+    pair.target.run("UPDATE item SET cents = cents + 1 WHERE id = 2").await;
+    pair.target.run("DELETE FROM item WHERE id = 3").await;
+    pair.target.run("UPDATE item SET cents = 0 WHERE id = 4").await;
+    assert_eq!(world.totals().await.failure, None);
+    assert_eq!(shown(&world, true), ["EUR paid: 2 9.9, 2 9.91, -0.01", "USD open: 1 0.3, 0 0, 0.3"]);
+    assert_eq!(world.metric(&line("totals_differing_lines")), format!("{} 2", line("totals_differing_lines")));
+    assert_eq!(
+        (world.verdicts("2"), world.verdicts("3")),
+        (vec!["in_flight".to_owned()], vec!["in_flight".to_owned()])
+    );
+    world.look_until("both keys are decided", |world| world.bad_keys() == 2).await;
+    assert_eq!(world.open_discrepancies().await, 2, "what lies outside of the days is no business of the probe");
+    assert!(world.runs().iter().any(|run| run.probe == "totals" && run.outcome == "ok"));
+
+    pair.target.run("DROP TABLE item").await;
+    assert!(world.totals().await.failure.is_some());
+    assert_eq!(world.take_totals(), [], "there are no totals of what was not read");
+    assert_eq!(world.coverage().pop().unwrap().blind, "target");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_probe_records_lines_and_finds_the_keys_of_databases_that_add_up() {
+    probed(Product::Postgres, Product::Mariadb).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_probe_records_lines_and_finds_the_keys_of_records() {
+    probed(Product::Sqlite, Product::Postgres).await;
+}
+
+/// The owner has three decimals, the target two.
+async fn rounded(owner: Product, target: Product) {
+    let pair = Pair::empty(owner, target).await;
+    let entity = r#"
+        key = ["id"]
+        fields.id = { type = "integer", store = "clear" }
+        fields.placed = { type = "timestamp", owner = "erp" }
+        fields.total = { type = "decimal", owner = "erp" }
+        fields.state = { type = "text", owner = "erp", store = "clear" }
+    "#;
+    let rough = "dataset = \"item\"\nfields.id = \"id\"\nfields.placed = \"placed\"\nfields.state = \"state\"\n\
+                 fields.total = { path = \"total\", steps = [{ round = 2 }] }";
+    let exact = rough.replace(", steps = [{ round = 2 }]", "");
+    let now = stamp(Duration::ZERO);
+    for (side, digits) in [(&pair.owner, 3), (&pair.target, 2)] {
+        let stamp = side.stamp();
+        let create = format!(
+            "CREATE TABLE item (id bigint PRIMARY KEY, placed {stamp}, total decimal(10,{digits}), state varchar(10))"
+        );
+        side.run(&create).await;
+        // SQLite keeps what it is given.
+        let amounts = if digits == 3 { ["0.005", "0.005", "-0.005"] } else { ["0.01", "0.01", "-0.01"] };
+        for (id, amount) in amounts.iter().enumerate() {
+            side.run(&format!("INSERT INTO item VALUES ({id}, {now}, {amount}, 'paid')")).await;
+        }
+    }
+    let setup = Setup { entity, in_erp: &exact, in_store: rough, more: PROBE, ..Setup::default() };
+    let mut world = pair.world_with(setup).await;
+    world.totals().await;
+    // 0.015 less 0.005 is 0.005, rounded 0.01; the sum of the rounded is 0.01: each is rounded before it is added.
+    assert_eq!(shown(&world, false), [" paid: 3 0.01, 3 0.01, 0"]);
+    pair.target.run("UPDATE item SET total = 0.02 WHERE id = 1").await;
+    world.totals().await;
+    assert_eq!(shown(&world, true), [" paid: 3 0.01, 3 0.02, -0.01"]);
+    world.look_until("the key is decided", |world| world.bad_keys() == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amounts_are_rounded_one_by_one_where_a_system_holds_less() {
+    rounded(Product::Postgres, Product::Mariadb).await;
+    rounded(Product::Mariadb, Product::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_within_the_flows_tolerance_agree() {
+    let pair = Pair::empty(Product::Postgres, Product::Mariadb).await;
+    orders(&pair).await;
+    let entity = ENTITY.replace("type = \"money\"", "type = \"money\", tolerance = \"0.01\"");
+    let setup = Setup { entity: &entity, in_erp: MAPPING, in_store: MAPPING, more: PROBE, ..Setup::default() };
+    let mut world = pair.world_with(setup).await;
+    pair.target.run("UPDATE item SET cents = cents + 1 WHERE id IN (1, 2)").await;
+    world.totals().await;
+    let rows = world.take_totals();
+    let euro = rows.iter().find(|row| row.currency == "EUR").unwrap();
+    assert_eq!((euro.variance.as_str(), euro.allowed.as_str(), euro.differs), ("-0.02", "0.02", false));
+    assert!(world.checks().is_empty());
+    pair.target.run("UPDATE item SET cents = cents + 1 WHERE id = 1").await;
+    world.totals().await;
+    assert_eq!(shown(&world, true), ["EUR paid: 2 9.9, 2 9.93, -0.03"]);
+    world.look_until("only the key beyond it is wrong", |world| world.bad_keys() == 1).await;
 }

@@ -18,6 +18,7 @@ use plumbline::config::{Config, Environment, parse_with};
 use plumbline::connect::{self, Reader};
 use plumbline::ledger::rows::{
     CheckRow, CoverageRow, DiscrepancyRow, EstimateRow, FreshnessRow, RunRow, RunRows, SchemaChangeRow, SweepRow,
+    TotalsRow,
 };
 use plumbline::metrics::{Metrics, Store};
 use plumbline::model::Verdict;
@@ -173,6 +174,23 @@ impl World {
             }
         }
         total
+    }
+
+    /// One run of every totals probe, and the search for the keys behind what differs.
+    pub async fn totals(&mut self) -> Summary {
+        let mut total = Summary::default();
+        for unit in &mut self.units {
+            total.add(&unit.totals().await.unwrap());
+            while unit.is_drilling() {
+                total.add(&unit.drill_part().await.unwrap());
+            }
+        }
+        total
+    }
+
+    /// Takes the lines of totals so far.
+    pub fn take_totals(&self) -> Vec<TotalsRow> {
+        std::mem::take(&mut self.recorder.rows.lock().unwrap().totals)
     }
 
     /// Steps of sweeps so far.
@@ -346,6 +364,7 @@ impl Journal for Recorder {
                 all.samples.extend(rows.samples);
                 all.schema_changes.extend(rows.schema_changes);
                 all.sweeps.extend(rows.sweeps);
+                all.totals.extend(rows.totals);
                 Ok(Committed::Yes)
             }
             Applied::Fenced => Ok(Committed::Fenced),

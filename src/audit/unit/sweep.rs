@@ -31,7 +31,7 @@ impl Unit {
     }
 
     /// Judges suspects within a run. `false` when the owner could not be read: nothing is known of them.
-    async fn judge_suspects(&mut self, run: &mut Run, flow: usize, keys: &[Key]) -> bool {
+    pub(super) async fn judge_suspects(&mut self, run: &mut Run, flow: usize, keys: &[Key]) -> bool {
         let parts = Arc::clone(&self.parts);
         match parts.owner.reader.by_keys(&parts.owner.mapping, keys).await {
             Ok(read) => {

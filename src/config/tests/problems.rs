@@ -861,13 +861,30 @@ fn probes_and_promises() {
             "kind = \"changes\"",
             "kind = \"change\"",
             &[
-                "46:8: `kind`: `change` is not allowed, only `changes`, `sample`, `schema`, `sweep`; did you mean `changes`?",
+                "46:8: `kind`: `change` is not allowed, only `changes`, `sample`, `schema`, `sweep`, `totals`; did you mean `changes`?",
             ],
         ),
         (
             "owner = \"shop\"\nkind = \"changes\"",
             "owner = \"shop\"\nkind = \"schema\"",
             &["45:9: `owner`: is not for a probe of kind `schema`: it looks at every system that holds the entity"],
+        ),
+        (
+            "kind = \"changes\"",
+            "kind = \"changes\"\ndays = 3\ncut_off = \"18:00\"",
+            &["47:8: `days` is for a probe of kind `totals`", "48:11: `cut_off` is for a probe of kind `totals`"],
+        ),
+        ("kind = \"changes\"", "kind = \"totals\"", &["43:1: key `day` is missing"]),
+        (
+            "kind = \"changes\"",
+            "kind = \"totals\"\nday = \"total\"\namount = \"totl\"\nstatus = \"nothing\"\ncut_off = \"6pm\"\ndays = 0",
+            &[
+                "47:7: `total` is not a field that fits here; known: `paid`",
+                "48:10: `totl` is not a field that fits here; did you mean `total`?",
+                "49:10: `nothing` is not a field that fits here; known: `number`, `total`, `status`, `paid`",
+                "50:11: `cut_off`: `6pm` is not a time of day; write `18:00`",
+                "51:8: `days`: must be from 1 to 3660, found 0",
+            ],
         ),
         ("kind = \"changes\"", "kind = \"queue\"", &["46:8: `kind`: a probe of kind `queue` is not supported yet"]),
         (
