@@ -7,8 +7,8 @@ mod pace;
 mod pushdown;
 mod span;
 
-pub use choose::{Choice, Facts, Strategy, choose, is_wide};
+pub use choose::{Choice, Facts, Sample, Strategy, choose, grain};
 pub use matching::{Batch, Content, Matching, Open};
 pub use pace::Pace;
 pub use pushdown::{Form, Item, Obstacle, Recipe, common_forms, is_counted, recipes};
-pub use span::{PartDigest, Parts, Span, differing_spans, parts_of};
+pub use span::{PartDigest, Parts, RowHash, Span, differing_keys, differing_spans, parts_of};

@@ -57,6 +57,8 @@ pub struct FlowSweep {
     pub flow: FlowId,
     /// How differences were looked for in the end, and why.
     pub choice: Option<Choice>,
+    /// About how many keys differ, from a first look at some rows, if there was one.
+    pub about: Option<u64>,
     /// What was gone through.
     pub piece: Piece,
     /// Keys by verdict, in [`Verdict::ALL`]'s order; matches are keys that were suspected and agree.
@@ -129,6 +131,8 @@ pub struct Progress {
     pub piece: Piece,
     /// Rows of the larger side, as its database estimates them.
     pub rows: Option<u64>,
+    /// About how many keys differ, from a first look at some rows, if there was one.
+    pub about: Option<u64>,
     /// Confirmed differences.
     pub differences: u64,
     /// Keys that are suspected and not judged yet.
@@ -166,8 +170,8 @@ impl Sweeping {
     ) -> anyhow::Result<FlowSweep> {
         let began = self.clock.now();
         let mut judging = self.judging(Arc::clone(&parts), flow).await?;
-        let (mut piece, mut choice) = (Piece::default(), None);
-        let ended = match self.go_through(&parts, flow, &mut judging, (&mut piece, &mut choice), &mut progress).await {
+        let mut went = Went::default();
+        let ended = match self.go_through(&parts, flow, &mut judging, &mut went, &mut progress).await {
             Ok(ended) => ended,
             Err(Stop::Sweep(error)) => Ended::Failed(chain(&error).to_string()),
             Err(Stop::Unread(reason)) => Ended::Failed(reason),
@@ -176,7 +180,7 @@ impl Sweeping {
         let until = self.clock.now() + self.wait;
         judging
             .wait(until, |left, judging| {
-                progress(judging.progress(Stage::Waiting(left), piece, None));
+                progress(judging.progress(Stage::Waiting(left), &went));
             })
             .await?;
         let verified_through = (ended == Ended::Complete).then_some(began);
@@ -184,8 +188,9 @@ impl Sweeping {
         let (keys, differences) = judging.report()?;
         Ok(FlowSweep {
             flow: parts.flows[flow].flow.id.clone(),
-            choice,
-            piece,
+            choice: went.choice,
+            about: went.about,
+            piece: went.piece,
             keys,
             differences,
             verified_through,
@@ -199,7 +204,7 @@ impl Sweeping {
         parts: &UnitParts,
         flow: usize,
         judging: &mut Judging,
-        (piece, choice): (&mut Piece, &mut Option<Choice>),
+        went: &mut Went,
         progress: &mut impl FnMut(Progress),
     ) -> Result<Ended, Stop> {
         let began = self.clock.now();
@@ -210,20 +215,21 @@ impl Sweeping {
             options.strategy = Some(Strategy::Stream);
         }
         let mut finder = Finder::begin(owner, target, tolerances, options, None).await?;
+        (went.rows, went.about) = (finder.rows(), finder.about());
         let mut suspects: Shelf<Name> = Shelf::new(KEPT);
         let mut ended = Ended::Complete;
         loop {
-            if choice.as_ref() != Some(finder.choice()) {
-                *choice = Some(finder.choice().clone());
-                progress(judging.progress(Stage::Chosen(finder.choice().clone()), *piece, finder.rows()));
+            if went.choice.as_ref() != Some(finder.choice()) {
+                went.choice = Some(finder.choice().clone());
+                progress(judging.progress(Stage::Chosen(finder.choice().clone()), went));
             }
             let Some(next) = finder.next(&mut suspects).await? else { break };
-            *piece = next;
+            went.piece = next;
             while suspects.len() >= BATCH as u64 {
                 judging.judge(&mut suspects).await?;
             }
             judging.suspects = suspects.len();
-            progress(judging.progress(Stage::Reading, *piece, finder.rows()));
+            progress(judging.progress(Stage::Reading, went));
             if self.most_time.is_some_and(|most| self.clock.now().since(began) >= most) {
                 ended = Ended::TimeOver;
                 break;
@@ -268,6 +274,15 @@ impl Sweeping {
             suspects: 0,
         })
     }
+}
+
+/// How going through both sides went.
+#[derive(Default)]
+struct Went {
+    piece: Piece,
+    choice: Option<Choice>,
+    rows: Option<u64>,
+    about: Option<u64>,
 }
 
 /// Both sides of a flow.
@@ -324,9 +339,10 @@ struct Judging {
 }
 
 impl Judging {
-    fn progress(&self, stage: Stage, piece: Piece, rows: Option<u64>) -> Progress {
+    fn progress(&self, stage: Stage, went: &Went) -> Progress {
         let (flow, differences) = (self.flow_id.clone(), self.differences.len());
-        Progress { flow, stage, piece, rows, differences, suspects: self.suspects }
+        let Went { piece, rows, about, .. } = *went;
+        Progress { flow, stage, piece, rows, about, differences, suspects: self.suspects }
     }
 
     /// Keys that do not agree, in flight or for certain.

@@ -33,6 +33,7 @@ mod plan;
 pub(super) mod position;
 mod postgres;
 mod ranges;
+mod rowhash;
 mod schema;
 mod source;
 mod sqlite;

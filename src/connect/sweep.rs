@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{ReadError, ReadWindow};
 use crate::model::{Mapping, Record};
-use crate::sweep::{Form, Obstacle, PartDigest, Parts, Recipe, Span};
+use crate::sweep::{Form, Obstacle, PartDigest, Recipe, RowHash, Span};
 use crate::totals::{Days, Fields};
 
 /// Receives each record of a read.
@@ -68,15 +68,37 @@ pub trait Sweeper: Send + Sync {
     /// How the database can hash the recipe's columns, key first; what keeps it from it is no failure of the read.
     async fn forms(&self, mapping: &Mapping, recipe: &Recipe) -> Result<Result<Vec<Form>, Obstacle>, ReadError>;
 
-    /// Digests of the parts of a span that have rows. The recipe's forms must be those that both sides can take.
-    async fn digest_span(
+    /// The digest of each of some spans, parallel to them. The recipe's forms must be those that both sides can take.
+    async fn digest_spans(
+        &self,
+        mapping: &Mapping,
+        recipe: &Recipe,
+        mark: Mark,
+        spans: &[Span],
+    ) -> Result<Vec<PartDigest>, ReadError>;
+
+    /// The hash of each row of some spans that do not overlap, in no promised order; those that
+    /// [`digest_spans`](Self::digest_spans) combines.
+    async fn hash_rows(
+        &self,
+        mapping: &Mapping,
+        recipe: &Recipe,
+        mark: Mark,
+        spans: &[Span],
+    ) -> Result<Vec<RowHash>, ReadError>;
+
+    /// How the recipe's columns can be hashed here, key first, without making records of them; what keeps us from it is no
+    /// failure of the read.
+    async fn plain_forms(&self, mapping: &Mapping, recipe: &Recipe) -> Result<Result<Vec<Form>, Obstacle>, ReadError>;
+
+    /// Reads the recipe's columns of the rows of a span and hashes them here, alike for every engine. In no promised order.
+    async fn read_hashes(
         &self,
         mapping: &Mapping,
         recipe: &Recipe,
         mark: Mark,
         span: Span,
-        parts: &Parts,
-    ) -> Result<BTreeMap<i64, PartDigest>, ReadError>;
+    ) -> Result<Vec<RowHash>, ReadError>;
 
     /// Digests of the buckets of keys of which rows lie in these pages.
     async fn digest_pages(

@@ -41,17 +41,59 @@ pub struct Choice {
 pub struct Facts {
     /// What keeps the databases from comparing by themselves, if anything does.
     pub obstacle: Option<String>,
-    /// Share of the parts of a first look that differed; `None` when nothing was looked at.
-    pub parts_differing: Option<f64>,
+    /// What a first look at some of the rows found; `None` when nothing was looked at.
+    pub sample: Option<Sample>,
 }
 
-/// Beyond this share of differing parts, reading everything once costs less than digests and reading most of it again:
+/// Rows that were looked at, and how many of them differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// Rows of the side that has more of them.
+    pub rows: u64,
+    /// Keys that differ.
+    pub differing: u64,
+}
+
+/// Rows that say enough to change the way.
+const ENOUGH: u64 = 1_000;
+/// Beyond this share of differing rows, reading everything once costs less than digests and reading most of it again:
 /// a row costs a database about a third to hash of what it costs to send and compare.
 const WIDE: f64 = 0.5;
+/// Beyond this share nearly every small part has a difference: rows are hashed one by one.
+const SPREAD: f64 = 0.03;
+/// Rows that lie in parts with differences, as a share of all, when differences lie evenly.
+const READ_AGAIN: f64 = 0.05;
+/// Rows of a part while no difference has been seen.
+const COARSE: u64 = 512;
+/// A part of fewer costs more than the rows in it.
+const FINE: u64 = 8;
 
-/// Whether so many of the parts looked at differ that digests only cost time.
-pub fn is_wide(differing: u64, looked_at: u64) -> bool {
-    looked_at > 0 && differing as f64 > WIDE * looked_at as f64
+impl Sample {
+    /// Takes more rows in.
+    pub const fn add(&mut self, rows: u64, differing: u64) {
+        self.rows += rows;
+        self.differing += differing;
+    }
+
+    /// Share of the rows that differ.
+    pub fn share(&self) -> f64 {
+        if self.rows == 0 { 0.0 } else { self.differing as f64 / self.rows as f64 }
+    }
+
+    /// Whether so many rows differ that digests only cost time.
+    pub fn is_wide(&self) -> bool {
+        self.rows >= ENOUGH && self.share() > WIDE
+    }
+}
+
+/// How many rows each part should hold whose digest is asked for, so that few rows are read again; `None` when rows are
+/// better hashed one by one.
+pub fn grain(seen: Sample) -> Option<u64> {
+    let share = seen.share();
+    if share > SPREAD {
+        return None;
+    }
+    Some(((READ_AGAIN / share.max(1e-9)) as u64).clamp(FINE, COARSE))
 }
 
 /// Chooses; `wanted` is what somebody asked for.
@@ -64,12 +106,12 @@ pub fn choose(wanted: Option<Strategy>, facts: &Facts) -> Result<Choice, String>
         (Some(Strategy::Digest), Some(obstacle)) => Err(obstacle.clone()),
         (Some(strategy), _) => chosen(strategy, "as asked for".to_owned()),
         (None, Some(obstacle)) => chosen(Strategy::Stream, obstacle.clone()),
-        (None, None) => match facts.parts_differing {
-            Some(share) if share > WIDE => {
-                let reason = format!("{:.0} % of the parts looked at first differ", share * 100.0);
+        (None, None) => match facts.sample.filter(Sample::is_wide) {
+            Some(sample) => {
+                let reason = format!("{:.0} % of the rows looked at first differ", sample.share() * 100.0);
                 chosen(Strategy::Stream, reason)
             }
-            _ => chosen(Strategy::Digest, "both databases can compute the same digest".to_owned()),
+            None => chosen(Strategy::Digest, "both databases can compute the same digest".to_owned()),
         },
     }
 }
@@ -80,21 +122,30 @@ mod tests {
 
     #[test]
     fn the_choice_says_why() {
-        let check = |wanted, obstacle: Option<&str>, share, expect: Result<(Strategy, &str), &str>| {
-            let facts = Facts { obstacle: obstacle.map(str::to_owned), parts_differing: share };
-            let expect = expect.map(|(strategy, reason)| Choice { strategy, reason: reason.to_owned() });
-            assert_eq!(choose(wanted, &facts), expect.map_err(str::to_owned));
-        };
+        let check =
+            |wanted, obstacle: Option<&str>, share: Option<(u64, u64)>, expect: Result<(Strategy, &str), &str>| {
+                let sample = share.map(|(rows, differing)| Sample { rows, differing });
+                let facts = Facts { obstacle: obstacle.map(str::to_owned), sample };
+                let expect = expect.map(|(strategy, reason)| Choice { strategy, reason: reason.to_owned() });
+                assert_eq!(choose(wanted, &facts), expect.map_err(str::to_owned));
+            };
         check(None, None, None, Ok((Strategy::Digest, "both databases can compute the same digest")));
-        check(None, None, Some(0.01), Ok((Strategy::Digest, "both databases can compute the same digest")));
-        check(None, None, Some(0.9), Ok((Strategy::Stream, "90 % of the parts looked at first differ")));
-        check(None, Some("no hash"), Some(0.0), Ok((Strategy::Stream, "no hash")));
+        check(None, None, Some((4_000, 40)), Ok((Strategy::Digest, "both databases can compute the same digest")));
+        check(None, None, Some((4_000, 3_600)), Ok((Strategy::Stream, "90 % of the rows looked at first differ")));
+        check(None, None, Some((10, 10)), Ok((Strategy::Digest, "both databases can compute the same digest")));
+        check(None, Some("no hash"), Some((4_000, 0)), Ok((Strategy::Stream, "no hash")));
         check(Some(Strategy::Digest), Some("no hash"), None, Err("no hash"));
         check(Some(Strategy::Stream), None, None, Ok((Strategy::Stream, "as asked for")));
     }
 
     #[test]
-    fn damage_is_wide_when_most_parts_differ() {
-        assert!(!is_wide(0, 0) && !is_wide(5, 10) && is_wide(6, 10));
+    fn parts_are_finer_the_more_differs() {
+        let check = |differing, expect| assert_eq!(grain(Sample { rows: 100_000, differing }), expect, "{differing}");
+        check(0, Some(512));
+        check(1, Some(512));
+        check(100, Some(50));
+        check(2_900, Some(8));
+        check(5_000, None);
+        assert_eq!(grain(Sample::default()), Some(512));
     }
 }

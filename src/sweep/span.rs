@@ -1,7 +1,5 @@
 //! Pieces of an integer key's order, and which parts of a piece differ between two sides.
 
-use std::collections::BTreeMap;
-
 /// A piece of the keys: behind `after`, up to and with `until`. Open ends hold what lies beyond all that was there when
 /// the sweep began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +22,15 @@ pub struct PartDigest {
     pub rows: u64,
     /// Exclusive or of the rows' seeded hashes.
     pub hash: i64,
+}
+
+/// A row, reduced to its key and a hash of what is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowHash {
+    /// Its key.
+    pub key: i64,
+    /// Seeded with the key where a database computes it, so that it says nothing beside another key.
+    pub hash: u128,
 }
 
 /// How a span is divided: parts number 0 to `count - 1` of `step` keys each, from `low` on.
@@ -59,50 +66,52 @@ impl Parts {
         let until = if part == self.count - 1 { within.until } else { Some(narrow(begin(part + 1) - 1)) };
         Span { after, until }
     }
+
+    /// All parts, in order.
+    pub fn spans(&self, within: Span) -> Vec<Span> {
+        (0..self.count).map(|part| self.span(part, within)).collect()
+    }
 }
 
-/// The parts in which two sides differ, neighbours joined, as spans; with the rows that they hold at most on one side.
-pub fn differing_spans(
-    span: Span,
-    parts: &Parts,
-    owner: &BTreeMap<i64, PartDigest>,
-    target: &BTreeMap<i64, PartDigest>,
-) -> Vec<(Span, u64)> {
-    let mut differing: Vec<(Span, u64)> = Vec::new();
-    let mut last = None;
-    for part in 0..parts.count {
-        let of = |side: &BTreeMap<i64, PartDigest>| side.get(&part).copied().unwrap_or_default();
-        let (ours, theirs) = (of(owner), of(target));
-        if ours == theirs {
-            continue;
+/// The spans in which two sides differ, with the rows that each holds at most on one side. The digests are parallel to
+/// the spans.
+pub fn differing_spans(spans: &[Span], owner: &[PartDigest], target: &[PartDigest]) -> Vec<(Span, u64)> {
+    let sides = owner.iter().zip(target);
+    let differing = spans.iter().zip(sides).filter(|(_, (owner, target))| owner != target);
+    differing.map(|(span, (owner, target))| (*span, owner.rows.max(target.rows))).collect()
+}
+
+/// The keys of which not exactly one row a side is there, or whose rows have other hashes; in order.
+pub fn differing_keys(mut owner: Vec<RowHash>, mut target: Vec<RowHash>) -> Vec<i64> {
+    owner.sort_unstable();
+    target.sort_unstable();
+    let (mut owner, mut target) = (owner.as_slice(), target.as_slice());
+    let mut differing = Vec::new();
+    while let Some(key) = [owner, target].iter().filter_map(|rows| Some(rows.first()?.key)).min() {
+        let (ours, theirs) = (rows_of(key, &mut owner), rows_of(key, &mut target));
+        if ours.len() != 1 || ours != theirs {
+            differing.push(key);
         }
-        let (one, rows) = (parts.span(part, span), ours.rows.max(theirs.rows));
-        match differing.last_mut() {
-            Some((joined, sum)) if last == Some(part - 1) => {
-                joined.until = one.until;
-                *sum += rows;
-            }
-            _ => differing.push((one, rows)),
-        }
-        last = Some(part);
     }
     differing
+}
+
+fn rows_of<'a>(key: i64, rows: &mut &'a [RowHash]) -> &'a [RowHash] {
+    let (of_key, rest) = rows.split_at(rows.iter().take_while(|row| row.key == key).count());
+    *rows = rest;
+    of_key
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn digests(rows: &[(i64, u64, i64)]) -> BTreeMap<i64, PartDigest> {
-        rows.iter().map(|(part, rows, hash)| (*part, PartDigest { rows: *rows, hash: *hash })).collect()
-    }
-
     #[test]
     fn parts_cover_a_span_without_gaps() {
         let check = |span: Span, extent, most, expect: (i64, i64)| {
             let parts = parts_of(span, extent, most);
             assert_eq!((parts.step, parts.count), expect);
-            let spans: Vec<Span> = (0..parts.count).map(|part| parts.span(part, span)).collect();
+            let spans = parts.spans(span);
             assert_eq!((spans[0].after, spans[spans.len() - 1].until), (span.after, span.until));
             assert!(spans.windows(2).all(|pair| pair[0].until == pair[1].after), "{spans:?}");
         };
@@ -114,24 +123,28 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_that_differ_are_read_as_one() {
+    fn spans_differ_by_rows_or_by_hash() {
         let span = Span { after: Some(0), until: Some(40) };
-        let parts = parts_of(span, (0, 0), 4);
-        let ours = digests(&[(0, 10, 1), (1, 10, 2), (2, 10, 3), (3, 10, 4)]);
-        let theirs = digests(&[(0, 10, 1), (1, 10, 7), (2, 9, 3)]);
-        let found = differing_spans(span, &parts, &ours, &theirs);
-        assert_eq!(found, [(Span { after: Some(10), until: Some(40) }, 30)]);
-        assert_eq!(differing_spans(span, &parts, &ours, &ours), []);
+        let spans = parts_of(span, (0, 0), 4).spans(span);
+        let digest = |rows, hash| PartDigest { rows, hash };
+        let ours = [digest(10, 1), digest(10, 2), digest(10, 3), digest(0, 0)];
+        let theirs = [digest(10, 1), digest(10, 7), digest(9, 3), digest(0, 0)];
+        assert_eq!(differing_spans(&spans, &ours, &theirs), [(spans[1], 10), (spans[2], 10)]);
+        assert_eq!(differing_spans(&spans, &ours, &ours), []);
     }
 
     #[test]
-    fn a_part_without_rows_on_both_sides_agrees() {
-        let span = Span { after: Some(0), until: Some(40) };
-        let parts = parts_of(span, (0, 0), 4);
-        let ours = digests(&[(3, 1, 4)]);
-        assert_eq!(
-            differing_spans(span, &parts, &ours, &digests(&[])),
-            [(Span { after: Some(30), until: Some(40) }, 1)]
-        );
+    fn keys_differ_by_hash_by_absence_and_when_they_come_twice() {
+        let check = |ours: &[(i64, u128)], theirs: &[(i64, u128)], expect: &[i64]| {
+            let rows =
+                |rows: &[(i64, u128)]| rows.iter().map(|(key, hash)| RowHash { key: *key, hash: *hash }).collect();
+            assert_eq!(differing_keys(rows(ours), rows(theirs)), expect, "{ours:?} {theirs:?}");
+        };
+        check(&[], &[], &[]);
+        check(&[(3, 1), (1, 2)], &[(1, 2), (3, 1)], &[]);
+        check(&[(1, 2), (3, 1)], &[(1, 1), (3, 2)], &[1, 3]);
+        check(&[(1, 2)], &[(2, 2), (i64::MIN, 0)], &[i64::MIN, 1, 2]);
+        check(&[(1, 2), (1, 2)], &[(1, 2)], &[1]);
+        check(&[(1, 2), (1, 2)], &[(1, 2), (1, 2)], &[1]);
     }
 }

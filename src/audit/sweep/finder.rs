@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::compare::Side;
 use crate::connect::{Extent, ReadError};
-use crate::model::{Flow, Tolerance};
-use crate::sweep::{Choice, Facts, Form, Obstacle, Pace, Recipe, Strategy, choose, common_forms, recipes};
+use crate::model::{Flow, FlowField, Tolerance};
+use crate::sweep::{Choice, Facts, Form, Obstacle, Pace, Recipe, Sample, Strategy, choose, common_forms, recipes};
 
 use super::disk::Shelf;
 use super::side::SweepSide;
 
 mod pages;
+mod rows;
 mod scan;
 mod spans;
 
@@ -82,6 +83,20 @@ pub struct Finder {
     extents: [Extent; 2],
     tolerances: Vec<Tolerance>,
     piece: Piece,
+    sample: Option<Sample>,
+    /// How rows that are read are compared, where they lie in spans of keys.
+    plain: Comparison,
+}
+
+/// How the rows of spans are compared.
+#[derive(Clone)]
+enum Comparison {
+    /// By hashes that the databases compute.
+    Theirs(Arc<[Recipe; 2]>),
+    /// By hashes of the rows as they come, computed here.
+    Ours(Arc<[Recipe; 2]>),
+    /// As records.
+    Records,
 }
 
 enum Way {
@@ -92,7 +107,7 @@ enum Way {
 }
 
 /// Rows that a piece read row by row may hold: two sides of these fit into the budget.
-const MOST_ROWS: u64 = 100_000;
+const MOST_ROWS: u64 = 50_000;
 /// Rows of a piece that the database hashes.
 const MOST_HASHED: u64 = 4_000_000;
 /// Rows that lie in the order of their keys at least so well are hashed by spans of keys.
@@ -110,32 +125,40 @@ impl Finder {
         options: Options,
         from: Option<Position>,
     ) -> Result<Self, SweepError> {
-        let extents = [extent(&owner).await?, extent(&target).await?];
+        let (ours, theirs) = both(extent(owner.clone()), extent(target.clone())).await?;
+        let extents = [ours, theirs];
         let recipes = if options.strategy == Some(Strategy::Stream) {
             Err(Obstacle::Mapping(String::new()))
         } else {
-            common_recipes(&owner, &target).await?
+            common_recipes(&owner, &target, Hashed::There).await?
         };
         let can_hash = extents.iter().all(|extent| extent.is_counted || extent.pages.is_some());
         let recipes = recipes.and_then(|recipes| {
             let reason = "neither spans of keys nor pages of the tables can be read".to_owned();
             if can_hash { Ok(recipes) } else { Err(Obstacle::Mapping(reason)) }
         });
-        let facts = Facts { obstacle: recipes.as_ref().err().map(Obstacle::to_string), parts_differing: None };
-        let choice = choose(options.strategy, &facts).map_err(SweepError::Impossible)?;
-        let recipes = recipes.ok().filter(|_| choice.strategy == Strategy::Digest);
         let mut finder = Self {
             owner,
             target,
             memory: options.memory,
-            choice,
+            choice: Choice { strategy: Strategy::Stream, reason: String::new() },
             is_free: options.strategy.is_none(),
             way: Way::Over,
             extents,
             tolerances,
             piece: Piece::default(),
+            sample: None,
+            plain: Comparison::Records,
         };
-        finder.way = finder.way(recipes.map(Arc::new))?;
+        let obstacle = recipes.as_ref().err().map(Obstacle::to_string);
+        let recipes = recipes.ok().map(|recipes| Comparison::Theirs(Arc::new(recipes)));
+        finder.plain = finder.plain_recipes().await?;
+        if from.is_none() {
+            finder.sample = finder.look(recipes.as_ref().unwrap_or(&finder.plain)).await?;
+        }
+        let facts = Facts { obstacle, sample: finder.sample };
+        finder.choice = choose(options.strategy, &facts).map_err(SweepError::Impossible)?;
+        finder.way = finder.way(recipes.filter(|_| finder.choice.strategy == Strategy::Digest))?;
         if let (Way::Spans(spans), Some(from)) = (&mut finder.way, from) {
             spans.go_on(from);
             finder.piece = from.piece;
@@ -143,15 +166,62 @@ impl Finder {
         Ok(finder)
     }
 
-    fn way(&self, recipes: Option<Arc<[Recipe; 2]>>) -> Result<Way, SweepError> {
+    /// Looks at some rows of both sides, to know about how many differ.
+    async fn look(&self, comparison: &Comparison) -> Result<Option<Sample>, SweepError> {
+        let (Some(rows), true) = (self.rows(), self.is_counted()) else { return Ok(None) };
+        let Some(spans) = spans::looks(self.ends(), rows) else { return Ok(None) };
+        let mut sample = Sample::default();
+        if let Comparison::Theirs(recipes) = comparison {
+            let (differing, rows) = rows::hashes_of(self, recipes, spans).await?;
+            sample.add(rows.0.max(rows.1), differing.len() as u64);
+            return Ok(Some(sample));
+        }
+        for span in spans {
+            let (found, rows) = rows::read(self, comparison, span).await?;
+            sample.add(rows.0.max(rows.1), found.len() as u64);
+        }
+        Ok(Some(sample))
+    }
+
+    /// How rows that are read are compared: by hashes where those of equal records are equal.
+    async fn plain_recipes(&self) -> Result<Comparison, SweepError> {
+        let flow = &self.owner.flow;
+        let is_exact = |field: &FlowField| {
+            field.tolerance.is_none() && field.owner_projection.is_empty() && field.target_projection.is_empty()
+        };
+        let is_limited = self.owner.only.is_some() || self.target.only.is_some();
+        if is_limited || !self.is_counted() || !flow.fields.iter().all(is_exact) {
+            return Ok(Comparison::Records);
+        }
+        let recipes = common_recipes(&self.owner, &self.target, Hashed::Here).await?;
+        Ok(recipes.map_or(Comparison::Records, |recipes| Comparison::Ours(Arc::new(recipes))))
+    }
+
+    /// The smallest and the largest key of both sides.
+    fn ends(&self) -> (i64, i64) {
+        let ends = self.extents.iter().filter_map(|extent| extent.keys);
+        ends.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1))).unwrap_or((0, 0))
+    }
+
+    fn is_counted(&self) -> bool {
+        self.extents.iter().all(|extent| extent.is_counted)
+    }
+
+    /// About how many keys differ, from the first look, if there was one.
+    pub fn about(&self) -> Option<u64> {
+        let sample = self.sample?;
+        Some((self.rows()? as f64 * sample.share()).round() as u64)
+    }
+
+    fn way(&self, digests: Option<Comparison>) -> Result<Way, SweepError> {
         let [owner, target] = &self.extents;
-        let is_counted = owner.is_counted && target.is_counted;
+        let is_counted = self.is_counted();
         let in_order = owner.in_order.min(target.in_order) >= IN_ORDER;
         let has_pages = owner.pages.is_some() && target.pages.is_some();
-        Ok(match recipes {
-            Some(recipes) if is_counted && (in_order || !has_pages) => Way::Spans(Spans::new(self, Some(recipes))),
-            Some(recipes) if has_pages => Way::Pages(Pages::new(self, recipes)),
-            _ if is_counted => Way::Spans(Spans::new(self, None)),
+        Ok(match digests {
+            Some(digests) if is_counted && (in_order || !has_pages) => Way::Spans(Spans::new(self, digests)),
+            Some(Comparison::Theirs(recipes)) if has_pages => Way::Pages(Pages::new(self, recipes)),
+            _ if is_counted => Way::Spans(Spans::new(self, self.plain.clone())),
             _ => Way::Scan(Scan::new(self)?),
         })
     }
@@ -212,22 +282,33 @@ impl Finder {
     }
 
     /// Everything is read from here on: most of what was hashed differs.
-    fn give_up_digests(&mut self, differing: u64, of: u64) {
-        let reason = format!("{differing} of {of} parts differ: reading them all costs less");
+    fn give_up_digests(&mut self, differing: u64, of: u64, what: &str) {
+        let reason = format!("{differing} of {of} {what} differ: reading them all costs less");
         tracing::info!(flow = %self.owner.flow.id, "the sweep goes on by stream: {reason}");
         self.choice = Choice { strategy: Strategy::Stream, reason };
     }
 }
 
-async fn extent(side: &SweepSide) -> Result<Extent, ReadError> {
+async fn extent(side: SweepSide) -> Result<Extent, ReadError> {
     match side.sweeper() {
         Some(sweeper) => sweeper.extent(&side.mapping).await,
         None => Ok(Extent { in_order: 1.0, ..Extent::default() }),
     }
 }
 
-/// What both databases hash alike; else why they cannot.
-async fn common_recipes(owner: &SweepSide, target: &SweepSide) -> Result<Result<[Recipe; 2], Obstacle>, ReadError> {
+/// Who hashes rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hashed {
+    There,
+    Here,
+}
+
+/// What is hashed alike of both sides; else why nothing is.
+async fn common_recipes(
+    owner: &SweepSide,
+    target: &SweepSide,
+    hashed: Hashed,
+) -> Result<Result<[Recipe; 2], Obstacle>, ReadError> {
     let flow: &Flow = &owner.flow;
     let names: Vec<&str> = flow.fields.iter().map(|field| field.name.as_str()).collect();
     let found = match recipes(flow, &names, &[]) {
@@ -239,7 +320,11 @@ async fn common_recipes(owner: &SweepSide, target: &SweepSide) -> Result<Result<
         let Some(sweeper) = side.sweeper() else {
             return Ok(Err(Obstacle::NotADatabase(side.mapping.system.to_string())));
         };
-        match sweeper.forms(&side.mapping, recipe).await? {
+        let forms_of_side = match hashed {
+            Hashed::There => sweeper.forms(&side.mapping, recipe).await?,
+            Hashed::Here => sweeper.plain_forms(&side.mapping, recipe).await?,
+        };
+        match forms_of_side {
             Ok(of_side) => forms.push(of_side),
             Err(obstacle) => return Ok(Err(obstacle)),
         }

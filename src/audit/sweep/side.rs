@@ -10,7 +10,8 @@ use crate::audit::entry::put_key;
 use crate::compare::{Side, State, state_of};
 use crate::connect::{ReadError, Reader, Sweeper};
 use crate::model::digest::digest;
-use crate::model::{Flow, Mapping, Record};
+use crate::model::mapping::Origin;
+use crate::model::{Flow, Key, Mapping, Record, Value};
 use crate::sweep::{Batch, Content, Span};
 
 /// How to read a side.
@@ -61,6 +62,17 @@ impl SweepSide {
             sweeper.read_span(&self.mapping, span, &mut |record| self.add(&mut rows, &record)).await?;
         }
         Ok(rows)
+    }
+
+    /// The key with this number, where the key is one integer column, in the canonical encoding.
+    pub fn name_of(&self, number: i64) -> Box<[u8]> {
+        let part = |field: &usize| match self.mapping.fields[*field].as_ref().map(|rule| &rule.origin) {
+            Some(Origin::Const(value)) => value.clone(),
+            _ => Value::from(number),
+        };
+        let mut name = Vec::new();
+        put_key(&Key::new(self.mapping.key.iter().map(part)), &mut name);
+        name.into()
     }
 
     /// Adds a record that is in scope and whose key names anything.

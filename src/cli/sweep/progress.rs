@@ -32,7 +32,8 @@ impl Shown {
         if let Stage::Chosen(choice) = &progress.stage {
             self.say(&format!("{}: by {}: {}", progress.flow, choice.strategy, choice.reason));
             if let Some(rows) = progress.rows {
-                self.say(&format!("{}: about {rows} rows", progress.flow));
+                let about = progress.about.map(|keys| format!(", about {keys} differences")).unwrap_or_default();
+                self.say(&format!("{}: about {rows} rows{about}", progress.flow));
             }
             return;
         }
@@ -98,7 +99,8 @@ mod tests {
             target: "store".parse().unwrap(),
         };
         let piece = Piece { owner_rows: 500, target_rows: 500, done: 250 };
-        let progress = |stage| Progress { flow: flow.clone(), stage, piece, rows: None, differences: 3, suspects: 2 };
+        let progress =
+            |stage| Progress { flow: flow.clone(), stage, piece, rows: None, about: None, differences: 3, suspects: 2 };
         let check = |stage, expect: &str| assert_eq!(line(&progress(stage), Duration::from_secs(2)), expect);
         check(Stage::Reading, "1000 rows, 500 a second, 3 differences, 2 suspects, about 6 s left");
         let waiting = Stage::Waiting(Duration::from_secs(9));

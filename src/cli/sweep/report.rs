@@ -105,6 +105,7 @@ fn summary(sweep: &FlowSweep) -> serde_json::Value {
         "target": sweep.flow.target.as_str(),
         "strategy": sweep.choice.as_ref().map(|choice| choice.strategy.as_str()),
         "strategy_reason": sweep.choice.as_ref().map(|choice| &choice.reason),
+        "about_differences": sweep.about,
         "owner_rows": sweep.piece.owner_rows,
         "target_rows": sweep.piece.target_rows,
         "seconds": sweep.took.as_secs_f64(),

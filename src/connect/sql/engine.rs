@@ -11,9 +11,11 @@ use sqlx::{AssertSqlSafe, Column, ColumnIndex, Database, Executor, IntoArguments
 use tokio::time::Instant;
 
 use super::errors;
+use super::rowhash::{Cell, OnHash, RowHasher};
 use super::source::Source;
 use super::text::{Arg, Dialect, Statement};
 use crate::clock::Clock;
+use crate::connect::Mark;
 use crate::model::{Moment, Raw, RawRow};
 
 mod snapshot;
@@ -126,6 +128,9 @@ pub(super) trait Engine: Send + Sync {
     /// How the engine would run a statement: rows of column names and texts.
     async fn explain(&self, statement: &Statement) -> Result<Vec<Explained>, Failure>;
 
+    /// Runs one statement without bound values and hands over the hash of each row.
+    async fn hash_rows(&self, sql: &str, cells: &[Cell], mark: Mark, on_row: OnHash<'_>) -> Result<Timing, Failure>;
+
     /// Runs one long statement without the server's statement limit and sends its rows until the receiver goes
     /// away. The limit applies to each pause between two rows.
     async fn pour(
@@ -161,6 +166,15 @@ pub(super) trait Driver: Send + Sync + 'static {
 
     /// One value. Never fails: what cannot be expressed becomes [`Raw::Undecodable`].
     fn decode(row: &<Self::Db as Database>::Row, index: usize, kind: Kind) -> Raw;
+
+    /// Runs one statement and gives the values of each row, as the server sent them, to `rows`.
+    async fn take_up(
+        _connection: &mut <Self::Db as Database>::Connection,
+        _sql: &str,
+        _rows: &mut RowHasher<'_>,
+    ) -> Result<(), sqlx::Error> {
+        Err(sqlx::Error::Protocol("values of this engine have no form in common with another's".to_owned()))
+    }
 
     /// Called before each statement, to set a deadline inside the engine. [`Duration::MAX`] takes it away.
     async fn arm(_connection: &mut <Self::Db as Database>::Connection, _limit: Duration) -> Result<(), sqlx::Error> {
@@ -365,6 +379,23 @@ where
         let lent =
             tokio::time::timeout(self.limit + GRACE, work).await.map_err(|_| Failure::TimedOut(self.limit))??;
         Ok(Box::new(Transaction { pooled: self, lent }))
+    }
+
+    async fn hash_rows(&self, sql: &str, cells: &[Cell], mark: Mark, on_row: OnHash<'_>) -> Result<Timing, Failure> {
+        let sent = self.clock.now();
+        let work = async {
+            let mut lent = self.lend().await?;
+            let connection = lent.connection()?;
+            D::arm(connection, self.limit).await?;
+            let outcome = D::take_up(connection, sql, &mut RowHasher::new(cells, mark, on_row)).await;
+            let outcome = outcome.map_err(Failure::from);
+            if outcome.as_ref().err().is_none_or(errors::leaves_connection_healthy) {
+                lent.give_back();
+            }
+            outcome
+        };
+        tokio::time::timeout(self.limit + GRACE, work).await.map_err(|_| Failure::TimedOut(self.limit))??;
+        Ok(Timing { sent, answered: self.clock.now() })
     }
 
     async fn explain(&self, statement: &Statement) -> Result<Vec<Explained>, Failure> {

@@ -4,11 +4,13 @@
 
 use async_trait::async_trait;
 use bigdecimal::BigDecimal;
-use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
-use sqlx::mysql::{MySql, MySqlArguments, MySqlColumn, MySqlRow, MySqlTypeInfo};
-use sqlx::{Arguments, Column, Decode, Row, Type, TypeInfo, ValueRef};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime};
+use futures_util::StreamExt;
+use sqlx::mysql::{MySql, MySqlArguments, MySqlColumn, MySqlConnection, MySqlRow, MySqlTypeInfo};
+use sqlx::{Arguments, AssertSqlSafe, Column, Decode, Executor, Row, Type, TypeInfo, ValueRef};
 
 use super::engine::{Driver, Kind, ResultColumn};
+use super::rowhash::{Cell, Content, RowHasher, decimal_text};
 use super::text::{Arg, Dialect};
 use super::values::{text_or_bytes, undecodable};
 use crate::model::{Moment, Number, Raw};
@@ -42,10 +44,27 @@ impl Driver for MysqlDriver {
                 Arg::Decimal(value) => arguments.add(value.parse::<BigDecimal>()?)?,
                 Arg::Text(value) => arguments.add(value.as_str())?,
                 Arg::Bytes(value) => arguments.add(value.as_slice())?,
-                Arg::Texts(_) => return Err("no arrays here".into()),
+                Arg::Texts(_) | Arg::Ints(_) => return Err("no arrays here".into()),
             }
         }
         Ok(arguments)
+    }
+
+    async fn take_up(connection: &mut MySqlConnection, sql: &str, rows: &mut RowHasher<'_>) -> Result<(), sqlx::Error> {
+        let mut answer = connection.fetch(sqlx::query(AssertSqlSafe(sql)));
+        while let Some(row) = answer.next().await {
+            let row = row?;
+            let mut index = 0;
+            while let Some(Cell { kind, .. }) = rows.cell() {
+                let value = row.try_get_raw(index)?;
+                // The driver takes `0000-00-00` for null, too.
+                let bytes = if value.is_null() { None } else { <&[u8] as Decode<MySql>>::decode(value).ok() };
+                take_up(bytes, kind, rows);
+                index += 1;
+            }
+            rows.end();
+        }
+        Ok(())
     }
 
     fn decode(row: &MySqlRow, index: usize, kind: Kind) -> Raw {
@@ -114,6 +133,32 @@ fn decode(bytes: &[u8], kind: Kind) -> Raw {
         Kind::Bytes => Raw::Bytes(bytes.into()),
         _ => text_or_bytes(bytes),
     }
+}
+
+/// Gives a value to be hashed.
+fn take_up(bytes: Option<&[u8]>, kind: Kind, rows: &mut RowHasher<'_>) {
+    let Some(bytes) = bytes else { return rows.push(None) };
+    let micros = |stamp: NaiveDateTime| Content::Count(stamp.and_utc().timestamp_micros());
+    let content = match kind {
+        Kind::Decimal => {
+            if let Some(content) = decimal_text(bytes) {
+                return rows.push(Some(content));
+            }
+            let number = decode(bytes, kind);
+            let content = if let Raw::Number(number) = &number { Content::Long(number) } else { Content::Odd };
+            return rows.push(Some(content));
+        }
+        Kind::Int { signed, .. } => match little_endian(bytes, signed) {
+            Some(Raw::Int(value)) => Some(Content::Int(value)),
+            _ => None,
+        },
+        Kind::Float4 => bytes.try_into().ok().map(|bytes| Content::Float(f32::from_le_bytes(bytes).into())),
+        Kind::Float8 => bytes.try_into().ok().map(|bytes| Content::Float(f64::from_le_bytes(bytes))),
+        Kind::Instant | Kind::Naive => stamp(bytes).map(micros),
+        Kind::Date => stamp(bytes).map(|stamp| Content::Count(stamp.date().num_days_from_ce().into())),
+        _ => Some(Content::Bytes(bytes)),
+    };
+    rows.push(Some(content.unwrap_or(Content::Odd)));
 }
 
 fn little_endian(bytes: &[u8], signed: bool) -> Option<Raw> {

@@ -7,14 +7,17 @@ use bigdecimal::BigDecimal;
 use bigdecimal::num_bigint::{BigInt, Sign};
 use chrono::{NaiveDate, NaiveTime};
 use rust_decimal::Decimal;
-use sqlx::postgres::{PgArguments, PgColumn, PgRow, PgTypeInfo, Postgres};
+use sqlx::postgres::{PgArguments, PgColumn, PgConnection, PgRow, PgTypeInfo, Postgres};
 use sqlx::{Arguments, Column, Row, TypeInfo, ValueRef};
 use uuid::Uuid;
 
 use super::engine::{Driver, Kind, ResultColumn};
+use super::rowhash::RowHasher;
 use super::text::{Arg, Dialect};
 use super::values::{naive_from_micros, text_or_bytes, undecodable};
 use crate::model::{Moment, Number, Raw};
+
+mod copy;
 
 pub(super) struct PostgresDriver;
 
@@ -42,9 +45,14 @@ impl Driver for PostgresDriver {
                 Arg::Decimal(value) | Arg::Text(value) => arguments.add(value.as_str())?,
                 Arg::Bytes(value) => arguments.add(value.as_slice())?,
                 Arg::Texts(values) => arguments.add(values.as_slice())?,
+                Arg::Ints(values) => arguments.add(values.as_slice())?,
             }
         }
         Ok(arguments)
+    }
+
+    async fn take_up(connection: &mut PgConnection, sql: &str, rows: &mut RowHasher<'_>) -> Result<(), sqlx::Error> {
+        copy::take_up(connection, sql, rows).await
     }
 
     fn decode(row: &PgRow, index: usize, kind: Kind) -> Raw {
@@ -90,6 +98,8 @@ fn result_column(type_info: &PgTypeInfo) -> ResultColumn {
 
 /// Microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL counts from.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// 2000-01-01 in days of the common era.
+const EPOCH_DAY: i64 = 730_120;
 
 fn decode(bytes: &[u8], kind: Kind) -> Raw {
     match kind {
@@ -143,7 +153,7 @@ fn date(bytes: &[u8]) -> Option<NaiveDate> {
     if matches!(days, i32::MAX | i32::MIN) {
         return None;
     }
-    let from_common_era = i64::from(days) + 730_120; // 2000-01-01 is day 730,120 of the common era.
+    let from_common_era = i64::from(days) + EPOCH_DAY;
     NaiveDate::from_num_days_from_ce_opt(i32::try_from(from_common_era).ok()?)
 }
 

@@ -41,7 +41,7 @@ impl Driver for SqliteDriver {
                 Arg::Float(value) => arguments.add(*value)?,
                 Arg::Decimal(value) | Arg::Text(value) => arguments.add(value.as_str())?,
                 Arg::Bytes(value) => arguments.add(value.as_slice())?,
-                Arg::Texts(_) => return Err("no arrays here".into()),
+                Arg::Texts(_) | Arg::Ints(_) => return Err("no arrays here".into()),
             }
         }
         Ok(arguments)

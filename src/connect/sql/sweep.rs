@@ -7,13 +7,14 @@ use async_trait::async_trait;
 
 use super::engine::Kind;
 use super::plan::Plan;
+use super::rowhash::Cell;
 use super::text::{Arg, Dialect, Statement, Term};
 use super::totals::rows_of_days;
-use super::{SqlReader, plan};
+use super::{SqlReader, errors, plan};
 use crate::connect::{Buckets, Extent, Mark, OnGroup, OnRecord, ReadError, ReadWindow, Sweeper};
 use crate::model::mapping::Source;
 use crate::model::{Mapping, Raw, RawRow};
-use crate::sweep::{Form, Obstacle, PartDigest, Parts, Recipe, Span, is_counted};
+use crate::sweep::{Form, Item, Obstacle, PartDigest, Recipe, RowHash, Span, is_counted};
 use crate::totals::{Days, Fields};
 
 mod digest;
@@ -110,11 +111,38 @@ impl SqlReader {
             })
             .await;
         self.forget_on_shape(mapping, read)?;
-        if is_odd {
-            let reason = "a digest is not three integers".to_owned();
-            return Err(ReadError::BadAnswer { system: self.system.clone(), reason });
+        if is_odd { Err(self.odd_digest()) } else { Ok(digests) }
+    }
+
+    fn forms_of(&self, mapping: &Mapping, plan: &Plan, recipe: &Recipe) -> Result<Vec<Form>, Obstacle> {
+        let form = |item: &Item| {
+            digest::form(&plan.columns[item.source], item.reads_as).ok_or_else(|| Obstacle::Type {
+                system: self.system.to_string(),
+                column: match &mapping.sources[item.source] {
+                    Source::Path(name) => format!("`{name}`"),
+                    Source::Sql(_) => "a SQL expression".to_owned(),
+                },
+                held: plan.columns[item.source].type_name.clone(),
+            })
+        };
+        recipe.key.iter().chain(&recipe.values).map(form).collect()
+    }
+
+    /// Runs one statement within the budget, once more when a connection had gone stale in the pool.
+    async fn row_hashes(&self, sql: &str, cells: &[Cell], mark: Mark) -> Result<Vec<RowHash>, ReadError> {
+        let _permit = self.budget.admit().await?;
+        let mut rows = Vec::new();
+        let mut outcome = self.engine.hash_rows(sql, cells, mark, &mut |row| rows.push(row)).await;
+        if rows.is_empty() && outcome.as_ref().is_err_and(errors::is_stale) {
+            self.budget.add_retry();
+            outcome = self.engine.hash_rows(sql, cells, mark, &mut |row| rows.push(row)).await;
         }
-        Ok(digests)
+        self.budget.add_rows(rows.len());
+        outcome.map(|_| rows).map_err(|failure| self.error(failure))
+    }
+
+    fn odd_digest(&self) -> ReadError {
+        ReadError::BadAnswer { system: self.system.clone(), reason: "a digest is not made of integers".to_owned() }
     }
 
     fn term_of_span(&self, mapping: &Mapping, plan: &Plan) -> Result<Term, ReadError> {
@@ -166,30 +194,70 @@ impl Sweeper for SqlReader {
             [Raw::Bool(true), Raw::Bool(true), _] => return Ok(Err(Obstacle::NotUnique(system()))),
             _ => return Ok(Err(Obstacle::NotADatabase(system()))),
         }
-        let form = |item: &crate::sweep::Item| {
-            digest::form(&plan.columns[item.source], item.reads_as).ok_or_else(|| Obstacle::Type {
-                system: system(),
-                column: match &mapping.sources[item.source] {
-                    Source::Path(name) => format!("`{name}`"),
-                    Source::Sql(_) => "a SQL expression".to_owned(),
-                },
-                held: plan.columns[item.source].type_name.clone(),
-            })
-        };
-        Ok(recipe.key.iter().chain(&recipe.values).map(form).collect())
+        Ok(self.forms_of(mapping, &plan, recipe))
     }
 
-    async fn digest_span(
+    async fn plain_forms(&self, mapping: &Mapping, recipe: &Recipe) -> Result<Result<Vec<Form>, Obstacle>, ReadError> {
+        let plan = self.plan(mapping).await?;
+        Ok(self.forms_of(mapping, &plan, recipe))
+    }
+
+    async fn read_hashes(
         &self,
         mapping: &Mapping,
         recipe: &Recipe,
         mark: Mark,
         span: Span,
-        parts: &Parts,
-    ) -> Result<BTreeMap<i64, PartDigest>, ReadError> {
+    ) -> Result<Vec<RowHash>, ReadError> {
         let plan = self.plan(mapping).await?;
         let term = self.term_of_span(mapping, &plan)?;
-        self.digests(mapping, &digest::of_span(&plan, recipe, mark, &term, span, parts)).await
+        let items: Vec<Item> = recipe.key.iter().chain(&recipe.values).copied().collect();
+        let columns: Vec<&str> = items.iter().map(|item| plan.select_of(item.source)).collect();
+        let mut sql = format!("SELECT {} FROM {} t WHERE {} IS NOT NULL", columns.join(", "), plan.table, term.sql);
+        // Numbers need no quotes, and COPY takes no arguments.
+        for (operator, bound) in [(">", span.after), ("<=", span.until)] {
+            sql.extend(bound.map(|bound| format!(" AND {} {operator} {bound}", term.sql)));
+        }
+        let cell = |item: &Item| Cell { kind: plan.kinds[item.source], form: item.form };
+        let cells: Vec<Cell> = items.iter().map(cell).collect();
+        self.row_hashes(&sql, &cells, mark).await
+    }
+
+    async fn digest_spans(
+        &self,
+        mapping: &Mapping,
+        recipe: &Recipe,
+        mark: Mark,
+        spans: &[Span],
+    ) -> Result<Vec<PartDigest>, ReadError> {
+        let plan = self.plan(mapping).await?;
+        let term = self.term_of_span(mapping, &plan)?;
+        let found = self.digests(mapping, &digest::of_spans(&plan, recipe, mark, &term, spans)).await?;
+        Ok((0..spans.len() as i64).map(|part| found.get(&part).copied().unwrap_or_default()).collect())
+    }
+
+    async fn hash_rows(
+        &self,
+        mapping: &Mapping,
+        recipe: &Recipe,
+        mark: Mark,
+        spans: &[Span],
+    ) -> Result<Vec<RowHash>, ReadError> {
+        let plan = self.plan(mapping).await?;
+        let term = self.term_of_span(mapping, &plan)?;
+        let statement = digest::rows_of_spans(&plan, recipe, mark, &term, spans);
+        let mut rows = Vec::new();
+        let mut is_odd = false;
+        let read = self
+            .query(&statement, &[INT; 2], &mut |row| match row[..] {
+                [Raw::Int(key), Raw::Int(hash)] => {
+                    rows.push(RowHash { key, hash: u128::from(hash.cast_unsigned()) });
+                }
+                _ => is_odd = true,
+            })
+            .await;
+        self.forget_on_shape(mapping, read)?;
+        if is_odd { Err(self.odd_digest()) } else { Ok(rows) }
     }
 
     async fn digest_pages(

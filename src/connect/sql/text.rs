@@ -22,6 +22,8 @@ pub(super) enum Arg {
     Bytes(Vec<u8>),
     /// A PostgreSQL array.
     Texts(Vec<String>),
+    /// A PostgreSQL array of `int8`.
+    Ints(Vec<i64>),
 }
 
 /// A column or expression that values are compared with.

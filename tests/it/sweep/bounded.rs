@@ -34,7 +34,7 @@ async fn everything_different_is_found_completely_and_changes_the_way() {
     assert_eq!((swept.found.len(), mismatch + stale), (20_000, 20_000));
     let choice = swept.report.choice.unwrap();
     assert_eq!(choice.strategy, Strategy::Stream, "{}", choice.reason);
-    assert!(choice.reason.contains("parts differ"), "{}", choice.reason);
+    assert!(choice.reason.contains("rows differ"), "{}", choice.reason);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use crate::audit::sweep::disk::{Shelf, Spilled};
 use crate::audit::sweep::side::{Rows, SweepSide};
 use crate::compare::Side;
 use crate::connect::{Buckets, Mark, ReadError};
-use crate::sweep::{Matching, PartDigest, Recipe, is_wide};
+use crate::sweep::{Matching, PartDigest, Recipe};
 
 /// Both tables under way.
 pub(super) struct Pages {
@@ -96,8 +96,8 @@ impl Pages {
         self.piece.target_rows += theirs?;
         if self.sides.iter().all(OneSide::is_over) {
             let differing = self.differing();
-            if finder.is_free && is_wide(differing.len() as u64, self.buckets.0.into()) {
-                finder.give_up_digests(differing.len() as u64, self.buckets.0.into());
+            if finder.is_free && differing.len() as u64 * 2 > u64::from(self.buckets.0) {
+                finder.give_up_digests(differing.len() as u64, self.buckets.0.into(), "buckets");
                 let way = finder.way(None)?;
                 finder.way = way;
                 return Ok(());

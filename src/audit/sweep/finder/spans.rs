@@ -3,43 +3,58 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::rows::{RowCounts, digests_of, hashes_of, names_of, read};
 use super::{
-    Finder, MOST_HASHED, MOST_ROWS, Name, Pace, Piece, Position, SweepError, both, shelve, since, thousandths,
+    Comparison, Finder, MOST_HASHED, MOST_ROWS, Name, Pace, Piece, Position, SweepError, shelve, since, thousandths,
 };
 use crate::audit::sweep::disk::Shelf;
-use crate::audit::sweep::side::SweepSide;
-use crate::connect::{Mark, ReadError};
-use crate::sweep::{Matching, Recipe, Span, differing_spans, is_wide, parts_of};
+use crate::connect::ReadError;
+use crate::sweep::{PartDigest, Recipe, Sample, Span, differing_spans, grain, parts_of};
 
 /// A span under way.
 pub(super) struct Spans {
-    recipes: Option<Arc<[Recipe; 2]>>,
+    comparison: Comparison,
     /// Where the next span begins.
     after: Option<i64>,
     low: i64,
     high: i64,
     pace: Pace,
+    /// Rows a key, as the last span had them.
+    density: f64,
     is_done: bool,
     piece: Piece,
-    parts: u64,
-    differing: u64,
+    /// What has been hashed so far.
+    seen: Sample,
 }
 
+/// Rows of the first span: what comes of them says how large the next one is.
+const FIRST_ROWS: f64 = 100_000.0;
 /// Keys that the first span covers when nobody knows how many rows there are.
 const FIRST: i64 = 20_000;
-/// Parts of a span: of half a second's rows each holds some thousand.
-const PARTS: u32 = 256;
-/// Parts that are looked at before damage is called wide.
-const TRIED: u64 = 64;
+/// Parts in one statement.
+const MOST_PARTS: f64 = 32_768.0;
+/// A part with so many times the rows that it was meant to have is divided before its rows are hashed one by one.
+const CROWDED: u64 = 8;
+/// Rows whose hashes are asked for at once: some megabytes here.
+const LISTED: u64 = 100_000;
+/// Rows of a span that are hashed here: some megabytes, too.
+const MOST_HASHED_HERE: u64 = 200_000;
+/// When more than one row in so many has another hash, records are compared before keys are judged one by one.
+const DOUBTFUL: u64 = 8;
+/// What of both sides is looked at first: so many spans of so many rows, evenly over the keys.
+const LOOKS: i64 = 64;
+const ROWS_A_LOOK: f64 = 64.0;
 
 impl Spans {
-    pub(super) fn new(finder: &Finder, recipes: Option<Arc<[Recipe; 2]>>) -> Self {
-        let ends = finder.extents.iter().filter_map(|extent| extent.keys);
-        let (low, high) = ends.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1))).unwrap_or((0, 0));
-        let most = if recipes.is_some() { MOST_HASHED } else { MOST_ROWS };
-        let pace = Pace::new(FIRST, most);
-        let (piece, parts, differing) = (Piece::default(), 0, 0);
-        Self { recipes, after: None, low, high, pace, is_done: false, piece, parts, differing }
+    pub(super) fn new(finder: &Finder, comparison: Comparison) -> Self {
+        let (low, high) = finder.ends();
+        let keys = (high as f64 - low as f64 + 1.0).max(1.0);
+        let density = finder.rows().map_or(1.0, |rows| rows as f64 / keys);
+        let first = if finder.rows().is_some() { (FIRST_ROWS / density) as i64 } else { FIRST };
+        let pace = Pace::new(first, most_rows(&comparison));
+        // A first look says how fine parts have to be.
+        let (piece, seen) = (Piece::default(), finder.sample.unwrap_or_default());
+        Self { comparison, after: None, low, high, pace, density, is_done: false, piece, seen }
     }
 
     /// Goes on where another sweep left off.
@@ -55,16 +70,16 @@ impl Spans {
         }
     }
 
+    pub(super) const fn is_done(&self) -> bool {
+        self.is_done
+    }
+
     fn span(&self) -> (Span, i64) {
         let width = self.pace.width();
         let begin = self.after.unwrap_or(self.low.saturating_sub(1));
         let until = begin.saturating_add(width);
         let until = (until < self.high).then_some(until);
         (Span { after: self.after, until }, until.unwrap_or(self.high).saturating_sub(begin).max(1))
-    }
-
-    pub(super) const fn is_done(&self) -> bool {
-        self.is_done
     }
 
     pub(super) async fn next(
@@ -77,9 +92,9 @@ impl Spans {
         }
         let (span, width) = self.span();
         let began = Instant::now();
-        let done = match self.recipes.clone() {
-            Some(recipes) => self.by_digests(finder, &recipes, span, suspects).await,
-            None => by_rows(finder, span, suspects).await,
+        let done = match self.comparison.clone() {
+            Comparison::Theirs(recipes) => self.by_digests(finder, &recipes, (span, width), suspects).await,
+            plain => self.by_rows(finder, &plain, span, suspects).await,
         };
         let rows = match done {
             Ok(rows) => rows,
@@ -89,71 +104,174 @@ impl Spans {
             }
             Err(error) => return Err(error),
         };
-        self.pace.took(width, rows.0.max(rows.1), since(began));
+        self.went(span, width, rows, began);
+        if finder.is_free && matches!(self.comparison, Comparison::Theirs(_)) && self.seen.is_wide() {
+            finder.give_up_digests(self.seen.differing, self.seen.rows, "rows");
+            self.comparison = finder.plain.clone();
+            self.pace = Pace::new(width, most_rows(&self.comparison));
+        }
+        Ok(Some(self.piece))
+    }
+
+    fn went(&mut self, span: Span, width: i64, rows: RowCounts, began: Instant) {
+        let most = rows.0.max(rows.1);
+        self.pace.took(width, most, since(began));
+        self.density = most as f64 / width as f64;
         self.piece.owner_rows += rows.0;
         self.piece.target_rows += rows.1;
         self.after = span.until;
         self.is_done = span.until.is_none();
         let reached = i128::from(span.until.unwrap_or(self.high)) - i128::from(self.low) + 1;
         self.piece.done = thousandths(reached, i128::from(self.high) - i128::from(self.low) + 1);
-        if finder.is_free && self.recipes.is_some() && self.parts >= TRIED && is_wide(self.differing, self.parts) {
-            finder.give_up_digests(self.differing, self.parts);
-            self.recipes = None;
-            self.pace = Pace::new(FIRST, MOST_ROWS);
-        }
-        Ok(Some(self.piece))
     }
 
+    /// All rows of a span. Where hashes make many suspect, records tell: they may be equal in all that is compared.
+    async fn by_rows(
+        &self,
+        finder: &Finder,
+        comparison: &Comparison,
+        span: Span,
+        suspects: &mut Shelf<Name>,
+    ) -> Result<RowCounts, SweepError> {
+        let (mut found, rows) = read(finder, comparison, span).await?;
+        if matches!(comparison, Comparison::Ours(_)) && found.len() as u64 > rows.0.max(rows.1) / DOUBTFUL {
+            (found, _) = read(finder, &Comparison::Records, span).await?;
+        }
+        shelve(suspects, found)?;
+        Ok(rows)
+    }
+
+    /// Digests of a span's parts, or of its rows where most parts would differ.
     async fn by_digests(
         &mut self,
         finder: &Finder,
         recipes: &Arc<[Recipe; 2]>,
-        span: Span,
+        (span, width): (Span, i64),
         suspects: &mut Shelf<Name>,
-    ) -> Result<(u64, u64), SweepError> {
-        let parts = parts_of(span, (self.low, self.high), PARTS);
-        let digests = |side: &SweepSide, mark: Mark| {
-            let (side, recipes) = (side.clone(), Arc::clone(recipes));
-            async move {
-                let recipe = &recipes[mark as usize];
-                match side.sweeper() {
-                    Some(sweeper) => sweeper.digest_span(&side.mapping, recipe, mark, span, &parts).await,
-                    None => Ok(Default::default()),
+    ) -> Result<RowCounts, SweepError> {
+        let expected = width as f64 * self.density;
+        let parts = |rows: u64| {
+            let most = (expected / rows as f64).clamp(1.0, MOST_PARTS) as u32;
+            parts_of(span, (self.low, self.high), most).spans(span)
+        };
+        let (lists, mut rows) = match grain(self.seen) {
+            None => (parts(LISTED).into_iter().map(|part| vec![part]).collect(), None),
+            Some(grain) => {
+                let (small, rows) = self.narrow(finder, recipes, parts(grain), grain).await?;
+                (in_lists(&small), Some(rows))
+            }
+        };
+        let (mut found, mut listed) = (0, (0, 0));
+        for list in lists {
+            let (differing, of) = hashes_of(finder, recipes, list).await?;
+            found += differing.len() as u64;
+            listed = (listed.0 + of.0, listed.1 + of.1);
+            shelve(suspects, names_of(finder, &differing))?;
+        }
+        let rows = *rows.get_or_insert(listed);
+        self.seen.add(rows.0.max(rows.1), found);
+        Ok(rows)
+    }
+
+    /// The parts that differ, each so small that its rows are soon hashed one by one, and the rows of all parts.
+    async fn narrow(
+        &self,
+        finder: &Finder,
+        recipes: &Arc<[Recipe; 2]>,
+        mut open: Vec<Span>,
+        grain: u64,
+    ) -> Result<(Vec<(Span, u64)>, RowCounts), SweepError> {
+        let (mut small, mut rows) = (Vec::new(), None);
+        while !open.is_empty() {
+            let (ours, theirs) = digests_of(finder, recipes, &open).await?;
+            rows.get_or_insert((sum(&ours), sum(&theirs)));
+            let differing = differing_spans(&open, &ours, &theirs);
+            open.clear();
+            for (part, rows) in differing {
+                let pieces = u32::try_from(rows / grain + 1).unwrap_or(u32::MAX);
+                let smaller = parts_of(part, (self.low, self.high), pieces);
+                // Keys lie close by each other in some parts and far apart in others.
+                if rows > grain * CROWDED && smaller.count > 1 {
+                    open.extend(smaller.spans(part));
+                } else {
+                    small.push((part, rows));
                 }
             }
-        };
-        let (ours, theirs) = both(digests(&finder.owner, Mark::Owner), digests(&finder.target, Mark::Target)).await?;
-        let mut differing = 0;
-        for (part, rows) in differing_spans(span, &parts, &ours, &theirs) {
-            // A part in which most keys of a gap lie can be large.
-            let pieces = u32::try_from(rows / MOST_ROWS + 1).unwrap_or(u32::MAX);
-            let smaller = parts_of(part, (self.low, self.high), pieces);
-            for number in 0..smaller.count {
-                by_rows(finder, smaller.span(number, part), suspects).await?;
-            }
-            let keys = i128::from(part.until.unwrap_or(self.high)) - i128::from(part.after.unwrap_or(self.low));
-            differing += u64::try_from(keys / i128::from(parts.step)).unwrap_or(0).max(1);
         }
-        self.parts += ours.len().max(theirs.len()) as u64;
-        self.differing += differing.min(ours.len().max(theirs.len()) as u64);
-        let sum = |side: std::collections::BTreeMap<i64, crate::sweep::PartDigest>| {
-            side.values().map(|part| part.rows).sum::<u64>()
-        };
-        Ok((sum(ours), sum(theirs)))
+        Ok((small, rows.unwrap_or_default()))
     }
 }
 
-/// Reads a span on both sides and compares it row by row. Gives how many rows each side had.
-async fn by_rows(finder: &Finder, span: Span, suspects: &mut Shelf<Name>) -> Result<(u64, u64), SweepError> {
-    let (owner, target) = (finder.owner.clone(), finder.target.clone());
-    let (ours, theirs) = both(owner.span(span), target.span(span)).await?;
-    let rows = (ours.read, theirs.read);
-    let mut matching = Matching::new(finder.tolerances.clone());
-    let mut found: Vec<Name> = Vec::new();
-    for (side, rows) in super::SIDES.into_iter().zip([ours, theirs]) {
-        matching.take(side, rows.batch, |name| found.push(name.into()));
+const fn most_rows(comparison: &Comparison) -> u64 {
+    match comparison {
+        Comparison::Theirs(_) => MOST_HASHED,
+        Comparison::Ours(_) => MOST_HASHED_HERE,
+        Comparison::Records => MOST_ROWS,
     }
-    found.extend(matching.drain().map(|open| open.name));
-    shelve(suspects, found)?;
-    Ok(rows)
+}
+
+fn sum(parts: &[PartDigest]) -> u64 {
+    parts.iter().map(|part| part.rows).sum()
+}
+
+/// The spans in lists whose rows fit into memory.
+fn in_lists(spans: &[(Span, u64)]) -> Vec<Vec<Span>> {
+    let mut lists: Vec<Vec<Span>> = Vec::new();
+    let mut room = 0;
+    for (span, rows) in spans {
+        match lists.last_mut().filter(|_| *rows <= room) {
+            Some(list) => list.push(*span),
+            None => {
+                lists.push(vec![*span]);
+                room = LISTED;
+            }
+        }
+        room = room.saturating_sub(*rows);
+    }
+    lists
+}
+
+/// Spans of a few rows, evenly over the keys; `None` where the tables are so small that all of them is soon read.
+pub(super) fn looks((low, high): (i64, i64), rows: u64) -> Option<Vec<Span>> {
+    let keys = i128::from(high) - i128::from(low) + 1;
+    let width = (keys as f64 / rows.max(1) as f64 * ROWS_A_LOOK) as i128;
+    let step = keys / i128::from(LOOKS);
+    if width < 1 || step < width * 4 {
+        return None;
+    }
+    let begin = |look: i64| i128::from(low) - 1 + i128::from(look) * step;
+    let narrow = |key: i128| i64::try_from(key).ok();
+    let span = |look| Some(Span { after: Some(narrow(begin(look))?), until: Some(narrow(begin(look) + width)?) });
+    (0..LOOKS).map(span).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_hold_what_fits() {
+        let span = |number: i64| Span { after: Some(number), until: Some(number + 1) };
+        let check = |rows: &[u64], expect: &[usize]| {
+            let spans: Vec<(Span, u64)> = rows.iter().zip(0..).map(|(rows, number)| (span(number), *rows)).collect();
+            let lists = in_lists(&spans);
+            assert_eq!(lists.iter().map(Vec::len).collect::<Vec<_>>(), expect, "{rows:?}");
+            assert_eq!(lists.concat(), spans.iter().map(|(span, _)| *span).collect::<Vec<_>>());
+        };
+        check(&[], &[]);
+        check(&[5, 6], &[2]);
+        check(&[LISTED, 1, 1], &[1, 2]);
+        check(&[1, LISTED, 1], &[1, 1, 1]);
+        check(&[LISTED * 3, LISTED / 2, LISTED / 2], &[1, 2]);
+    }
+
+    #[test]
+    fn looks_lie_evenly_and_leave_small_tables_alone() {
+        assert_eq!(looks((1, 10_000), 10_000), None);
+        let found = looks((1, 3_000_000), 1_000_000).unwrap();
+        assert_eq!(found.len(), 64);
+        assert_eq!(found[0], Span { after: Some(0), until: Some(192) });
+        assert_eq!(found[1].after, Some(46_875));
+        assert!(looks((i64::MIN, i64::MAX), 1_000_000).unwrap().windows(2).all(|pair| pair[0].until < pair[1].after));
+    }
 }
