@@ -225,8 +225,11 @@ impl Sweeping {
             }
             let Some(next) = finder.next(&mut suspects).await? else { break };
             went.piece = next;
-            while suspects.len() >= BATCH as u64 {
+            let is_enough = |judging: &Judging| self.most_differences.is_some_and(|most| judging.found() >= most);
+            while suspects.len() >= BATCH as u64 && !is_enough(judging) {
                 judging.judge(&mut suspects).await?;
+                judging.suspects = suspects.len();
+                progress(judging.progress(Stage::Reading, went));
             }
             judging.suspects = suspects.len();
             progress(judging.progress(Stage::Reading, went));
@@ -234,7 +237,7 @@ impl Sweeping {
                 ended = Ended::TimeOver;
                 break;
             }
-            if self.most_differences.is_some_and(|most| judging.found() >= most) {
+            if is_enough(judging) {
                 ended = Ended::EnoughFound;
                 break;
             }

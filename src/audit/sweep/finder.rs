@@ -264,21 +264,22 @@ impl Finder {
     /// # Errors
     /// When a side cannot be read, or the disk fails.
     pub async fn next(&mut self, suspects: &mut Shelf<Name>) -> Result<Option<Piece>, SweepError> {
+        if self.is_over() {
+            return Ok(None);
+        }
+        // A way may put another one in its place.
         let mut way = std::mem::replace(&mut self.way, Way::Over);
         let piece = match &mut way {
-            Way::Spans(spans) => spans.next(self, suspects).await?,
-            Way::Pages(pages) => pages.next(self, suspects).await?,
-            Way::Scan(scan) => scan.next(self, suspects).await?,
-            Way::Over => None,
+            Way::Spans(spans) => spans.next(self, suspects).await,
+            Way::Pages(pages) => pages.next(self, suspects).await,
+            Way::Scan(scan) => scan.next(self, suspects).await,
+            Way::Over => return Ok(None),
         };
         if matches!(self.way, Way::Over) {
             self.way = way;
         }
-        if piece.is_none() {
-            self.way = Way::Over;
-        }
-        self.piece = piece.unwrap_or(self.piece);
-        Ok(piece)
+        self.piece = piece?;
+        Ok(Some(self.piece))
     }
 
     /// Everything is read from here on: most of what was hashed differs.

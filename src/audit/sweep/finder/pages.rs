@@ -70,14 +70,7 @@ impl Pages {
         self.is_done
     }
 
-    pub(super) async fn next(
-        &mut self,
-        finder: &mut Finder,
-        suspects: &mut Shelf<Name>,
-    ) -> Result<Option<Piece>, SweepError> {
-        if self.is_done {
-            return Ok(None);
-        }
+    pub(super) async fn next(&mut self, finder: &mut Finder, suspects: &mut Shelf<Name>) -> Result<Piece, SweepError> {
         match self.only.clone() {
             None => self.hash(finder).await?,
             Some(only) => self.read(finder, &only, suspects).await?,
@@ -85,7 +78,7 @@ impl Pages {
         let pass = self.sides.iter().map(|side| thousandths(side.next.into(), side.pages.into())).min().unwrap_or(0);
         // The second pass reads little.
         self.piece.done = if self.is_done { 1_000 } else { pass.min(999) };
-        Ok(Some(self.piece))
+        Ok(self.piece)
     }
 
     async fn hash(&mut self, finder: &mut Finder) -> Result<(), SweepError> {

@@ -49,14 +49,7 @@ impl Scan {
         self.is_done
     }
 
-    pub(super) async fn next(
-        &mut self,
-        finder: &Finder,
-        suspects: &mut Shelf<Name>,
-    ) -> Result<Option<Piece>, SweepError> {
-        if self.is_done {
-            return Ok(None);
-        }
+    pub(super) async fn next(&mut self, finder: &Finder, suspects: &mut Shelf<Name>) -> Result<Piece, SweepError> {
         let mut found: Vec<Name> = Vec::new();
         for _ in 0..MESSAGES {
             let Some((side, rows)) = self.receive().await? else {
@@ -76,7 +69,7 @@ impl Scan {
         let seen = self.piece.owner_rows.max(self.piece.target_rows);
         let whole = finder.rows().unwrap_or(0).max(seen);
         self.piece.done = if self.is_done { 1_000 } else { thousandths(seen.into(), whole.into()).min(999) };
-        Ok(Some(self.piece))
+        Ok(self.piece)
     }
 
     /// The next rows of the side that is behind; `None` when both have ended.

@@ -82,14 +82,7 @@ impl Spans {
         (Span { after: self.after, until }, until.unwrap_or(self.high).saturating_sub(begin).max(1))
     }
 
-    pub(super) async fn next(
-        &mut self,
-        finder: &mut Finder,
-        suspects: &mut Shelf<Name>,
-    ) -> Result<Option<Piece>, SweepError> {
-        if self.is_done {
-            return Ok(None);
-        }
+    pub(super) async fn next(&mut self, finder: &mut Finder, suspects: &mut Shelf<Name>) -> Result<Piece, SweepError> {
         let (span, width) = self.span();
         let began = Instant::now();
         let done = match self.comparison.clone() {
@@ -100,7 +93,7 @@ impl Spans {
             Ok(rows) => rows,
             Err(SweepError::Read(ReadError::TimedOut { .. })) if self.pace.too_long() => {
                 // Denser than the spans before: a smaller one.
-                return Ok(Some(self.piece));
+                return Ok(self.piece);
             }
             Err(error) => return Err(error),
         };
@@ -110,7 +103,7 @@ impl Spans {
             self.comparison = finder.plain.clone();
             self.pace = Pace::new(width, most_rows(&self.comparison));
         }
-        Ok(Some(self.piece))
+        Ok(self.piece)
     }
 
     fn went(&mut self, span: Span, width: i64, rows: RowCounts, began: Instant) {
@@ -241,7 +234,8 @@ pub(super) fn looks((low, high): (i64, i64), rows: u64) -> Option<Vec<Span>> {
     }
     let begin = |look: i64| i128::from(low) - 1 + i128::from(look) * step;
     let narrow = |key: i128| i64::try_from(key).ok();
-    let span = |look| Some(Span { after: Some(narrow(begin(look))?), until: Some(narrow(begin(look) + width)?) });
+    // Nothing lies before the smallest number of all.
+    let span = |look| Some(Span { after: narrow(begin(look)), until: Some(narrow(begin(look) + width)?) });
     (0..LOOKS).map(span).collect()
 }
 
