@@ -1,11 +1,19 @@
 #!/usr/bin/env python3
 """Runs sweeps and their peers on the same tables and prints one table. Started by scripts/bench-peers.sh.
 
-Each cell is a pair of tables with a known number of differing keys. Measured are wall time, the client's peak memory and
-processor time, the servers' processor time, and how many of the differing keys were found.
+Each cell is a pair of tables with known differing keys. Measured are wall time, the client's peak memory and processor
+time, the servers' processor time, and by their names how many of the differing keys were found, how many were not
+(false negatives) and how many others were reported (false positives).
+
+Under live writes somebody changes, inserts and deletes rows on both sides, a moment apart, none of them a planted one. What differs
+from begin to end are the planted keys; every other key that a tool reports as a difference is a false positive.
 """
 
 import argparse
+import contextlib
+import csv
+import hashlib
+import io
 import json
 import os
 import resource
@@ -13,7 +21,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import uuid
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -32,6 +42,7 @@ def arguments():
     parser.add_argument("--pairs", default="pg-pg,pg-maria")
     parser.add_argument("--keys", default="bigint,uuid,text")
     parser.add_argument("--percent", default="0,0.001,0.1,5,100")
+    parser.add_argument("--writes", default="idle", help="`idle`, `live` or both: `idle,live`")
     parser.add_argument("--wide", action="store_true", help="40 columns instead of 8")
     parser.add_argument("--tools", default="plumbline,reladiff,data-validation")
     parser.add_argument("--most-seconds", type=int, default=90, help="a tool that takes longer is ended")
@@ -89,8 +100,18 @@ class Tables:
     def target(self):
         return self.url("maria" if self.pair == "pg-maria" else "two")
 
+    def key_of(self, number):
+        """The key of row `number`, as both databases take it."""
+        if self.key == "bigint":
+            return str(number * 3)
+        digest = hashlib.md5(str(number).encode()).hexdigest()
+        return str(uuid.UUID(digest)) if self.key == "uuid" else f"K-{digest}"
+
     def plant(self, percent):
-        """Changes this share of the target's rows; returns how many keys differ. Takes back what was planted before."""
+        """Changes this share of the target's rows; returns how many keys differ. Takes back what was planted before.
+
+        The planted keys stand in the table `planted` of the first database.
+        """
         count = round(self.options.rows * percent / 100)
         run = maria if self.pair == "pg-maria" else postgres
         run(self.target(), "UPDATE item SET state = left(state, 4) WHERE state LIKE '%!'", "UPDATE item SET state = 'new' WHERE state = 'new!'")
@@ -100,7 +121,106 @@ class Tables:
             run(self.target(), f"UPDATE item SET state = concat(state, '!') WHERE {number} % {every} = 0 AND {number} <= {count * every}")
         if run is postgres:
             run(self.target(), "VACUUM ANALYZE item")
+        self.every = self.options.rows // count if count else self.options.rows + 1
+        planted = f"substr(name, 6)::int % {self.every} = 0 AND substr(name, 6)::int <= {count * self.every}"
+        postgres(
+            self.url("one"), "DROP TABLE IF EXISTS planted",
+            f"CREATE TABLE planted AS SELECT id::text AS id FROM item WHERE {planted}", "CREATE UNIQUE INDEX ON planted (id)",
+        )
         return count
+
+    def score(self, keys):
+        """How many of these keys are planted, how many are not, and how many planted ones are missing among them."""
+        connection = psycopg2.connect(self.url("one"))
+        cursor = connection.cursor()
+        cursor.execute("CREATE TEMPORARY TABLE found (id text)")
+        cursor.copy_expert("COPY found FROM STDIN", Lines(keys))
+        cursor.execute(
+            "SELECT count(f.id) FILTER (WHERE p.id IS NOT NULL), count(f.id) FILTER (WHERE p.id IS NULL), "
+            "count(p.id) FILTER (WHERE f.id IS NULL) FROM (SELECT DISTINCT id FROM found) f FULL JOIN planted p USING (id)"
+        )
+        right, false_positive, false_negative = cursor.fetchone()
+        connection.close()
+        return right, false_positive, false_negative
+
+
+class Lines(io.TextIOBase):
+    """Texts without tabs and line ends as a file, one a line, so that they need not be in memory."""
+
+    def __init__(self, texts):
+        self.texts = iter(texts)
+
+    def read(self, size=-1):
+        lines, length = [], 0
+        for text in self.texts:
+            lines.append(text + "\n")
+            length += len(text) + 1
+            if 0 <= size - 1024 <= length:
+                break
+        return "".join(lines)
+
+
+class Writer:
+    """Writes to both sides while a tool compares: the first database, a moment later the second."""
+
+    def __init__(self, tables):
+        self.tables, self.count, self.end = tables, 0, threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.failure = None
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end.set()
+        self.thread.join()
+        if self.failure:
+            sys.exit(f"the writer failed: {self.failure}")
+
+    def run(self):
+        try:
+            with contextlib.closing(psycopg2.connect(self.tables.url("one"))) as one, contextlib.closing(self.second()) as two:
+                one.autocommit = two.autocommit = True
+                while not self.end.is_set():
+                    self.write(one.cursor(), two.cursor())
+                self.remove(one.cursor(), two.cursor(), range(max(1, self.count - 20), self.count + 1))
+        except Exception as failure:  # pylint: disable=broad-except
+            self.failure = failure
+
+    def second(self):
+        if self.tables.pair == "pg-maria":
+            parts = urlparse(self.tables.target())
+            return mysql.connector.connect(
+                host=parts.hostname, port=parts.port, user=parts.username, password=parts.password, database=parts.path[1:]
+            )
+        return psycopg2.connect(self.tables.target())
+
+    def write(self, *cursors):
+        """Nine rows are changed, then one is inserted and the one before it deleted. About 200 a second."""
+        rows, self.count = self.tables.options.rows, self.count + 1
+        number = self.count * 7919 % rows + 1
+        if number % self.tables.every == 0:
+            return
+        for cursor in cursors:
+            if self.count % 10:
+                cursor.execute(
+                    "UPDATE item SET qty = qty + 1, changed = %s WHERE id = %s",
+                    (time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()), self.tables.key_of(number)),
+                )
+            else:
+                cursor.execute(
+                    "INSERT INTO item (id, name, qty, changed) VALUES (%s, %s, 1, %s)",
+                    (self.tables.key_of(rows + self.count), f"item {rows + self.count}", time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())),
+                )
+            time.sleep(0.0025)
+        if self.count % 10 == 0 and self.count > 10:
+            self.remove(*cursors, [self.count - 10])
+
+    def remove(self, one, two, counts):
+        for cursor in (one, two):
+            for count in counts:
+                cursor.execute("DELETE FROM item WHERE id = %s", (self.tables.key_of(self.tables.options.rows + count),))
 
 
 def postgres(url, *statements):
@@ -161,19 +281,25 @@ def command(tool, tables, directory):
     ]
 
 
-def found(tool, output):
+def found(tool, file):
+    """The keys that a tool reports as differing, as texts."""
     if tool.startswith("plumbline"):
-        keys = sum(1 for line in output.splitlines() if line.startswith(b'{"fields"'))
-        return keys
-    if tool == "reladiff":
-        keys = set()
-        for line in output.splitlines():
-            try:
-                keys.add(json.loads(line)[1][0])
-            except (ValueError, IndexError, TypeError):
-                pass
-        return len(keys)
-    return max(0, len([line for line in output.splitlines() if b",fail" in line.lower() or b"|fail" in line.lower()]))
+        for line in file:
+            difference = json.loads(line)
+            # What is still on its way when the tool ends is listed as such and is no difference.
+            if "key" in difference and difference["verdict"] not in ("in_flight", "unknown", "match"):
+                yield difference["key"]
+    elif tool == "reladiff":
+        # One line a side, `-` or `+` before the row; the key comes first.
+        for line in file:
+            if line.startswith('["'):
+                yield str(json.loads(line)[1][0])
+    else:
+        # A row a key; it stands as JSON in a column of its own.
+        rows = csv.DictReader(line for line in file if line.startswith(("validation_name,", "hash__", "concat__")))
+        for row in rows:
+            if row["validation_status"] == "fail":
+                yield str(json.loads(row["group_by_columns"])["id"])
 
 
 def validator_connections(tables, environment):
@@ -183,7 +309,19 @@ def validator_connections(tables, environment):
         kind = "MySQL" if parts.scheme == "mysql" else "Postgres"
         add = [program, "connections", "add", "--connection-name", name, kind, "--host", parts.hostname, "--port", str(parts.port),
                "--user", parts.username, "--password", parts.password, "--database", parts.path[1:]]
-        subprocess.run(add, env=environment, check=True, capture_output=True)
+        added = subprocess.run(add, env=environment, capture_output=True, text=True)
+        if added.returncode:
+            sys.exit(f"data-validation cannot connect: {added.stderr[-2000:]}")
+
+
+def know_utc(url):
+    """The validator names its session's time zone, which MariaDB knows only from its tables."""
+    maria(
+        url.rsplit("/", 1)[0] + "/mysql",
+        "INSERT IGNORE INTO time_zone VALUES (1, 'N')",
+        "INSERT IGNORE INTO time_zone_name VALUES ('UTC', 1)",
+        "INSERT IGNORE INTO time_zone_transition_type VALUES (1, 0, 0, 0, 'UTC')",
+    )
 
 
 def server_seconds():
@@ -215,34 +353,44 @@ def postgres_parents():
     return parents
 
 
-def measure(tool, tables, expected):
+def measure(tool, tables, expected, writes):
     with tempfile.TemporaryDirectory() as directory:
-        environment = dict(os.environ, PSO_DV_CONN_HOME=directory, PYTHONWARNINGS="ignore", ONE=tables.url("one"), TWO=tables.target())
+        # reladiff breaks its lines at the width of the terminal.
+        environment = dict(
+            os.environ, PSO_DV_CONN_HOME=directory, PYTHONWARNINGS="ignore", COLUMNS="1000000", ONE=tables.url("one"), TWO=tables.target()
+        )
         if tool == "data-validation":
             validator_connections(tables, environment)
         line = command(tool, tables, directory)
         servers = server_seconds()
         began = time.monotonic()
-        with open(Path(directory) / "out", "w+b") as out, open(Path(directory) / "err", "w+b") as err:
+        writer = Writer(tables) if writes == "live" else contextlib.nullcontext()
+        with open(Path(directory) / "out", "w+b") as out, open(Path(directory) / "err", "w+b") as err, writer:
             process = subprocess.Popen(line, stdout=out, stderr=err, env=environment, cwd=directory, start_new_session=True)
             signal.signal(signal.SIGALRM, lambda *_: os.killpg(process.pid, signal.SIGKILL))
             signal.alarm(tables.options.most_seconds)
             _, status, usage = os.wait4(process.pid, 0)
             signal.alarm(0)
             wall = time.monotonic() - began
-            out.seek(0)
-            err.seek(0)
-            output, errors = out.read(), err.read().decode(errors="replace")
+        seconds = server_seconds() - servers
+        errors = (Path(directory) / "err").read_text(errors="replace")
+        with open(Path(directory) / "out", encoding="utf-8", errors="replace") as out:
+            right, false_positive, false_negative = tables.score(found(tool, out))
     code = os.waitstatus_to_exitcode(status)
     note = ""
     if code < 0:
         note = f"ended after {tables.options.most_seconds} s"
-    elif code not in (0, 1):
-        note = f"exit {code}"
+        false_negative = ""
+    elif code not in (0, 1) or (code == 1 and tool == "data-validation"):
+        note = f"exit {code}: {errors.strip().splitlines()[-1][:120] if errors.strip() else ''}"
+    elif tool == "reladiff" and " ERROR - " in errors:
+        # It says that it cannot compare, and ends as if it had.
+        note = errors.split(" ERROR - ", 1)[1].splitlines()[0]
+    if note:
         sys.stderr.write(f"{' '.join(line)}\n{errors[-2000:]}\n")
     return {
         "wall": wall, "memory": usage.ru_maxrss / 1024, "client": usage.ru_utime + usage.ru_stime,
-        "servers": server_seconds() - servers, "found": found(tool, output), "expected": expected, "note": note,
+        "servers": seconds, "found": right, "false_positive": false_positive, "false_negative": false_negative, "note": note,
     }
 
 
@@ -284,8 +432,13 @@ def digest_pass(tables):
 def main():
     options = arguments()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    print("| pair | key | different | tool | wall s | of a plain read | of a digest pass | peak MB | client CPU s | servers CPU s | found / expected | |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "| pair | key | different | writes | tool | wall s | of a plain read | of a digest pass | peak MB | client CPU s | servers CPU s "
+        "| found / expected | false positives | false negatives | |"
+    )
+    print("|---" * 15 + "|", flush=True)
+    if "pg-maria" in options.pairs:
+        know_utc(options.mariadb)
     for pair in options.pairs.split(","):
         for key in options.keys.split(","):
             tables = Tables(options, pair, key)
@@ -294,12 +447,13 @@ def main():
             read, digests = plain_reads(tables)
             for percent in [float(text) for text in options.percent.split(",")]:
                 expected = tables.plant(percent)
-                for tool in options.tools.split(","):
-                    cell = measure(tool, tables, expected)
+                for writes, tool in [(writes, tool) for writes in options.writes.split(",") for tool in options.tools.split(",")]:
+                    cell = measure(tool, tables, expected, writes)
                     ratio = f"{cell['wall'] / digests:.2f}" if digests else ""
                     print(
-                        f"| {pair} | {key} | {percent:g} % | {tool} | {cell['wall']:.1f} | {cell['wall'] / read:.2f} | {ratio} "
-                        f"| {cell['memory']:.0f} | {cell['client']:.1f} | {cell['servers']:.1f} | {cell['found']} / {expected} | {cell['note']} |",
+                        f"| {pair} | {key} | {percent:g} % | {writes} | {tool} | {cell['wall']:.1f} | {cell['wall'] / read:.2f} | {ratio} "
+                        f"| {cell['memory']:.0f} | {cell['client']:.1f} | {cell['servers']:.1f} | {cell['found']} / {expected} "
+                        f"| {cell['false_positive']} | {cell['false_negative']} | {cell['note']} |",
                         flush=True,
                     )
 
