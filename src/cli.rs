@@ -16,6 +16,7 @@ mod clickhouse;
 mod demo;
 mod doctor;
 mod incident;
+mod look;
 mod maintenance;
 mod migrate;
 mod notify;

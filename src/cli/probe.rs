@@ -9,14 +9,14 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::check::ConfigFile;
+use super::look::{Wait, readers};
 use super::{Exit, Failure};
 use crate::audit::auditor::secret;
 use crate::audit::key_store::Indexes;
 use crate::audit::once::{Looker, Progress, Report};
-use crate::audit::plan::{Readers, units_of};
+use crate::audit::plan::units_of;
 use crate::clock::{AnchoredClock, Clock};
 use crate::config::Config;
-use crate::connect;
 use crate::ledger::rows::CheckRow;
 use crate::model::{EntityId, Verdict};
 
@@ -35,9 +35,8 @@ pub struct Args {
     /// How to show what differs.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// Wait at most so many seconds for changes that are on their way.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    wait: u64,
+    #[command(flatten)]
+    wait: Wait,
     #[command(flatten)]
     file: ConfigFile,
 }
@@ -61,7 +60,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let config = args.file.load()?;
     let entities = entities(&config, args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
-    let report = runtime.block_on(look(&config, &entities, Duration::from_secs(args.wait)))?;
+    let report = runtime.block_on(look(&config, &entities, args.wait.most()))?;
     let text = match args.format {
         Format::Table => table(&report),
         Format::Json => json(&report)?,
@@ -92,10 +91,7 @@ fn entities(config: &Config, args: &Args) -> Result<Vec<EntityId>, Failure> {
 
 async fn look(config: &Config, entities: &[EntityId], wait: Duration) -> anyhow::Result<Report> {
     let clock: Arc<dyn Clock> = Arc::new(AnchoredClock::from_machine());
-    let mut readers = Readers::new();
-    for system in config.systems.values() {
-        readers.insert(system.id.clone(), connect::open(system, Arc::clone(&clock))?);
-    }
+    let readers = readers(config, &clock)?;
     let (indexes, _dir) = Indexes::for_a_look(secret(config)?.digest_key(), Arc::clone(&clock)).await?;
     let units = |entity| units_of(config, &readers, &indexes, entity, clock.now());
     let units = entities.iter().flat_map(units).collect();

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::look::readers;
 use super::table::table;
 use super::{ConfigFile, Exit, Failure};
 use crate::audit::auditor::{open_state, secret, stored_state};
 use crate::audit::key_store::Indexes;
-use crate::audit::plan::{Readers, units};
+use crate::audit::plan::units;
 use crate::audit::schema::{Overview, Waiting, overview, words};
 use crate::clock::{AnchoredClock, Clock};
 use crate::config::Config;
-use crate::connect;
 
 /// What to do with the changes that wait.
 #[derive(Debug, clap::Subcommand)]
@@ -114,11 +114,8 @@ async fn accept(args: &AcceptArgs) -> Result<Exit, Failure> {
 /// What the schema probes of a config know; `None` where no auditor has ever run, or none of them is one.
 pub(super) async fn known(config: &Config) -> anyhow::Result<Option<Overview>> {
     let clock: Arc<dyn Clock> = Arc::new(AnchoredClock::from_machine());
-    let mut readers = Readers::new();
-    for system in config.systems.values() {
-        // Opened, not reached: units are made of readers.
-        readers.insert(system.id.clone(), connect::open(system, Arc::clone(&clock))?);
-    }
+    // Opened, not reached: units are made of readers.
+    let readers = readers(config, &clock)?;
     let Some(state) = stored_state(config).await? else { return Ok(None) };
     let indexes = Indexes::new(state.clone(), secret(config)?.digest_key(), Arc::clone(&clock));
     let units = units(config, &readers, &indexes, clock.now());

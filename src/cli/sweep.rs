@@ -8,16 +8,16 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 
 use super::check::ConfigFile;
+use super::look::{Wait, readers};
 use super::{Exit, Failure};
 use crate::audit::auditor::secret;
 use crate::audit::key_store::Indexes;
-use crate::audit::plan::{Readers, units_of};
+use crate::audit::plan::units_of;
 use crate::audit::sweep::finder::Options;
 use crate::audit::sweep::{FlowSweep, Sweeping};
 use crate::audit::unit::UnitParts;
 use crate::clock::{AnchoredClock, Clock};
 use crate::config::Config;
-use crate::connect;
 use crate::model::EntityId;
 use crate::sweep::Strategy;
 
@@ -48,9 +48,8 @@ pub struct Args {
     /// How to show what differs.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// Wait at most so many seconds for changes that are on their way.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    wait: u64,
+    #[command(flatten)]
+    wait: Wait,
     /// What the sweep may keep in memory; the rest waits in temporary files.
     #[arg(long, value_name = "MB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(8..))]
     memory: u16,
@@ -140,15 +139,12 @@ async fn sweep(
     args: &Args,
 ) -> anyhow::Result<Vec<FlowSweep>> {
     let clock: Arc<dyn Clock> = Arc::new(AnchoredClock::from_machine());
-    let mut readers = Readers::new();
-    for system in config.systems.values() {
-        readers.insert(system.id.clone(), connect::open(system, Arc::clone(&clock))?);
-    }
+    let readers = readers(config, &clock)?;
     let (indexes, _dir) = Indexes::for_a_look(secret(config)?.digest_key(), Arc::clone(&clock)).await?;
     let sweeping = Sweeping {
         tenant: config.plumbline.tenant.clone(),
         secret: secret(config)?.digest_key(),
-        wait: Duration::from_secs(args.wait),
+        wait: args.wait.most(),
         options: Options { strategy: strategy(args.strategy), memory: usize::from(args.memory) << 20 },
         most_differences: args.max_differences,
         most_time: args.max_seconds.map(Duration::from_secs),

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{NaiveDate, NaiveTime};
@@ -10,19 +9,19 @@ use chrono_tz::Tz;
 use clap::ValueEnum;
 
 use super::check::ConfigFile;
+use super::look::{Wait, readers};
 use super::sweep::{entity, flow_of};
 use super::table::table;
 use super::{Exit, Failure};
 use crate::audit::auditor::secret;
 use crate::audit::key_store::Indexes;
-use crate::audit::plan::{Readers, units_of};
+use crate::audit::plan::units_of;
 use crate::audit::sweep::finder::Options;
 use crate::audit::sweep::{FlowSweep, Sweeping, sides};
 use crate::audit::totals::{SideTotals, of_days, tolerance_of, totals};
 use crate::audit::unit::UnitParts;
 use crate::clock::{AnchoredClock, Clock};
 use crate::config::Config;
-use crate::connect;
 use crate::model::{EntityId, FieldType, FlowId};
 use crate::totals::{Calendar, Days, Fields, Question, Sum, Variance, lines};
 
@@ -62,9 +61,8 @@ pub struct Args {
     /// How to show what differs.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// With `--keys`: wait at most so many seconds for changes that are on their way.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    wait: u64,
+    #[command(flatten)]
+    wait: Wait,
     #[command(flatten)]
     file: ConfigFile,
 }
@@ -149,10 +147,7 @@ async fn add_up(
     args: &Args,
 ) -> anyhow::Result<Vec<Found>> {
     let clock: Arc<dyn Clock> = Arc::new(AnchoredClock::from_machine());
-    let mut readers = Readers::new();
-    for system in config.systems.values() {
-        readers.insert(system.id.clone(), connect::open(system, Arc::clone(&clock))?);
-    }
+    let readers = readers(config, &clock)?;
     let (indexes, _dir) = Indexes::for_a_look(secret(config)?.digest_key(), Arc::clone(&clock)).await?;
     let is_wanted = |parts: &UnitParts, flow: usize| {
         let (owner, target) = (parts.owner.system.as_str(), parts.flows[flow].target.system.as_str());
@@ -199,7 +194,7 @@ async fn drill_down(
         tenant: config.plumbline.tenant.clone(),
         clock: Arc::clone(clock),
         secret: secret(config)?.digest_key(),
-        wait: Duration::from_secs(args.wait),
+        wait: args.wait.most(),
         options: Options { strategy: None, memory: 64 << 20 },
         most_differences: None,
         most_time: None,
