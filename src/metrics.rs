@@ -40,6 +40,8 @@ pub struct Metrics {
     sweep_done: GaugeVec,
     sweep_records: IntGaugeVec,
     sweep_differences: IntGaugeVec,
+    sweep_rate: GaugeVec,
+    sweep_left: GaugeVec,
     totals_lines: IntGaugeVec,
     totals_differing: IntGaugeVec,
     totals_complete: GaugeVec,
@@ -133,6 +135,8 @@ impl Metrics {
             sweep_done: gauges(&registry, &name::SWEEP_DONE),
             sweep_records: int_gauges(&registry, &name::SWEEP_RECORDS),
             sweep_differences: int_gauges(&registry, &name::SWEEP_DIFFERENCES),
+            sweep_rate: gauges(&registry, &name::SWEEP_RATE),
+            sweep_left: gauges(&registry, &name::SWEEP_LEFT),
             totals_lines: int_gauges(&registry, &name::TOTALS_LINES),
             totals_differing: int_gauges(&registry, &name::TOTALS_DIFFERING),
             totals_complete: gauges(&registry, &name::TOTALS_COMPLETE),
@@ -244,6 +248,13 @@ impl Metrics {
         self.sweep_done.with_label_values(&labels).set(done.clamp(0.0, 1.0));
         self.sweep_records.with_label_values(&labels).set(whole(records));
         self.sweep_differences.with_label_values(&labels).set(whole(differences));
+    }
+
+    /// How fast a flow's sweep goes, and how much longer (`None`: nothing tells yet).
+    pub fn sweep_speed(&self, flow: &FlowId, records_a_second: f64, left: Option<Duration>) {
+        let labels = flow_labels(flow);
+        self.sweep_rate.with_label_values(&labels).set(records_a_second);
+        self.sweep_left.with_label_values(&labels).set(left.map_or(f64::INFINITY, |left| left.as_secs_f64()));
     }
 
     /// Gives every series of a flow that totals are made of its first value.
@@ -506,6 +517,8 @@ mod tests {
         metrics.watch_flow(&flow);
         metrics.watch_samples(&flow);
         metrics.swept(&flow, 0.0, 0, 0);
+        metrics.sweep_speed(&flow, 0.0, None);
+        metrics.watch_totals(&flow);
         metrics.watch_system(&flow.owner);
         metrics.watch_schema(&flow.entity, &flow.owner);
         metrics.watch_probe(RunKind::Changes, &flow.entity, &flow.owner);

@@ -103,7 +103,10 @@ impl Auditor {
             }
             if unit.sweep.is_some() {
                 metrics.watch_probe(RunKind::Sweep, &unit.entity, &unit.owner.system);
-                unit.flows.iter().for_each(|flow| metrics.swept(&flow.flow.id, 0.0, 0, 0));
+                for flow in &unit.flows {
+                    metrics.swept(&flow.flow.id, 0.0, 0, 0);
+                    metrics.sweep_speed(&flow.flow.id, 0.0, Some(Duration::ZERO));
+                }
             }
             if let Some(totals) = &unit.totals {
                 metrics.watch_probe(RunKind::Totals, &unit.entity, &unit.owner.system);

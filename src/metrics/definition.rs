@@ -84,6 +84,8 @@ definitions! {
     SWEEP_DONE = Gauge "sweep_ratio" FLOW, "How much of the present or last sweep is done, 0 to 1.";
     SWEEP_RECORDS = Gauge "sweep_records" FLOW, "Records of both sides that the present or last sweep has gone through.";
     SWEEP_DIFFERENCES = Gauge "sweep_differences" FLOW, "Bad verdicts that the present or last sweep led to at once; keys in flight may add to them.";
+    SWEEP_RATE = Gauge "sweep_records_per_second" FLOW, "How fast the present or last sweep went through records of both sides, rests not counted.";
+    SWEEP_LEFT = Gauge "sweep_left_seconds" FLOW, "How much longer the present sweep works on the flow, rests not counted; +Inf while nothing tells.";
     TOTALS_LINES = Gauge "totals_lines" FLOW, "Lines (business day, currency, status) of the last run of the totals probe.";
     TOTALS_DIFFERING = Gauge "totals_differing_lines" FLOW, "Lines in which the sides differed by more than the flow's tolerance allows.";
     TOTALS_COMPLETE = Gauge "totals_complete_timestamp_seconds" FLOW, "When totals were last made of everything on both sides, in seconds since 1970; 0 until then.";

@@ -6,6 +6,7 @@ use super::examine::{Sighting, grouped, key_digest};
 use super::{Unit, UnitError};
 
 mod probe;
+mod rate;
 
 use crate::audit::entry::Entry;
 use crate::audit::run::{Run, Summary};

@@ -16,6 +16,8 @@ use crate::ledger::rows::SweepRow;
 use crate::metrics::{RunKind, Skip};
 use crate::model::{Key, Moment, Verdict};
 
+use super::rate::Rate;
+
 /// A sweep under way, and what of it outlives the process.
 #[derive(Default)]
 pub(in crate::audit::unit) struct UnderWay {
@@ -25,6 +27,7 @@ pub(in crate::audit::unit) struct UnderWay {
     suspects: Option<Shelf<Name>>,
     /// When the next part may begin.
     next: Option<Moment>,
+    rate: Rate,
 }
 
 /// The stored form. A format of its own: changing it means raising [`FORMAT`].
@@ -146,6 +149,8 @@ impl Unit {
             return self.commit(run, None).await;
         }
         let mut suspects = self.sweep.suspects.take().unwrap_or_else(|| Shelf::new(KEPT));
+        let before = current.position.map_or_else(Piece::default, |position| position.piece);
+        let before = self.sweep.finder.as_ref().map_or(before, Finder::piece);
         let ended = match self.go_on(flow, current.position, &mut suspects).await {
             Ok(ended) => ended,
             Err(error) => {
@@ -154,6 +159,11 @@ impl Unit {
             }
         };
         let is_judged = self.judge_all(&mut run, flow, &mut suspects).await;
+        if let Some(finder) = &self.sweep.finder {
+            let took = self.shared.clock.now().since(run.started);
+            let speed = self.sweep.rate.went(flow, before, finder.piece(), took);
+            self.shared.metrics.sweep_speed(&self.parts.flows[flow].flow.id, speed.records_a_second, speed.left);
+        }
         self.close_part(&mut run, flow, (ended, is_judged), suspects);
         self.commit(run, None).await
     }
