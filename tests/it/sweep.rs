@@ -2,7 +2,10 @@
 
 mod bed;
 mod bounded;
+mod broken;
+mod crash;
 mod exact;
 mod live;
 mod probe;
 mod traps;
+mod types;
