@@ -13,7 +13,7 @@ use crate::support::PrivatePostgres;
 use crate::verdicts::pair::{Pair, Product};
 
 const QTY: [(&str, &str); 1] = [("qty", "type = \"integer\"")];
-const ROWS: &str = "INSERT INTO item SELECT n, n FROM generate_series(1, 100000) AS s(n)";
+const ROWS: &str = "INSERT INTO item SELECT n, n FROM generate_series(1, 300000) AS s(n)";
 const TABLE: &str = "CREATE TABLE item (id bigint PRIMARY KEY, qty bigint)";
 
 /// Runs something to its end in the middle of a sweep, which waits for it.
@@ -27,7 +27,7 @@ async fn cut_connections_are_made_anew_or_unread_and_never_differences() {
     for side in [&pair.owner, &pair.target] {
         run(side, &[TABLE, ROWS]).await;
     }
-    run(&pair.target, &["UPDATE item SET qty = -1 WHERE id = 99000"]).await;
+    run(&pair.target, &["UPDATE item SET qty = -1 WHERE id = 299000"]).await;
     let config = config(&pair, "integer", &QTY, "");
     let cut = AtomicU64::new(0);
     let progress = |progress: Progress| {
@@ -45,14 +45,14 @@ async fn cut_connections_are_made_anew_or_unread_and_never_differences() {
     let swept = sweep_with(&config, &pair.urls(), Way::default(), progress).await;
     assert!(cut.load(Ordering::Relaxed) > 0, "a connection was cut");
     match &swept.report.ended {
-        Ended::Complete => swept.is(&["99000 mismatch qty"]),
+        Ended::Complete => swept.is(&["299000 mismatch qty"]),
         Ended::Failed(reason) => {
             assert!(reason.contains("store"), "{reason}");
-            assert!(swept.report.verified_through.is_none() && swept.found.keys().all(|key| key == "99000"));
+            assert!(swept.report.verified_through.is_none() && swept.found.keys().all(|key| key == "299000"));
         }
         other => panic!("{other:?}"),
     }
-    sweep_with(&config, &pair.urls(), Way::default(), |_| {}).await.is(&["99000 mismatch qty"]);
+    sweep_with(&config, &pair.urls(), Way::default(), |_| {}).await.is(&["299000 mismatch qty"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

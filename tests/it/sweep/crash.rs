@@ -16,7 +16,8 @@ const ENTITY: &str = r#"
     fields.qty = { type = "integer", owner = "erp" }
 "#;
 const MAPPING: &str = "dataset = \"item\"\nfields = { id = \"id\", qty = \"qty\" }";
-const ROWS: u64 = 60_000;
+/// More than the first piece goes through.
+const ROWS: u64 = 250_000;
 
 struct Place {
     engine: EmbeddedEngine,
@@ -35,7 +36,7 @@ impl Place {
         fill(&pair.owner).await;
         fill(&pair.target).await;
         pair.target.run("UPDATE item SET qty = -1 WHERE id IN (5, 30000)").await;
-        pair.target.run("DELETE FROM item WHERE id = 59999").await;
+        pair.target.run("DELETE FROM item WHERE id = 249999").await;
         let dir = tempfile::tempdir().unwrap();
         let engine = EmbeddedEngine::start(crate::engine::options(dir.path().join("engine"))).await.unwrap();
         let place = Self { engine, dir, pair };
@@ -99,7 +100,7 @@ impl Place {
         }
         let keys = "SELECT DISTINCT key FROM discrepancy_events WHERE tenant = ? ORDER BY key";
         let keys = self.client().query(keys).bind(tenant).fetch_all::<String>().await.unwrap();
-        assert_eq!(keys, ["30000", "5", "59999"], "{tenant}");
+        assert_eq!(keys, ["249999", "30000", "5"], "{tenant}");
         assert!(!self.dir.path().join(tenant).join("dead-letters").exists(), "{tenant}: nothing was refused");
     }
 }
