@@ -44,6 +44,9 @@ pub fn open(system: &System, clock: Arc<dyn Clock>) -> Result<Arc<dyn Reader>, R
     })
 }
 
+/// Keys that a database is asked for in one statement.
+pub(crate) const KEYS_A_STATEMENT: usize = 1_000;
+
 /// One way of reading an external system. SQL engines and HTTP packs implement it alike.
 ///
 /// Every call is bounded by the system's statement timeout and budget and is safe to repeat.
@@ -77,6 +80,12 @@ pub trait Reader: Send + Sync {
     /// The records with these keys. Keys without a record are absent from the answer; a key with several
     /// records has them all. A key that the mapping cannot express here (another constant) is absent.
     async fn by_keys(&self, mapping: &Mapping, keys: &[Key]) -> Result<KeyedRead, ReadError>;
+
+    /// How many keys one request or statement asks for: more of them take several, so that what is read of the first
+    /// is older than what is read of the last.
+    fn keys_at_once(&self, _mapping: &Mapping) -> usize {
+        KEYS_A_STATEMENT
+    }
 
     /// Time to do what reads by key will need. Nothing for a system that can be asked by key.
     async fn keep_up(&self, _mapping: &Mapping) -> Result<(), ReadError> {

@@ -15,7 +15,7 @@ use crate::model::digest::DigestKey;
 use crate::model::{EntityId, Field, Flow, Interval, Key, Mapping, Moment, SystemId, TenantId, Tolerance, Verdict};
 use crate::state::change::{Lease, UnitName, schema_name, sweep_name, walk_name};
 
-use super::clocks::{Clocks, Heard, Wants};
+use super::clocks::{Clocks, Heard};
 use super::entry::Entry;
 use super::journal::{Committed, Journal, JournalError};
 use super::looks::Stamps;
@@ -29,6 +29,7 @@ use super::schema::{Doubts, Reading, Schemas};
 use super::timing::{Pace, next_tick};
 use super::walk::Walk;
 
+mod ask;
 mod changes;
 mod examine;
 mod recheck;
@@ -231,8 +232,8 @@ pub enum UnitError {
     },
 }
 
-/// Measurements of which the one with the shortest round trip tells the clock.
-const CLOCK_TRIES: usize = 3;
+/// A target in trouble is waited for at least, and at most, so long.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// How often a unit with open changes of shapes asks whether somebody has accepted one.
 const ACCEPTANCES: Duration = Duration::from_secs(5);
 /// How many stored keys are loaded at once when a unit starts.
@@ -518,24 +519,28 @@ impl Unit {
         self.shared.metrics.run(kind, &self.parts.entity, &self.parts.owner.system, took, outcome, reason);
     }
 
-    /// Asks a system's clock as far as it wants to be asked. One that cannot be asked is given up: stamps then say
-    /// nothing, and intervals rest on observation alone.
+    /// Asks a system's clock as far as it wants to be asked.
     async fn measure_clock(&mut self, side: &SideParts) {
-        let tries = match self.clocks.wants(&side.system, self.shared.clock.now()) {
-            Wants::Nothing => 0,
-            Wants::Watching => 1,
-            Wants::Measuring => CLOCK_TRIES,
-        };
-        for _ in 0..tries {
-            match side.reader.clock().await {
-                Ok(reading) => self.hear_clock(&side.system, reading),
-                Err(error) => {
-                    tracing::debug!("clock not measured: {error}");
-                    self.clocks.forget(&side.system);
-                    return;
-                }
+        let wants = self.clocks.wants(&side.system, self.shared.clock.now());
+        for heard in ask::clock(&*side.reader, wants).await {
+            self.take_clock(&side.system, heard);
+        }
+    }
+
+    /// A clock that cannot be asked is given up: stamps then say nothing, and intervals rest on observation alone.
+    fn take_clock(&mut self, system: &SystemId, heard: Result<ClockReading, ReadError>) {
+        match heard {
+            Ok(reading) => self.hear_clock(system, reading),
+            Err(error) => {
+                tracing::debug!("clock not measured: {error}");
+                self.clocks.forget(system);
             }
         }
+    }
+
+    /// How long a target in trouble is waited for: not so long that looks at the others come late.
+    fn patience(&self, now: Moment) -> Duration {
+        self.changes_interval(now).clamp(PATIENCE.0, PATIENCE.1)
     }
 
     fn hear_clock(&mut self, system: &SystemId, reading: ClockReading) {

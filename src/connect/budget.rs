@@ -15,8 +15,10 @@ use crate::config::BudgetConfig;
 use crate::model::SystemId;
 
 mod points;
+mod trouble;
 
 pub use points::Told;
+use trouble::Trouble;
 
 /// The longest time that a read waits for its turn.
 pub const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -32,6 +34,7 @@ pub struct Budget {
     next_turn: Mutex<Option<Instant>>,
     pace: Mutex<Pace>,
     points: Mutex<Option<points::Bucket>>,
+    trouble: Mutex<Option<Trouble>>,
     requests: AtomicU64,
     rows: AtomicU64,
     throttled: AtomicU64,
@@ -142,6 +145,7 @@ impl Budget {
             next_turn: Mutex::new(None),
             pace: Mutex::new(Pace::default()),
             points: Mutex::new(None),
+            trouble: Mutex::new(None),
             requests: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
@@ -254,6 +258,19 @@ impl Budget {
     pub fn speed_up(&self) {
         let mut pace = self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         pace.speed_up(Instant::now());
+    }
+
+    /// What a request came to. A success ends what [`Self::trouble`] tells.
+    pub fn note<T>(&self, outcome: Result<&T, &ReadError>) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *trouble = Trouble::after(outcome.err(), Instant::now());
+    }
+
+    /// Why the system is not read at present: its last answer was a refusal, or there was none. `None` when it answers, or
+    /// when nobody has asked it for a while. Who has something else to do need not wait for it.
+    pub fn trouble(&self) -> Option<ReadError> {
+        let trouble = *self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        trouble.filter(|trouble| trouble.is_fresh(Instant::now())).map(|trouble| trouble.error(self.system.clone()))
     }
 
     /// The share of the configured rate that is used at present.

@@ -164,6 +164,11 @@ impl Reader for HttpReader {
         self.read_keys(mapping, keys).await
     }
 
+    fn keys_at_once(&self, mapping: &Mapping) -> usize {
+        let plan = self.plan(mapping).ok();
+        plan.and_then(|plan| keys::keys_at_once(mapping, &plan)).unwrap_or(super::KEYS_A_STATEMENT)
+    }
+
     async fn landmark(&self, mapping: &Mapping, within: KeyRange<'_>, keys: usize) -> Result<Reach, ReadError> {
         self.find_place(mapping, within, keys).await
     }

@@ -109,6 +109,10 @@ impl Reader for Indexed {
         Ok(ChangesPage { records: self.own_keys(mapping, page.records), ..page })
     }
 
+    fn keys_at_once(&self, _mapping: &Mapping) -> usize {
+        self.reader.keys_at_once(&self.by_native)
+    }
+
     async fn by_keys(&self, mapping: &Mapping, keys: &[Key]) -> Result<KeyedRead, ReadError> {
         let mut open: HashSet<&Key> = keys.iter().filter(|key| key.is_usable()).collect();
         let mut records = Vec::new();

@@ -117,7 +117,9 @@ impl SqlReader {
             outcome = self.engine.query(statement, kinds, &mut count).await;
         }
         self.budget.add_rows(rows);
-        outcome.map_err(|failure| self.error(failure))
+        let outcome = outcome.map_err(|failure| self.error(failure));
+        self.budget.note(outcome.as_ref());
+        outcome
     }
 
     /// The plan of a mapping, made at the first use.

@@ -259,6 +259,10 @@ impl Reader for Translated {
         Ok(page)
     }
 
+    fn keys_at_once(&self, mapping: &Mapping) -> usize {
+        self.reader.keys_at_once(mapping)
+    }
+
     async fn by_keys(&self, mapping: &Mapping, keys: &[Key]) -> Result<KeyedRead, ReadError> {
         let (keys, mut window) = self.to_local(mapping, keys).await?;
         let asked: Vec<Key> = keys.by_local.keys().cloned().collect();

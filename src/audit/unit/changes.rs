@@ -68,11 +68,12 @@ impl Unit {
         let (sightings, again) = self.new_sightings(&mut run, page.records, page.first_again, not_before);
         sightings.iter().for_each(|sighting| self.recent.note(sighting.digest, run.started));
         let borrowed: Vec<&Sighting> = sightings.iter().collect();
-        for (number, flow) in parts.flows.iter().enumerate() {
-            if !borrowed.is_empty() {
-                self.measure_clock(&flow.target).await;
-            }
-            let decided = self.examine(&mut run, number, &borrowed, page.window).await;
+        let mut decided = vec![0; parts.flows.len()];
+        if !borrowed.is_empty() {
+            let asked: Vec<(usize, &[&Sighting])> = (0..parts.flows.len()).map(|flow| (flow, &*borrowed)).collect();
+            decided = self.examine_flows(&mut run, &asked, page.window).await;
+        }
+        for (flow, decided) in parts.flows.iter().zip(decided) {
             let expected = borrowed.len() as u64;
             let blind = if decided < expected { "target" } else { "" };
             if expected > 0 {
@@ -105,7 +106,7 @@ impl Unit {
         (self.changes_interval(now) * 2).clamp(IDLE_COMMIT.0, IDLE_COMMIT.1)
     }
 
-    fn changes_interval(&self, now: Moment) -> Duration {
+    pub(super) fn changes_interval(&self, now: Moment) -> Duration {
         self.parts.changes.as_ref().map_or(IDLE_COMMIT.1, |schedule| interval_of(schedule, now))
     }
 

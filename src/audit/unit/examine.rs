@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
-
 use crate::audit::looks::{look, stamped};
 use crate::audit::run::Run;
 use crate::compare::{Context, Look, Side, State, agreed_at_once, agrees, judge, state_of};
@@ -12,13 +10,9 @@ use crate::connect::{KeyedRead, ReadError, ReadWindow};
 use crate::model::digest::digest;
 use crate::model::{Digest, Key, Mapping, Moment, Record};
 
+use super::ask::{Answer, Answers, Question};
 use super::settle::Outcome;
 use super::{Unit, UnitFlow};
-
-/// Keys in one read by key.
-const KEYS_A_READ: usize = 1_000;
-/// Reads by key under way at once; the system's budget may allow fewer.
-const READS_AT_ONCE: usize = 2;
 
 /// One key as the owner holds it.
 #[derive(Debug)]
@@ -54,6 +48,16 @@ struct Unconfirmed<'a> {
     context: Context<'a>,
 }
 
+/// The keys of one flow on their way to their verdicts.
+struct LookAt<'a> {
+    flow: usize,
+    /// What the target has not been heard of yet.
+    portions: std::slice::Chunks<'a, &'a Sighting>,
+    baselines: HashMap<u128, Digest>,
+    unconfirmed: Vec<Unconfirmed<'a>>,
+    decided: u64,
+}
+
 impl Unit {
     /// Examines keys of flow number `flow`. Returns how many could be decided.
     pub(super) async fn examine(
@@ -63,43 +67,94 @@ impl Unit {
         sightings: &[&Sighting],
         window: ReadWindow,
     ) -> u64 {
+        self.examine_flows(run, &[(flow, sightings)], window).await.into_iter().sum()
+    }
+
+    /// Examines keys of several flows, as their targets answer: one that keeps us waiting does not keep the others.
+    /// Returns
+    /// how many could be decided, of each.
+    pub(super) async fn examine_flows(
+        &mut self,
+        run: &mut Run,
+        asked: &[(usize, &[&Sighting])],
+        window: ReadWindow,
+    ) -> Vec<u64> {
         let parts = Arc::clone(&self.parts);
-        let unit_flow = &parts.flows[flow];
-        let mut baselines = self.baselines(run, unit_flow, sightings).await;
-        let asked: Vec<Vec<Key>> = sightings
-            .chunks(KEYS_A_READ)
-            .map(|chunk| chunk.iter().map(|sighting| sighting.key.clone()).collect())
-            .collect();
-        let reads = stream::iter(asked).map(|keys| {
-            let (reader, mapping) = (Arc::clone(&unit_flow.target.reader), Arc::clone(&unit_flow.target.mapping));
-            async move { reader.by_keys(&mapping, &keys).await }
-        });
-        let mut reads = reads.buffered(READS_AT_ONCE);
-        let mut chunks = sightings.chunks(KEYS_A_READ);
-        let mut unconfirmed = Vec::new();
-        let mut decided = 0;
-        while let (Some(read), Some(chunk)) = (reads.next().await, chunks.next()) {
-            match read {
-                Ok(read) => {
-                    run.summary.target_records += read.records.len() as u64;
-                    let mut by_key = grouped(read.records);
-                    for sighting in chunk {
-                        let target = by_key.remove(&sighting.digest).unwrap_or_default();
-                        let context = context(unit_flow, baselines.remove(&sighting.digest));
-                        let pending = self.first_look(run, flow, sighting, window, target, read.window, context);
-                        decided += u64::from(pending.is_none());
-                        unconfirmed.extend(pending);
-                    }
-                }
-                Err(error) => {
-                    self.note_failure(run, &error);
-                    for sighting in chunk {
-                        self.unread(run, flow, sighting, window, error.reason_code());
+        let mut looks = Vec::with_capacity(asked.len());
+        let mut questions = Vec::with_capacity(asked.len());
+        for &(flow, sightings) in asked {
+            let unit_flow = &parts.flows[flow];
+            let at_once = unit_flow.target.reader.keys_at_once(&unit_flow.target.mapping).max(1);
+            questions.push(self.question(unit_flow, looks.len(), sightings, at_once));
+            let baselines = self.baselines(run, unit_flow, sightings).await;
+            looks.push(LookAt {
+                flow,
+                portions: sightings.chunks(at_once),
+                baselines,
+                unconfirmed: Vec::new(),
+                decided: 0,
+            });
+        }
+        let mut answers = Answers::to(questions);
+        while let Some((number, answer)) = answers.next().await {
+            let look = &mut looks[number];
+            match answer {
+                Answer::Clock(heard) => self.take_clock(&parts.flows[look.flow].target.system, heard),
+                Answer::Keys(read) => {
+                    self.take_answer(run, &parts.flows[look.flow], look, window, read);
+                    if look.portions.len() == 0 {
+                        let unconfirmed = std::mem::take(&mut look.unconfirmed);
+                        look.decided += self.confirm(run, look.flow, unconfirmed).await;
                     }
                 }
             }
         }
-        decided + self.confirm(run, flow, unconfirmed).await
+        looks.iter().map(|look| look.decided).collect()
+    }
+
+    fn question(&self, flow: &UnitFlow, number: usize, sightings: &[&Sighting], at_once: usize) -> Question {
+        let keys = |portion: &[&Sighting]| portion.iter().map(|sighting| sighting.key.clone()).collect();
+        let (reader, mapping) = (Arc::clone(&flow.target.reader), Arc::clone(&flow.target.mapping));
+        let now = self.shared.clock.now();
+        Question {
+            number,
+            reader,
+            mapping,
+            keys: sightings.chunks(at_once).map(keys).collect(),
+            clock: self.clocks.wants(&flow.target.system, now),
+            patience: self.patience(now),
+        }
+    }
+
+    /// What a target holds of the next portion of keys.
+    fn take_answer<'a>(
+        &mut self,
+        run: &mut Run,
+        unit_flow: &'a UnitFlow,
+        look: &mut LookAt<'a>,
+        window: ReadWindow,
+        read: Result<KeyedRead, ReadError>,
+    ) {
+        let portion = look.portions.next().unwrap_or_default();
+        match read {
+            Ok(read) => {
+                run.summary.target_records += read.records.len() as u64;
+                let mut by_key = grouped(read.records);
+                for sighting in portion {
+                    let target = by_key.remove(&sighting.digest).unwrap_or_default();
+                    let context = context(unit_flow, look.baselines.remove(&sighting.digest));
+                    let pending = self.first_look(run, look.flow, sighting, window, target, read.window, context);
+                    look.decided += u64::from(pending.is_none());
+                    look.unconfirmed.extend(pending);
+                }
+            }
+            Err(error) => {
+                self.note_failure(run, &error);
+                for sighting in portion {
+                    self.unread(run, look.flow, sighting, window, error.reason_code());
+                }
+            }
+        }
     }
 
     /// As [`Unit::examine`], with what the target holds already read: `target` has the records of every key.
@@ -177,7 +232,8 @@ impl Unit {
         if let Some(read) = pending.iter().filter(is_new).map(|one| one.target_look.window.high).max() {
             self.know_shapes(read).await;
         }
-        for chunk in pending.chunks(KEYS_A_READ) {
+        let at_once = parts.owner.reader.keys_at_once(&parts.owner.mapping).max(1);
+        for chunk in pending.chunks(at_once) {
             let keys: Vec<Key> = chunk.iter().map(|one| one.sighting.key.clone()).collect();
             let read = parts.owner.reader.by_keys(&parts.owner.mapping, &keys).await;
             match read {

@@ -11,19 +11,17 @@ use crate::model::{Interval, Key, Record};
 use super::examine::{Sighting, key_digest};
 use super::{Unit, UnitError};
 
-/// Keys in one run: one read by key on each side.
-const KEYS_A_RUN: usize = 1_000;
-
 impl Unit {
-    /// Looks again at everything that is due, a batch at a time.
+    /// Looks again at everything that is due, so many keys at a time as the owner is asked for at once.
     ///
     /// # Errors
     /// When the lease is lost, or state or spool fail.
     pub async fn recheck_due(&mut self) -> Result<Summary, UnitError> {
         let mut total = Summary { complete: true, ..Summary::default() };
         let began = self.shared.clock.now();
+        let at_once = self.parts.owner.reader.keys_at_once(&self.parts.owner.mapping).max(1);
         loop {
-            let due = self.queue.due(began, KEYS_A_RUN);
+            let due = self.queue.due(began, at_once);
             if due.is_empty() {
                 return Ok(total);
             }
@@ -47,14 +45,12 @@ impl Unit {
                 for record in read.records {
                     found.entry(key_digest(&record.key)).or_default().push(record);
                 }
-                for (number, flow) in parts.flows.iter().enumerate() {
-                    let sightings = self.sightings(slots, number, &found);
-                    if !sightings.is_empty() {
-                        self.measure_clock(&flow.target).await;
-                        let borrowed: Vec<&Sighting> = sightings.iter().collect();
-                        self.examine(&mut run, number, &borrowed, read.window).await;
-                    }
-                }
+                let of_flows: Vec<Vec<Sighting>> =
+                    (0..parts.flows.len()).map(|flow| self.sightings(slots, flow, &found)).collect();
+                let borrowed: Vec<Vec<&Sighting>> = of_flows.iter().map(|of_flow| of_flow.iter().collect()).collect();
+                let asked = borrowed.iter().map(Vec::as_slice).enumerate();
+                let asked: Vec<(usize, &[&Sighting])> = asked.filter(|(_, asked)| !asked.is_empty()).collect();
+                self.examine_flows(&mut run, &asked, read.window).await;
             }
             Err(error) => self.owner_unread(&mut run, slots, &error),
         }

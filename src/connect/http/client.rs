@@ -118,7 +118,12 @@ impl Client {
     async fn send<T>(&self, request: &Request, may_lack: bool, take: &mut Take<'_, T>) -> Result<Option<T>, ReadError> {
         let mut tries = 0;
         loop {
-            match self.once(request, may_lack, take).await? {
+            let after = self.once(request, may_lack, take).await?;
+            match &after {
+                After::Answered(_) => self.budget.note(Ok(&())),
+                After::Failed(error) | After::Again(error) => self.budget.note::<()>(Err(error)),
+            }
+            match after {
                 After::Answered(taken) => return Ok(taken),
                 After::Failed(error) => return Err(error),
                 After::Again(error) => {

@@ -11,10 +11,12 @@ use super::plan::Plan;
 use super::request::Query;
 use super::walk::Token;
 use crate::config::pack::{Ask, Lookup, LookupStyle, Placeholder};
-use crate::connect::{KeyedRead, ReadError};
+use crate::connect::{KEYS_A_STATEMENT, KeyedRead, ReadError};
 use crate::model::mapping::Source;
 use crate::model::{Interval, Key, Mapping, Raw};
 
+/// Records that are asked for one by one in one read.
+const ADDRESSES_AT_ONCE: usize = 10;
 /// Bytes of values in one address: servers refuse lines from 8 KiB on.
 const LONGEST_VALUES: usize = 4000;
 
@@ -148,6 +150,14 @@ pub(super) fn lookup_of<'p>(mapping: &Mapping, plan: &'p Plan) -> Option<(&'p Lo
     sources.into_iter().find_map(|source| {
         let Some(Source::Path(path)) = mapping.sources.get(source) else { return None };
         plan.entity.lookups.iter().find(|lookup| lookup.path == *path).map(|lookup| (lookup, source))
+    })
+}
+
+/// How many keys are asked for at once. Addresses of single records are asked for one by one.
+pub(super) fn keys_at_once(mapping: &Mapping, plan: &Plan) -> Option<usize> {
+    Some(match &lookup_of(mapping, plan)?.0.ask {
+        Ask::Filter { max, .. } | Ask::Body { max, .. } => (*max).clamp(1, KEYS_A_STATEMENT),
+        Ask::At { .. } => ADDRESSES_AT_ONCE,
     })
 }
 

@@ -35,7 +35,9 @@ impl SqlReader {
             self.budget.add_retry();
             begun = self.engine.begin().await;
         }
-        let snapshot = begun.map_err(|failure| self.error(failure))?;
+        let begun = begun.map_err(|failure| self.error(failure));
+        self.budget.note(begun.as_ref());
+        let snapshot = begun?;
         Ok(Transaction { snapshot, _permit: permit })
     }
 }
@@ -102,6 +104,8 @@ impl Transaction<'_> {
         };
         let outcome = self.snapshot.query(statement, kinds, &mut count).await;
         reader.budget.add_rows(rows);
-        outcome.map_err(|failure| reader.error(failure))
+        let outcome = outcome.map_err(|failure| reader.error(failure));
+        reader.budget.note(outcome.as_ref());
+        outcome
     }
 }

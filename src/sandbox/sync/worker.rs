@@ -1,7 +1,7 @@
 //! One worker of the sync job: carries what it hears of to the targets when its time comes.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub struct Worker {
     /// How each key is spoiled in each target.
     spoiled: HashMap<(Key, System), FaultKind>,
     due: BinaryHeap<Reverse<(Moment, Task)>>,
+    /// What waits to be carried. It is read when its turn comes, so that a change meanwhile is carried with it.
+    waiting: HashSet<(Key, System)>,
 }
 
 impl Worker {
@@ -56,7 +58,15 @@ impl Worker {
     pub fn new(doors: Arc<Doors>, clock: Arc<dyn Clock>, setup: &Setup, number: u64) -> Self {
         // Another stream of chance than the plan's, from the same seed.
         let random = StdRng::seed_from_u64(setup.seed ^ (0x5359_4e43 + number));
-        Self { doors, clock, random, delay: setup.delay, spoiled: HashMap::new(), due: BinaryHeap::new() }
+        Self {
+            doors,
+            clock,
+            random,
+            delay: setup.delay,
+            spoiled: HashMap::new(),
+            due: BinaryHeap::new(),
+            waiting: HashSet::new(),
+        }
     }
 
     /// Works until nobody gives it anything any more.
@@ -100,8 +110,11 @@ impl Worker {
     }
 
     fn carry_everywhere(&mut self, key: Key, at: Moment) {
-        let tasks = key.0.targets().iter().map(|target| Reverse((at, Task::Carry(key.clone(), *target))));
-        self.due.extend(tasks);
+        for target in key.0.targets() {
+            if self.waiting.insert((key.clone(), *target)) {
+                self.due.push(Reverse((at, Task::Carry(key.clone(), *target))));
+            }
+        }
     }
 
     /// How the key is spoiled in this target.
@@ -111,7 +124,10 @@ impl Worker {
 
     async fn work(&mut self, task: Task) {
         let done = match &task {
-            Task::Carry(key, target) => self.deliver(key, *target).await,
+            Task::Carry(key, target) => {
+                self.waiting.remove(&(key.clone(), *target));
+                self.deliver(key, *target).await
+            }
             // It may have been set right meanwhile.
             Task::Overwrite(key, target, _) if self.fault(key, *target).is_none() => Ok(()),
             Task::Overwrite((entity, key), target, contents) => {
@@ -120,6 +136,9 @@ impl Worker {
         };
         if let Err(error) = done {
             eprintln!("{task:?} failed and is tried again: {error:#}");
+            if let Task::Carry(key, target) = &task {
+                self.waiting.insert((key.clone(), *target));
+            }
             self.due.push(Reverse((self.clock.now() + HAMMERS_EVERY, task)));
         }
     }

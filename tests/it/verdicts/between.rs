@@ -71,6 +71,10 @@ impl Reader for Between {
         self.reader.changes(mapping, cursor, limit).await
     }
 
+    fn keys_at_once(&self, mapping: &Mapping) -> usize {
+        self.reader.keys_at_once(mapping)
+    }
+
     async fn by_keys(&self, mapping: &Mapping, keys: &[Key]) -> Result<KeyedRead, ReadError> {
         if let Some(act) = self.agenda.next(self.system()) {
             act.await;

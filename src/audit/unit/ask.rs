@@ -1,0 +1,123 @@
+//! Asks targets for keys, all at once: what one of them says does not wait for another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::audit::clocks::Wants;
+use crate::connect::{ClockReading, KeyedRead, ReadError, Reader};
+use crate::model::{Key, Mapping};
+
+/// Reads by key of one target under way at once; the system's budget may allow fewer.
+const READS_AT_ONCE: usize = 2;
+/// Answers that wait to be judged; targets wait when there are more.
+const WAITING: usize = 4;
+/// Measurements of which the one with the shortest round trip tells the clock.
+const CLOCK_TRIES: usize = 3;
+/// How often a target that makes us wait is looked at for trouble.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What one target is asked in one run.
+pub(super) struct Question {
+    /// Handed back with each answer.
+    pub number: usize,
+    pub reader: Arc<dyn Reader>,
+    pub mapping: Arc<Mapping>,
+    /// In portions of what is asked for at once.
+    pub keys: Vec<Vec<Key>>,
+    pub clock: Wants,
+    /// How long a target that refuses, or does not answer, is waited for. One that only is slow is waited for until it is done.
+    pub patience: Duration,
+}
+
+/// What a target said.
+pub(super) enum Answer {
+    /// Of its clock; each measurement is told.
+    Clock(Result<ClockReading, ReadError>),
+    /// Of the keys of one portion, in the order in which they were asked for.
+    Keys(Result<KeyedRead, ReadError>),
+}
+
+/// Answers of several targets, as they come. What is still asked when this is dropped is given up.
+pub(super) struct Answers {
+    answers: mpsc::Receiver<(usize, Answer)>,
+    _asking: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Answers {
+    /// Asks all questions.
+    pub fn to(questions: Vec<Question>) -> Self {
+        let (sender, answers) = mpsc::channel(WAITING);
+        let ask = |question: Question| AbortOnDropHandle::new(tokio::spawn(question.ask(sender.clone())));
+        Self { _asking: questions.into_iter().map(ask).collect(), answers }
+    }
+
+    /// The next answer and the number of its question; `None` when all have been given.
+    pub async fn next(&mut self) -> Option<(usize, Answer)> {
+        self.answers.recv().await
+    }
+}
+
+/// The measurements that a clock wants. One in trouble is not asked: it would only be waited for.
+pub(super) async fn clock(reader: &dyn Reader, wants: Wants) -> Vec<Result<ClockReading, ReadError>> {
+    let tries = match wants {
+        Wants::Nothing => return Vec::new(),
+        Wants::Watching => 1,
+        Wants::Measuring => CLOCK_TRIES,
+    };
+    if let Some(trouble) = reader.budget().trouble() {
+        return vec![Err(trouble)];
+    }
+    let mut heard = Vec::with_capacity(tries);
+    while heard.len() < tries && heard.last().is_none_or(Result::is_ok) {
+        heard.push(reader.clock().await);
+    }
+    heard
+}
+
+impl Question {
+    async fn ask(mut self, answers: mpsc::Sender<(usize, Answer)>) {
+        // Whoever does not listen any more has given up.
+        for heard in clock(&*self.reader, self.clock).await {
+            let _gone = answers.send((self.number, Answer::Clock(heard))).await;
+        }
+        let deadline = Instant::now() + self.patience;
+        let mut left = self.keys.len();
+        let read = |keys: Vec<Key>| {
+            let (reader, mapping) = (Arc::clone(&self.reader), Arc::clone(&self.mapping));
+            async move { reader.by_keys(&mapping, &keys).await }
+        };
+        let mut reads = stream::iter(std::mem::take(&mut self.keys)).map(read).buffered(READS_AT_ONCE);
+        let mut is_answered = false;
+        while left > 0 {
+            let answer = match tokio::time::timeout(TICK, reads.next()).await {
+                Ok(Some(read)) => read,
+                Ok(None) => return,
+                Err(_) if Instant::now() < deadline => continue,
+                Err(_) => match self.given_up(is_answered) {
+                    Some(error) => Err(error),
+                    None => continue,
+                },
+            };
+            is_answered |= answer.is_ok();
+            left -= 1;
+            let _gone = answers.send((self.number, Answer::Keys(answer))).await;
+        }
+    }
+
+    /// Why the target is not waited for any longer: it is in trouble, or only slowly trusted again after it was, and has
+    /// answered something.
+    fn given_up(&self, is_answered: bool) -> Option<ReadError> {
+        let budget = self.reader.budget();
+        let is_slowed = || is_answered && budget.share() < 1.0;
+        let slowed = || ReadError::Budget {
+            system: self.reader.system().clone(),
+            limit: "it has refused requests, and is asked more slowly".to_owned(),
+        };
+        budget.trouble().or_else(|| is_slowed().then(slowed))
+    }
+}
