@@ -1,6 +1,7 @@
 //! A unit of work: one entity as one owner holds it, with all flows that start there. Leased as a whole, run by one
 //! task, so that its position and queue need no locks.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -196,8 +197,8 @@ pub struct Unit {
     told: Option<String>,
     sampling: Sampling,
     schemas: Schemas,
-    /// When shapes were last looked at in this process.
-    shapes_seen_at: Moment,
+    /// When each system's shapes were last looked at in this process.
+    shapes_seen: HashMap<SystemId, Moment>,
     /// What open changes of shapes put in doubt.
     doubts: Doubts,
     /// The time in which a shape changed and nobody knew yet, the last time that this happened in this process.
@@ -302,7 +303,7 @@ impl Unit {
             told: None,
             sampling,
             schemas,
-            shapes_seen_at: Moment::MIN,
+            shapes_seen: HashMap::new(),
             doubts: Doubts::default(),
             unproven: None,
             recent: Recent::default(),

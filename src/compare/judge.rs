@@ -106,13 +106,20 @@ fn with_hidden(born: Interval, owner: &Look) -> Interval {
 
 /// A key that differed and now agrees.
 fn settled(track: &Track, states: &[OwnerState], target: &Look, context: Context<'_>) -> Judgement {
-    let lag = Lag::between(track.clock(), caught_up(track, states, target, context));
-    let event = (!track.counted_bad).then(|| FreshnessEvent {
-        changed: track.clock(),
-        lag,
-        outcome: outcome(lag, context.deadline),
-    });
+    let mut clock = track.clock();
+    if led(track, states) {
+        // What looked like a target that lacked the owner's state may have been one that held the next one already.
+        clock.high = clock.high.max(newest_birth(states));
+    }
+    let lag = Lag::between(clock, caught_up(track, states, target, context));
+    let event =
+        (!track.counted_bad).then(|| FreshnessEvent { changed: clock, lag, outcome: outcome(lag, context.deadline) });
     matched(lag, event)
+}
+
+/// Whether the target may have held, at the last look, what the owner had come to hold between our reads of the two.
+const fn led(track: &Track, states: &[OwnerState]) -> bool {
+    track.target_may_lead && states.len() > track.states.len()
 }
 
 /// When the sides came to agree. A target that stood still was waited for by an owner that returned to an earlier
@@ -272,7 +279,7 @@ fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
         return begun_anew(case, &track);
     }
     let stands_still = stands_still(case, &track);
-    let led = track.target_may_lead && case.states.len() > track.states.len() && has_gaps(&case.states);
+    let led = led(&track, &case.states) && has_gaps(&case.states);
     if let Some(diverged) = restarted(case, &track) {
         track.counted_bad &= diverged.high <= track.diverged.high;
         track.diverged = diverged;

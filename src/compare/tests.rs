@@ -77,6 +77,22 @@ fn the_deadline_itself_is_still_in_flight() {
 }
 
 #[test]
+fn a_target_that_was_ahead_of_an_old_read_owes_nothing_for_that_time() {
+    // The owner is read at 100 and goes on to 3 while the target keeps us waiting until 120, when it holds 3 already.
+    let ahead = first(None, &changed(holds(2), 99, 100), &look(holds(3), 120));
+    assert_eq!((ahead.verdict, ahead.lag.low), (Verdict::InFlight, Duration::ZERO));
+    let check = |owner: u128, expect_low: u64| {
+        let agreed = first(ahead.track.clone(), &look(holds(owner), 125), &look(holds(owner), 126));
+        let event = agreed.event.expect("the owner was seen to change");
+        assert_eq!((agreed.verdict, event.lag.low), (Verdict::Match, Duration::from_secs(expect_low)), "{owner}");
+    };
+    check(3, 0);
+    check(4, 0);
+    // An owner that did not move was not overtaken: the target lacked its state as long as it was seen to.
+    check(2, 20);
+}
+
+#[test]
 fn what_is_wrong_past_the_deadline() {
     let check = |owner: State, target: State, expect: Verdict, likely: bool| {
         let track = first(None, &changed(owner.clone(), 99, 100), &look(target.clone(), 101)).track;

@@ -263,14 +263,24 @@ impl Budget {
     /// What a request came to. A success ends what [`Self::trouble`] tells.
     pub fn note<T>(&self, outcome: Result<&T, &ReadError>) {
         let mut trouble = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *trouble = Trouble::after(outcome.err(), Instant::now());
+        *trouble = Trouble::after(*trouble, outcome.err(), Instant::now());
     }
 
     /// Why the system is not read at present: its last answer was a refusal, or there was none. `None` when it answers, or
     /// when nobody has asked it for a while. Who has something else to do need not wait for it.
     pub fn trouble(&self) -> Option<ReadError> {
+        self.trouble_if(Trouble::lasts)
+    }
+
+    /// As [`Self::trouble`], also when the system has just begun to answer again and is asked slowly for a while.
+    pub fn recent_trouble(&self) -> Option<ReadError> {
+        self.trouble_if(Trouble::is_recent)
+    }
+
+    fn trouble_if(&self, counts: impl Fn(Trouble, Instant) -> bool) -> Option<ReadError> {
         let trouble = *self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        trouble.filter(|trouble| trouble.is_fresh(Instant::now())).map(|trouble| trouble.error(self.system.clone()))
+        let now = Instant::now();
+        trouble.filter(|trouble| counts(*trouble, now)).map(|trouble| trouble.error(self.system.clone()))
     }
 
     /// The share of the configured rate that is used at present.

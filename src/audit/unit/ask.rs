@@ -1,5 +1,6 @@
 //! Asks targets for keys, all at once: what one of them says does not wait for another.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ const READS_AT_ONCE: usize = 2;
 const WAITING: usize = 4;
 /// Measurements of which the one with the shortest round trip tells the clock.
 const CLOCK_TRIES: usize = 3;
+/// A clock in trouble is waited for so long.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a target that makes us wait is looked at for trouble.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -74,9 +77,30 @@ pub(super) async fn clock(reader: &dyn Reader, wants: Wants) -> Vec<Result<Clock
     }
     let mut heard = Vec::with_capacity(tries);
     while heard.len() < tries && heard.last().is_none_or(Result::is_ok) {
-        heard.push(reader.clock().await);
+        heard.push(patiently(reader, CLOCK_PATIENCE, reader.clock()).await);
     }
     heard
+}
+
+/// A read that is waited for no longer than `patience` while its system is in trouble, or was a moment ago.
+pub(super) async fn patiently<T>(
+    reader: &dyn Reader,
+    patience: Duration,
+    read: impl Future<Output = Result<T, ReadError>> + Send,
+) -> Result<T, ReadError> {
+    let mut read = pin!(read);
+    let deadline = Instant::now() + patience;
+    loop {
+        match tokio::time::timeout(TICK, &mut read).await {
+            Ok(read) => return read,
+            Err(_) if Instant::now() < deadline => {}
+            Err(_) => {
+                if let Some(trouble) = reader.budget().recent_trouble() {
+                    return Err(trouble);
+                }
+            }
+        }
+    }
 }
 
 impl Question {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::audit::looks::{look, stamped};
 use crate::audit::run::Run;
@@ -10,9 +11,14 @@ use crate::connect::{KeyedRead, ReadError, ReadWindow};
 use crate::model::digest::digest;
 use crate::model::{Digest, Key, Mapping, Moment, Record};
 
-use super::ask::{Answer, Answers, Question};
+use super::ask::{Answer, Answers, Question, patiently};
 use super::settle::Outcome;
 use super::{Unit, UnitFlow};
+
+/// A bad verdict that is confirmed later than this after the target was read needs another look at the target.
+const LATE: Duration = Duration::from_secs(1);
+/// How often a key that moves while it is confirmed is judged anew. The last time, what was seen is what counts.
+const ROUNDS: usize = 3;
 
 /// One key as the owner holds it.
 #[derive(Debug)]
@@ -223,54 +229,116 @@ impl Unit {
     }
 
     /// The second read of the owner for keys that would be bad (the sandwich). Returns how many were decided.
-    async fn confirm(&mut self, run: &mut Run, flow: usize, pending: Vec<Unconfirmed<'_>>) -> u64 {
+    ///
+    /// Where the owner makes us wait for it, the target is read once more: what it held then says nothing of now. A key that
+    /// has moved meanwhile is judged anew, and confirmed again if it is bad.
+    async fn confirm(&mut self, run: &mut Run, flow: usize, mut pending: Vec<Unconfirmed<'_>>) -> u64 {
         let parts = Arc::clone(&self.parts);
+        let owner = &parts.owner;
+        let at_once = owner.reader.keys_at_once(&owner.mapping).max(1);
         let mut decided = 0;
-        let is_new = |one: &&Unconfirmed<'_>| {
-            self.queue.get((flow, one.sighting.digest)).is_none_or(|entry| entry.discrepancy.is_none())
-        };
-        if let Some(read) = pending.iter().filter(is_new).map(|one| one.target_look.window.high).max() {
-            self.know_shapes(read).await;
-        }
-        let at_once = parts.owner.reader.keys_at_once(&parts.owner.mapping).max(1);
-        for chunk in pending.chunks(at_once) {
-            let keys: Vec<Key> = chunk.iter().map(|one| one.sighting.key.clone()).collect();
-            let read = parts.owner.reader.by_keys(&parts.owner.mapping, &keys).await;
-            match read {
-                Ok(read) => {
-                    run.summary.owner_records += read.records.len() as u64;
-                    decided += chunk.len() as u64;
-                    self.confirmed(run, flow, chunk, read);
-                }
-                Err(error) => {
-                    self.note_failure(run, &error);
-                    for one in chunk {
-                        let window = one.owner_look.window;
-                        self.unread(run, flow, one.sighting, window, error.reason_code());
+        for round in 1..=ROUNDS {
+            let is_new = |one: &&Unconfirmed<'_>| {
+                self.queue.get((flow, one.sighting.digest)).is_none_or(|entry| entry.discrepancy.is_none())
+            };
+            if let Some(read) = pending.iter().filter(is_new).map(|one| one.target_look.window.high).max() {
+                self.know_shapes(flow, read).await;
+            }
+            let mut moved = Vec::new();
+            while !pending.is_empty() {
+                let chunk: Vec<Unconfirmed<'_>> = pending.drain(..at_once.min(pending.len())).collect();
+                let keys: Vec<Key> = chunk.iter().map(|one| one.sighting.key.clone()).collect();
+                match owner.reader.by_keys(&owner.mapping, &keys).await {
+                    Ok(read) => {
+                        run.summary.owner_records += read.records.len() as u64;
+                        let asked = chunk.len();
+                        let late = if round < ROUNDS { self.late(run, flow, &chunk, read.window).await } else { None };
+                        let again = self.confirmed(run, flow, chunk, read, late);
+                        decided += (asked - again.len()) as u64;
+                        moved.extend(again);
                     }
+                    Err(error) => self.unconfirmed(run, flow, &chunk, &error),
                 }
             }
+            pending = moved;
         }
         decided
     }
 
-    fn confirmed(&mut self, run: &mut Run, flow: usize, chunk: &[Unconfirmed<'_>], read: KeyedRead) {
+    /// What the target holds now of keys whose confirmation was late; `None` if it was not, or cannot be read.
+    async fn late(
+        &mut self,
+        run: &mut Run,
+        flow: usize,
+        chunk: &[Unconfirmed<'_>],
+        confirmed: ReadWindow,
+    ) -> Option<KeyedRead> {
+        let seen = chunk.iter().map(|one| one.target_look.window.high).min()?;
+        if confirmed.high.since(seen) <= LATE {
+            return None;
+        }
+        let parts = Arc::clone(&self.parts);
+        let target = &parts.flows[flow].target;
+        let keys: Vec<Key> = chunk.iter().map(|one| one.sighting.key.clone()).collect();
+        let patience = self.patience(self.shared.clock.now());
+        let read = patiently(&*target.reader, patience, target.reader.by_keys(&target.mapping, &keys)).await;
+        read.map_err(|error| self.note_failure(run, &error)).ok()
+    }
+
+    /// The owner could not be read again: nothing is known.
+    fn unconfirmed(&mut self, run: &mut Run, flow: usize, chunk: &[Unconfirmed<'_>], error: &ReadError) {
+        self.note_failure(run, error);
+        for one in chunk {
+            self.unread(run, flow, one.sighting, one.owner_look.window, error.reason_code());
+        }
+    }
+
+    /// Judges keys whose owner was read again; gives those that have to be confirmed once more. `late` is what the target
+    /// was found to hold after that.
+    fn confirmed<'s>(
+        &mut self,
+        run: &mut Run,
+        flow: usize,
+        chunk: Vec<Unconfirmed<'s>>,
+        read: KeyedRead,
+        late: Option<KeyedRead>,
+    ) -> Vec<Unconfirmed<'s>> {
         let parts = Arc::clone(&self.parts);
         let unit_flow = &parts.flows[flow];
         let mut by_key = grouped(read.records);
-        for one in chunk {
+        let mut late = late.map(|late| (grouped(late.records), late.window));
+        let mut again = Vec::new();
+        for mut one in chunk {
             let records = by_key.remove(&one.sighting.digest).unwrap_or_default();
             let (records, _) = without_stand_ins(unit_flow, &records, one.target.clone());
             let seen_at = one.owner_look.window.low;
             let mut second = self.owner_look(one.sighting, records, read.window, seen_at);
             second.state = self.state(unit_flow, Side::Owner, records);
-            let track = self.queue.get((flow, one.sighting.digest)).map(|entry| entry.track.clone());
-            let judgement = judge(track, &one.owner_look, &one.target_look, Some(&second), one.context);
-            self.note_baseline(run, unit_flow, one.sighting, &second, one.context, &judgement, read.window.high);
+            let known = self.queue.get((flow, one.sighting.digest)).map(|entry| entry.track.clone());
+            let mut at = read.window.high;
+            let mut confirm = Some(&second);
+            if let Some((held, window)) = &mut late {
+                let (_, target) =
+                    without_stand_ins(unit_flow, records, held.remove(&one.sighting.digest).unwrap_or_default());
+                let look = self.target_look(unit_flow, &target, *window);
+                at = window.high;
+                if look.state != one.target_look.state || look.version != one.target_look.version {
+                    // The look before this one is forgotten: what it showed was never told.
+                    (one.target, one.target_look, one.owner_look) = (target, look, second.clone());
+                    confirm = None;
+                }
+            }
+            let judgement = judge(known, &one.owner_look, &one.target_look, confirm, one.context);
+            if judgement.needs_confirmation {
+                again.push(one);
+                continue;
+            }
+            self.note_baseline(run, unit_flow, one.sighting, &second, one.context, &judgement, at);
             let outcome =
                 Outcome { sighting: one.sighting, owner: records, target: &one.target, judgement, reason: "" };
-            self.settle(run, flow, outcome, read.window.high);
+            self.settle(run, flow, outcome, at);
         }
+        again
     }
 
     /// For two-way flows: what both sides last agreed on, by key digest.

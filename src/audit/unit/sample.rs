@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::ask::patiently;
 use super::{SampleParts, SideParts, Unit, UnitError, UnitParts};
 use crate::audit::run::{Run, Summary};
 use crate::audit::sampling::Seen;
@@ -193,7 +194,8 @@ impl Unit {
         let mut quota = draw.quota(&name, sample, &walk);
         let (mut failed, mut is_cut) = (None, false);
         loop {
-            match self.next_piece(side, &mut walk, quota, draw).await {
+            let patience = self.patience(self.shared.clock.now());
+            match patiently(&*side.reader, patience, self.next_piece(side, &mut walk, quota, draw)).await {
                 Ok(Next::Piece(piece)) => {
                     let (pass, now) = (walk.pass, self.shared.clock.now());
                     quota.draw(&piece);
@@ -240,8 +242,9 @@ impl Unit {
         match whose {
             Whose::Owner => {
                 run.summary.owner_records += records;
-                for (flow, found) in flows.iter_mut().enumerate() {
-                    self.compare_piece(run, flow, pass, piece, found).await;
+                let theirs = self.same_pieces(piece).await;
+                for (flow, (found, theirs)) in flows.iter_mut().zip(theirs).enumerate() {
+                    self.compare_piece(run, flow, pass, piece, theirs, found).await;
                 }
             }
             Whose::Target(flow) => {

@@ -12,6 +12,7 @@ use crate::model::mapping::Part;
 use crate::model::{Interval, Mapping, Moment, SystemId};
 use crate::state::Acceptance;
 
+use super::ask::patiently;
 use super::{SchemaParts, Unit, UnitError};
 
 impl Unit {
@@ -20,15 +21,27 @@ impl Unit {
     /// # Errors
     /// When the lease is lost, or state or spool fail. A system that cannot be read is a recorded outcome.
     pub async fn schema(&mut self) -> Result<Summary, UnitError> {
+        self.shapes_of(|_| true).await
+    }
+
+    /// A run that describes the datasets of some of the systems.
+    async fn shapes_of(&mut self, is_wanted: impl Fn(&SystemId) -> bool) -> Result<Summary, UnitError> {
         let parts = Arc::clone(&self.parts);
         let Some(schema) = &parts.schema else { return Ok(Summary { complete: true, ..Summary::default() }) };
         let mut run = Run::begin(RunKind::Schema, self.lease.clone(), self.shared.clock.now());
-        let seen_before = std::mem::replace(&mut self.shapes_seen_at, run.started);
+        let mut seen_before = run.started;
         run.summary.complete = true;
         let accepted = self.accepted().await?;
         let before = self.schemas.clone();
-        for look in &schema.looks {
-            match look.reader.describe(&look.mapping).await {
+        let patience = self.patience(run.started);
+        for look in schema.looks.iter().filter(|look| is_wanted(look.reader.system())) {
+            if let Some(trouble) = look.reader.budget().trouble() {
+                self.note_failure(&mut run, &trouble);
+                continue;
+            }
+            let seen = self.shapes_seen.insert(look.reader.system().clone(), run.started);
+            seen_before = seen_before.min(seen.unwrap_or(Moment::MIN));
+            match patiently(&*look.reader, patience, look.reader.describe(&look.mapping)).await {
                 Ok(mut shape) => {
                     let children = std::mem::take(&mut shape.children);
                     for shape in [shape].into_iter().chain(children) {
@@ -57,11 +70,13 @@ impl Unit {
 
     /// Before what was read by `read` is called wrong for the first time, the shapes are looked at as they were then or
     /// later, however slow the probe's schedule is: a column may have changed just before that read.
-    pub(super) async fn know_shapes(&mut self, read: Moment) {
-        if self.parts.schema.is_none() || self.shapes_seen_at >= read {
+    pub(super) async fn know_shapes(&mut self, flow: usize, read: Moment) {
+        let sides = [&self.parts.owner.system, &self.parts.flows[flow].target.system].map(Clone::clone);
+        let is_known = |side: &SystemId| self.shapes_seen.get(side).is_some_and(|seen| *seen >= read);
+        if self.parts.schema.is_none() || sides.iter().all(is_known) {
             return;
         }
-        if let Err(error) = self.schema().await {
+        if let Err(error) = self.shapes_of(|system| sides.contains(system)).await {
             // A lost lease, a state or spool that fails: the run that asks meets the same at its own commit.
             tracing::debug!(unit = %self.parts.name, "shapes could not be looked at: {error}");
         }

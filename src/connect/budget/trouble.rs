@@ -11,11 +11,13 @@ use crate::model::SystemId;
 /// asks may have recovered.
 const FRESH_FOR: Duration = Duration::from_secs(15);
 
-/// The last request came to nothing.
+/// A request came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
     kind: Kind,
     at: Instant,
+    /// It has answered since.
+    is_over: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,18 +29,23 @@ enum Kind {
 }
 
 impl Trouble {
-    /// What a request that ended at `now` tells. Other errors are answers, too.
-    pub fn after(error: Option<&ReadError>, now: Instant) -> Option<Self> {
-        let kind = match error? {
-            ReadError::Budget { .. } => Kind::Refuses,
-            ReadError::Unreachable { .. } | ReadError::TimedOut { .. } => Kind::Away,
-            _ => return None,
+    /// What is known after a request that ended at `now`. Other errors are answers, too.
+    pub fn after(known: Option<Self>, error: Option<&ReadError>, now: Instant) -> Option<Self> {
+        let kind = match error {
+            Some(ReadError::Budget { .. }) => Kind::Refuses,
+            Some(ReadError::Unreachable { .. } | ReadError::TimedOut { .. }) => Kind::Away,
+            _ => return known.map(|known| Self { is_over: true, ..known }),
         };
-        Some(Self { kind, at: now })
+        Some(Self { kind, at: now, is_over: false })
     }
 
-    /// Whether it still says something at `now`.
-    pub fn is_fresh(self, now: Instant) -> bool {
+    /// Whether it lasts at `now`, as far as anybody has asked.
+    pub fn lasts(self, now: Instant) -> bool {
+        !self.is_over && self.is_recent(now)
+    }
+
+    /// Whether it was a moment ago: who has just been refused asks slowly.
+    pub fn is_recent(self, now: Instant) -> bool {
         now.saturating_duration_since(self.at) <= FRESH_FOR
     }
 
@@ -59,17 +66,20 @@ mod tests {
     fn only_refusals_and_silence_are_trouble_and_only_for_a_while() {
         let system = || "erp".parse::<SystemId>().unwrap();
         let now = Instant::now();
-        let check = |error: Option<ReadError>, expect: Option<&str>| {
-            let trouble = Trouble::after(error.as_ref(), now);
+        let check = |error: ReadError, expect: Option<&str>| {
+            let trouble = Trouble::after(None, Some(&error), now);
             assert_eq!(trouble.map(|trouble| trouble.error(system()).reason_code()), expect, "{error:?}");
-            assert!(trouble.is_none_or(|trouble| trouble.is_fresh(now + FRESH_FOR)));
-            assert!(trouble.is_none_or(|trouble| !trouble.is_fresh(now + FRESH_FOR * 2)));
+            let Some(trouble) = trouble else { return };
+            assert!(trouble.lasts(now + FRESH_FOR) && !trouble.lasts(now + FRESH_FOR * 2));
+            let over = Trouble::after(Some(trouble), None, now + FRESH_FOR).unwrap();
+            assert!(!over.lasts(now + FRESH_FOR) && over.is_recent(now + FRESH_FOR));
+            assert!(!over.is_recent(now + FRESH_FOR * 2));
         };
-        check(None, None);
-        check(Some(ReadError::Budget { system: system(), limit: "429".to_owned() }), Some("budget"));
-        check(Some(ReadError::Unreachable { system: system(), reason: "refused".to_owned() }), Some("unreachable"));
-        check(Some(ReadError::TimedOut { system: system(), limit: FRESH_FOR }), Some("unreachable"));
-        check(Some(ReadError::BadAnswer { system: system(), reason: "not JSON".to_owned() }), None);
-        check(Some(ReadError::Refused { system: system(), reason: "403".to_owned() }), None);
+        assert_eq!(Trouble::after(None, None, now), None);
+        check(ReadError::Budget { system: system(), limit: "429".to_owned() }, Some("budget"));
+        check(ReadError::Unreachable { system: system(), reason: "refused".to_owned() }, Some("unreachable"));
+        check(ReadError::TimedOut { system: system(), limit: FRESH_FOR }, Some("unreachable"));
+        check(ReadError::BadAnswer { system: system(), reason: "not JSON".to_owned() }, None);
+        check(ReadError::Refused { system: system(), reason: "403".to_owned() }, None);
     }
 }

@@ -2,27 +2,36 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
 
 use super::FlowRun;
 use super::piece::{MOST_EXTRA, Piece};
 use crate::audit::run::Run;
 use crate::audit::sampling::{Frame, Seen};
-use crate::audit::unit::Unit;
+use crate::audit::unit::ask::patiently;
 use crate::audit::unit::examine::{Sighting, grouped, key_digest};
-use crate::connect::{Bound, KeyRange, Landmark, RangeRead};
+use crate::audit::unit::{Unit, UnitFlow};
+use crate::connect::{Bound, KeyRange, Landmark, RangeRead, ReadError};
 use crate::model::{Key, Moment, Record};
+
+/// What a target said when it was asked for the same piece: `Ok(None)` when it cannot be led to it.
+pub(super) type Theirs = Result<Option<RangeRead>, ReadError>;
 
 /// A piece is taken to have at least so many rows when that is reckoned.
 const FEWEST_ROWS: usize = 10;
 
 impl Unit {
-    /// One piece of the owner's keys in one flow.
+    /// One piece of the owner's keys in one flow, and what the target said of the same piece.
+    #[expect(clippy::too_many_arguments, reason = "one call site; a piece, its other side and where both are counted")]
     pub(super) async fn compare_piece(
         &mut self,
         run: &mut Run,
         flow: usize,
         pass: u64,
         piece: &Piece,
+        theirs: Option<Theirs>,
         found: &mut FlowRun,
     ) {
         let parts = Arc::clone(&self.parts);
@@ -32,10 +41,7 @@ impl Unit {
             unusable.for_each(|record| self.unusable_key(run, record, "key"));
         }
         let ours = in_scope(&piece.read.records);
-        let theirs = match self.sampling.walks_alone(name) {
-            true => None,
-            false => self.same_piece(run, flow, piece).await,
-        };
+        let theirs = theirs.and_then(|theirs| self.usable(run, flow, theirs));
         let sightings: Vec<Sighting> =
             ours.iter().map(|(digest, records)| drawn(records[0].key.clone(), *digest, records.clone())).collect();
         let (mut there, window) = match &theirs {
@@ -63,25 +69,34 @@ impl Unit {
         }
     }
 
-    /// The same piece of the target's keys. `None` when the target cannot be led to it, or its order turns out to be
-    /// another: from then on it has a walk of its own.
-    async fn same_piece(&mut self, run: &mut Run, flow: usize, piece: &Piece) -> Option<RangeRead> {
-        let parts = Arc::clone(&self.parts);
-        let unit_flow = &parts.flows[flow];
+    /// The same piece of the keys of every target that can be led to it, all at once: none is older than it needs to be.
+    pub(super) async fn same_pieces(&self, piece: &Piece) -> Vec<Option<Theirs>> {
+        let patience = self.patience(self.shared.clock.now());
+        join_all(self.parts.flows.iter().map(|flow| self.same_piece(flow, piece, patience))).await
+    }
+
+    /// The same piece of one target's keys; `None` when it is not asked for that.
+    async fn same_piece(&self, flow: &UnitFlow, piece: &Piece, patience: Duration) -> Option<Theirs> {
+        if self.sampling.walks_alone(&flow.name) {
+            return None;
+        }
         let end = if piece.at.is_some() { &piece.at } else { &piece.visit.until };
         let (after, until) = (led(&piece.visit.after), led(end));
         if after.is_some() && until.is_none() && piece.at.is_some() {
             // The last row's key names nothing elsewhere: the next piece begins for the target where this one did.
             return None;
         }
-        let Some((after, until)) = after.zip(until) else {
-            self.walk_alone(flow);
-            return None;
-        };
+        let Some((after, until)) = after.zip(until) else { return Some(Ok(None)) };
         let most = piece.read.records.len().max(FEWEST_ROWS) * MOST_EXTRA;
-        let side = &unit_flow.target;
-        let read = side.reader.key_range(&side.mapping, KeyRange { after, until }, most).await;
-        match read {
+        let side = &flow.target;
+        let read = side.reader.key_range(&side.mapping, KeyRange { after, until }, most);
+        Some(patiently(&*side.reader, patience, read).await)
+    }
+
+    /// What can be used of a target's piece. A target that cannot be led to it, or whose order turns out to be another, has
+    /// a walk of its own from now on.
+    fn usable(&mut self, run: &mut Run, flow: usize, theirs: Theirs) -> Option<RangeRead> {
+        match theirs {
             Ok(Some(read)) if read.complete => {
                 run.summary.target_records += read.records.len() as u64;
                 Some(read)
