@@ -24,12 +24,13 @@ def report(file):
         ("late faults", share(said["late"], said["found"])),
         ("lags inside their bounds", share(said["lag_checked"] - said["lag_outside"], said["lag_checked"])),
         ("lag interval, p95", f"{said['lag_width_p95_secs']:.2f} s"),
+        ("estimates that hold the truth", share(said["estimates_checked"] - said["estimates_outside"], said["estimates_checked"])),
         ("unnoticed disturbances", share(said["unnoticed"], len(said["disturbances"]))),
     ]
     lines += [(f"cost of {system}", f"{cost['calls']} calls, {cost['records']} records") for system, cost in said["cost"].items()]
     print(file)
     for name, value in lines:
-        print(f"  {name:<26}{value}")
+        print(f"  {name:<31}{value}")
     print("  fault       found  median  longest  reported as")
     for fault, row in said["matrix"].items():
         delay = said["delays"].get(fault, {"found": 0, "median_secs": 0.0, "longest_secs": 0.0})

@@ -14,7 +14,7 @@ pub mod spool;
 
 pub use embedded::embedded_client;
 pub use error::LedgerError;
-pub use history::{Looks, Notice, OpenDiscrepancy, Second};
+pub use history::{Looks, Notice, OpenDiscrepancy, SampledShare, Second};
 pub use migrate::migrate;
 pub use queries::{LagQuantiles, Ledger, VerdictCounts};
 pub use schema::LedgerOptions;

@@ -49,6 +49,23 @@ pub struct Looks {
     pub agreed: Vec<i64>,
 }
 
+/// A share that samples estimated.
+#[derive(Clone, Debug, PartialEq, Row, Deserialize)]
+pub struct SampledShare {
+    /// The entity.
+    pub entity: String,
+    /// The target system.
+    pub target: String,
+    /// `agreement`, `completeness` or `extra`.
+    pub measure: String,
+    /// When it was computed: microseconds since 1970.
+    pub at: i64,
+    /// Lower end of its 95 % interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
 /// The checks of one flow in one second.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct Second {
@@ -220,6 +237,19 @@ impl Ledger {
         let question = "SELECT ?fields FROM (SELECT system, toUnixTimestamp64Micro(at) AS at FROM schema_changes \
                         WHERE tenant = ? AND schema_changes.at >= fromUnixTimestamp64Micro(?, 'UTC')) LIMIT ?";
         self.rows_since("read changes of schemas", question, since, limit).await
+    }
+
+    /// What samples said of each flow since then, at most one word of each kind in a second; at most `limit`.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses or does not answer.
+    pub async fn sampled_shares(&self, since: Moment, limit: u64) -> Result<Vec<SampledShare>, LedgerError> {
+        let question = "SELECT ?fields FROM (SELECT entity, target, measure, \
+                        toUnixTimestamp64Micro(max(estimates.at)) AS at, argMax(estimates.low, estimates.at) AS low, \
+                        argMax(estimates.high, estimates.at) AS high FROM estimates \
+                        WHERE tenant = ? AND estimates.at >= fromUnixTimestamp64Micro(?, 'UTC') \
+                        GROUP BY entity, target, measure, toStartOfSecond(estimates.at)) LIMIT ?";
+        self.rows_since("read estimates", question, since, limit).await
     }
 
     /// The moment up to which `probes` probes have told what they saw: the oldest start among their last

@@ -85,6 +85,8 @@ impl Database {
         let pool = AnyPoolOptions::new()
             .max_connections(dialect.connections())
             .acquire_timeout(ACQUIRE_LIMIT)
+            // A broken connection is found out by what is asked of it, and that is tried again.
+            .test_before_acquire(false)
             .after_connect(move |connection, _| {
                 Box::pin(async move { connection.execute(dialect.session()).await.map(drop) })
             })

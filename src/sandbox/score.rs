@@ -7,16 +7,20 @@ use std::time::Duration;
 use super::book::Write;
 use super::plan::Effect;
 use super::truth::Address;
-use super::{DisturbanceKind, Entity, FaultKind, Options, System};
+use super::{DisturbanceKind, FaultKind, Options, System};
 use crate::model::{Interval, Lag, Moment, Verdict};
 
 mod disturbed;
+mod estimates;
 mod fits;
 mod judge;
 mod summary;
 
+pub use estimates::{Estimated, Share};
 use judge::Judge;
-pub use summary::{Case, CaseOutcome, Cost, Delay, DisturbanceCase, LagCase, Said, Summary, UnknownLag, WhyUnknown};
+pub use summary::{
+    Case, CaseOutcome, Cost, Delay, DisturbanceCase, EstimateCase, LagCase, Said, Summary, UnknownLag, WhyUnknown,
+};
 
 /// One planted fault in one target.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,6 +119,8 @@ pub struct Reports {
     pub blind: Vec<(System, Moment)>,
     /// When it said that the shape of a system's data had changed.
     pub reshaped: Vec<(System, Moment)>,
+    /// What its samples said, in any order.
+    pub estimated: Vec<Estimated>,
     /// What its looks cost.
     pub cost: BTreeMap<System, Cost>,
 }
@@ -146,6 +152,8 @@ pub fn score(day: &Day, reports: &Reports, closing: Moment, options: &Options) -
         }
     }
     let disturbances = disturbed::cases(day, reports, options);
+    let (estimates_checked, estimate_cases) =
+        estimates::check(day, judge.episodes(), &reports.estimated, closing, options);
     let unsure = |event: &&Freshness| event.undecided && !judge.is_disturbed(&event.address, event.changed);
     Summary {
         seed: options.seed,
@@ -165,12 +173,15 @@ pub fn score(day: &Day, reports: &Reports, closing: Moment, options: &Options) -
         checks: reports.tallies.iter().map(|tally| tally.checks).sum(),
         unknown: disturbed::unknown(day, reports, options),
         lag_undecided: reports.freshness.iter().filter(unsure).count(),
+        estimates_checked,
+        estimates_outside: estimate_cases.len(),
         unnoticed: disturbances.iter().filter(|case| disturbed::is_unnoticed(case)).count(),
         disturbances,
         cases,
         false_cases,
         lag_cases,
         lag_unknown_cases,
+        estimate_cases,
     }
 }
 
@@ -222,9 +233,9 @@ fn written(moment: Moment) -> String {
     moment.to_utc().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// How long `span` was disturbed for an entity. A target that is slow to answer keeps the looks at the others waiting.
-fn disturbed_time(day: &Day, entity: Entity, span: Interval, options: &Options) -> Duration {
-    let touching = day.disturbed.iter().filter(|disturbed| entity.systems().any(|system| system == disturbed.system));
+/// How long one of these systems was disturbed in `span`.
+fn disturbed_time(day: &Day, systems: [System; 2], span: Interval, options: &Options) -> Duration {
+    let touching = day.disturbed.iter().filter(|disturbed| systems.contains(&disturbed.system));
     let overlaps = touching.filter_map(|disturbed| disturbed::felt(disturbed, options).intersect(span));
     overlaps.map(|overlap| overlap.high.since(overlap.low)).sum()
 }

@@ -30,7 +30,7 @@ use protocol::{Line, Order, Setup, tell};
 use worker::{Job, Worker};
 
 /// Each has its own keys.
-const WORKERS: usize = 48;
+const WORKERS: usize = 128;
 /// Notices that may wait for a worker; sources wait when it is full.
 const WAITING: usize = 10_000;
 

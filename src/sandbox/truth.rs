@@ -74,6 +74,43 @@ pub fn episodes(writes: &[Write]) -> BTreeMap<Address, Vec<Episode>> {
     tracks.into_iter().map(|(address, track)| (address, track.finish())).collect()
 }
 
+/// From when on which side held a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Since this moment.
+    pub since: Moment,
+    /// Whether the owner held it.
+    pub owner: bool,
+    /// Whether the target held it.
+    pub target: bool,
+}
+
+/// Which side held every key when, oldest first.
+pub fn standings(writes: &[Write]) -> BTreeMap<Address, Vec<Standing>> {
+    let mut standings: BTreeMap<Address, Vec<Standing>> = BTreeMap::new();
+    let mut ordered: Vec<&Write> = writes.iter().collect();
+    ordered.sort_by_key(|write| write.committed.low);
+    for write in ordered {
+        let is_owner = write.system == write.entity.owner();
+        for target in write.entity.targets().iter().filter(|target| is_owner || **target == write.system) {
+            let address = Address { entity: write.entity, target: *target, key: write.key.clone() };
+            let of_key = standings.entry(address).or_default();
+            let (owner, held_there) = of_key.last().map_or((false, false), |last| (last.owner, last.target));
+            let holds = !held(write, *target).is_empty();
+            let since = write.committed.high;
+            let now = if is_owner {
+                Standing { since, owner: holds, target: held_there }
+            } else {
+                Standing { since, owner, target: holds }
+            };
+            if of_key.last().is_none_or(|last| (last.owner, last.target) != (now.owner, now.target)) {
+                of_key.push(now);
+            }
+        }
+    }
+    standings
+}
+
 /// What the write leaves of all that concerns `target`.
 fn held(write: &Write, target: System) -> Vec<Content> {
     write.contents.iter().filter_map(|content| content.for_target(write.entity, target)).collect()

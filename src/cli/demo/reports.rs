@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::super::view::CostLine;
 use super::super::view::feed;
 use crate::ledger::rows::{DiscrepancyRow, FreshnessRow};
-use crate::ledger::{Looks, Notice, Second};
+use crate::ledger::{Looks, Notice, SampledShare, Second};
 use crate::metrics::Metrics;
 use crate::model::{Interval, Lag, Moment, Verdict};
-use crate::sandbox::score::{Cost, Freshness, Report, Reports, Tally};
+use crate::sandbox::score::{Cost, Estimated, Freshness, Report, Reports, Share, Tally};
 use crate::sandbox::truth::Address;
 use crate::sandbox::{Entity, System};
 
@@ -28,6 +28,8 @@ pub struct Rows {
     pub blind: Vec<Notice>,
     /// Changed schemas.
     pub reshaped: Vec<Notice>,
+    /// What samples said.
+    pub shares: Vec<SampledShare>,
 }
 
 /// Translates what the ledger holds; of what the looks cost it knows nothing. Freshness events hold the hash of their key only; looks say which key that is.
@@ -45,6 +47,7 @@ pub fn reports(rows: &Rows) -> anyhow::Result<Reports> {
         tallies: rows.seconds.iter().map(tally).collect::<anyhow::Result<_>>()?,
         blind: rows.blind.iter().map(notice).collect::<anyhow::Result<_>>()?,
         reshaped: rows.reshaped.iter().map(notice).collect::<anyhow::Result<_>>()?,
+        estimated: rows.shares.iter().map(estimated).collect::<anyhow::Result<_>>()?,
         cost: BTreeMap::new(),
     })
 }
@@ -93,6 +96,19 @@ fn tally(second: &Second) -> anyhow::Result<Tally> {
 
 fn notice(notice: &Notice) -> anyhow::Result<(System, Moment)> {
     Ok((system(&notice.system)?, Moment::from_micros(notice.at)))
+}
+
+fn estimated(row: &SampledShare) -> anyhow::Result<Estimated> {
+    let known = [Share::Agreement, Share::Completeness, Share::Extra];
+    let measure = known.into_iter().find(|measure| measure.as_str() == row.measure);
+    Ok(Estimated {
+        entity: entity(&row.entity)?,
+        target: system(&row.target)?,
+        measure: measure.ok_or_else(|| anyhow::anyhow!("the ledger holds an unknown measure `{}`", row.measure))?,
+        at: Moment::from_micros(row.at),
+        low: row.low,
+        high: row.high,
+    })
 }
 
 /// What every system was asked and has answered so far.

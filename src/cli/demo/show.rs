@@ -200,6 +200,7 @@ impl Archive {
             seconds: self.ledger.seconds(self.began, MOST_ROWS).await?,
             blind: self.ledger.blindness(self.began, MOST_ROWS).await?,
             reshaped: self.ledger.reshaped(self.began, MOST_ROWS).await?,
+            shares: self.ledger.sampled_shares(self.began, MOST_ROWS).await?,
         };
         Ok(Reports { cost: cost(&self.metrics)?, ..reports(&rows)? })
     }

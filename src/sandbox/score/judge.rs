@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::truth::{Address, Episode, episodes};
-use super::super::{DisturbanceKind, Options};
+use super::super::{DisturbanceKind, Options, System};
 use super::disturbed::felt;
 use super::fits::fits;
 use super::{
@@ -29,6 +29,11 @@ impl<'a> Judge<'a> {
     /// Of a day that ended at `closing`.
     pub fn new(day: &'a Day, reports: &'a Reports, closing: Moment, options: &'a Options) -> Self {
         Self { episodes: episodes(&day.writes), day, reports, closing, options }
+    }
+
+    /// What differed, and when.
+    pub const fn episodes(&self) -> &BTreeMap<Address, Vec<Episode>> {
+        &self.episodes
     }
 
     fn of(&self, address: &Address) -> &[Episode] {
@@ -58,13 +63,13 @@ impl<'a> Judge<'a> {
         (case, fitting.is_some_and(|report| self.is_late(report, episode)))
     }
 
-    /// How long an episode lasted while none of the entity's systems was disturbed.
+    /// How long an episode lasted while neither of its systems was disturbed.
     fn calm_length(&self, address: &Address, episode: &Episode) -> Duration {
         self.calm(address, episode.span(self.closing))
     }
 
     fn calm(&self, address: &Address, span: Interval) -> Duration {
-        let disturbed = disturbed_time(self.day, address.entity, span, self.options);
+        let disturbed = disturbed_time(self.day, sides(address), span, self.options);
         span.high.since(span.low).saturating_sub(disturbed)
     }
 
@@ -75,10 +80,10 @@ impl<'a> Judge<'a> {
         self.calm(&report.address, waited) > self.options.deadline + self.options.probe_every * 2
     }
 
-    /// Whether a system of the entity was disturbed at some moment of `span`.
+    /// Whether one of its systems was disturbed at some moment of `span`.
     pub fn is_disturbed(&self, address: &Address, span: Interval) -> bool {
         let until = Interval::new(span.low, span.high + self.options.decidable_after());
-        disturbed_time(self.day, address.entity, until, self.options) > Duration::ZERO
+        disturbed_time(self.day, sides(address), until, self.options) > Duration::ZERO
     }
 
     /// Whether there was a difference longer than the deadline when the report was made, or values could not be read for
@@ -146,9 +151,13 @@ impl<'a> Judge<'a> {
     }
 }
 
+const fn sides(address: &Address) -> [System; 2] {
+    [address.entity.owner(), address.target]
+}
+
 /// Whether the shape of a side's data was another one then.
 fn reshaped(day: &Day, address: &Address, at: Moment, options: &Options) -> bool {
-    let sides = [address.entity.owner(), address.target];
+    let sides = sides(address);
     let mut shapes = day.disturbed.iter().filter(|disturbed| disturbed.kind == DisturbanceKind::Schema);
     shapes.any(|disturbed| {
         sides.contains(&disturbed.system) && felt(disturbed, options).intersect(Interval::new(at, at)).is_some()

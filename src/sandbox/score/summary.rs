@@ -44,6 +44,10 @@ pub struct Summary {
     pub unknown: u64,
     /// Changes whose lateness the auditor could not tell from punctuality while neither system was disturbed.
     pub lag_undecided: usize,
+    /// Estimates of samples whose truth is known: no disturbance touched what they rest on.
+    pub estimates_checked: usize,
+    /// Of these, those whose interval holds no share that was true meanwhile. Their intervals are meant for 95 in 100.
+    pub estimates_outside: usize,
     /// Outages and changed schemas that the auditor said nothing of.
     pub unnoticed: usize,
     /// Every disturbance of a whole system.
@@ -56,12 +60,15 @@ pub struct Summary {
     pub lag_cases: Vec<LagCase>,
     /// Every measured lag of which the truth is not known.
     pub lag_unknown_cases: Vec<UnknownLag>,
+    /// Every estimate that was wrong.
+    pub estimate_cases: Vec<EstimateCase>,
 }
 
 impl Summary {
-    /// Nothing missed, nothing made up, no lag outside its bounds, no outage unnoticed.
+    /// Nothing missed, nothing made up, no lag outside its bounds, no outage unnoticed, and samples as right as they say.
     pub fn is_right(&self) -> bool {
-        self.missed == 0 && self.false_reports == 0 && self.lag_outside == 0 && self.unnoticed == 0
+        let is_sound = self.estimates_outside * 20 <= self.estimates_checked;
+        self.missed == 0 && self.false_reports == 0 && self.lag_outside == 0 && self.unnoticed == 0 && is_sound
     }
 }
 
@@ -186,6 +193,23 @@ pub struct UnknownLag {
     pub reported_secs: (f64, f64),
     /// Why it is not known.
     pub why: WhyUnknown,
+}
+
+/// An estimate of samples whose interval does not hold the truth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EstimateCase {
+    /// Of what.
+    pub entity: Entity,
+    /// In which target.
+    pub target: System,
+    /// `agreement`, `completeness` or `extra`.
+    pub measure: String,
+    /// When, RFC 3339 with milliseconds.
+    pub at: String,
+    /// The reported interval, shares.
+    pub reported: (f64, f64),
+    /// The least and the largest share that was true while the keys were looked at.
+    pub true_share: (f64, f64),
 }
 
 /// Why the truth of a measured lag is not known.

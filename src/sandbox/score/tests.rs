@@ -201,3 +201,36 @@ fn checks_that_cannot_tell_count_where_nothing_was_disturbed() {
     let found = score(&disturbed(DisturbanceKind::Outage, 12.0, 20.0), &reports, at(60.0), &options());
     assert_eq!((found.checks, found.unknown), (30, 4));
 }
+
+#[test]
+fn an_estimate_must_hold_a_share_that_was_true() {
+    // Two keys; one of them differs from 10 s to 25 s, longer than its deadline.
+    let mut writes = late(25.0);
+    let others =
+        [System::Warehouse, System::Erp].map(|system| Write { key: "SKU-0002".to_owned(), ..wrote(system, 0.0, &[1]) });
+    writes.extend(others);
+    let day = |disturbed: Vec<Disturbed>| Day { writes: writes.clone(), disturbed, ..Day::default() };
+    let said = |measure: Share, seconds: f64, low: f64, high: f64| Estimated {
+        entity: Entity::Stock,
+        target: System::Erp,
+        measure,
+        at: at(seconds),
+        low,
+        high,
+    };
+    let check = |day: &Day, said: Estimated, expect: (usize, usize)| {
+        let reports = Reports { estimated: vec![said], ..Reports::default() };
+        let summary = score(day, &reports, at(60.0), &options());
+        assert_eq!((summary.estimates_checked, summary.estimates_outside), expect, "{said:?}");
+    };
+    let calm = day(Vec::new());
+    check(&calm, said(Share::Agreement, 24.0, 0.4, 0.6), (1, 0));
+    check(&calm, said(Share::Agreement, 24.0, 0.9, 1.0), (1, 1));
+    check(&calm, said(Share::Agreement, 59.0, 0.9, 1.0), (1, 0));
+    check(&calm, said(Share::Agreement, 59.0, 0.4, 0.6), (1, 1));
+    check(&calm, said(Share::Completeness, 24.0, 0.9, 1.0), (1, 0));
+    check(&calm, said(Share::Extra, 24.0, 0.3, 0.9), (1, 1));
+    let span = Interval::new(at(20.0), at(22.0));
+    let disturbed = Disturbed { system: System::Erp, kind: DisturbanceKind::Outage, span };
+    check(&day(vec![disturbed]), said(Share::Agreement, 24.0, 0.9, 1.0), (0, 0));
+}

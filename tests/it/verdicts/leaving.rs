@@ -50,6 +50,25 @@ on_each_pair! {
         assert_eq!(world.discrepancies(), []);
     }
 
+    async fn what_arrives_while_the_confirmation_is_waited_for_is_not_missing(pair: Pair) {
+        let pair = Arc::new(pair);
+        let (mut world, agenda) = world_with_agenda(&pair, "1s").await;
+        pair.owner.put("A", 1).await;
+        world.look_until_verdict("A", Verdict::InFlight).await;
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        // Past the deadline A would be missing. It arrives while the owner keeps us waiting for its second answer.
+        let both = Arc::clone(&pair);
+        agenda.before_keys_of("erp", async {});
+        agenda.before_keys_of("erp", async move {
+            both.target.put("A", 1).await;
+            tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        });
+        world.look_until_verdict("A", Verdict::Match).await;
+        assert!(agenda.is_done());
+        assert_eq!(world.verdicts("A"), ["in_flight", "match"]);
+        assert_eq!(world.discrepancies(), []);
+    }
+
     async fn a_hard_delete_at_the_owner_alone_leaves_an_extra_record(pair: Pair) {
         pair.both("A", 1).await;
         let pair = Arc::new(pair);

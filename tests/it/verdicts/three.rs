@@ -1,7 +1,12 @@
 //! One owner with two targets, and deadlines from several promises.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use plumbline::connect::Reader;
 use plumbline::model::Verdict;
 
+use super::between::{Agenda, Between};
 use super::pair::{COMMIT_DELAY, Database, PROBE, Product, QUANTITIES, STOCK};
 use super::sampling::SAMPLE;
 use crate::config_text::ConfigText;
@@ -31,6 +36,10 @@ impl Company {
     }
 
     async fn world_with(&self, more: &str) -> World {
+        self.world_through(more, |reader| reader).await
+    }
+
+    async fn world_through(&self, more: &str, around: impl Fn(Arc<dyn Reader>) -> Arc<dyn Reader>) -> World {
         let config = ConfigText::new()
             .database("erp", "postgres", "env:ERP", "")
             .database("store", "mariadb", "env:STORE", COMMIT_DELAY)
@@ -43,8 +52,8 @@ impl Company {
             .promise("all", "stock", "60s", "")
             .promise("cash-desks", "stock", "1s", "target = \"cash\"")
             .more(more);
-        World::open(&config.text(), &[("ERP", self.erp.url()), ("STORE", self.store.url()), ("CASH", self.cash.url())])
-            .await
+        let urls = [("ERP", self.erp.url()), ("STORE", self.store.url()), ("CASH", self.cash.url())];
+        World::open_through(&config.text(), &urls, around).await
     }
 }
 
@@ -67,6 +76,33 @@ async fn a_sync_that_reaches_one_of_two_targets_is_told_for_the_other_only() {
     world.look_until_verdict("A", Verdict::Match).await;
     world.look_until("nothing to be open", |world| world.in_flight() == 0).await;
     assert_eq!(world.open_discrepancies().await, 0);
+}
+
+#[tokio::test]
+async fn a_target_that_keeps_us_waiting_does_not_keep_the_other() {
+    let company = Company::new().await;
+    let (of_store, of_cash) = (Arc::new(Agenda::default()), Arc::new(Agenda::default()));
+    let around = |reader: Arc<dyn Reader>| match reader.system().as_str() {
+        "store" => Arc::new(Between::new(reader, &of_store)) as Arc<dyn Reader>,
+        "cash" => Arc::new(Between::new(reader, &of_cash)) as Arc<dyn Reader>,
+        _ => reader,
+    };
+    let mut world = company.world_through("", around).await;
+    // Neither answers before the other was asked.
+    let meeting = Arc::new(tokio::sync::Barrier::new(2));
+    for (agenda, system) in [(&of_store, "store"), (&of_cash, "cash")] {
+        let meeting = Arc::clone(&meeting);
+        agenda.before_keys_of(system, async move { drop(meeting.wait().await) });
+    }
+    company.erp.put("A", 1).await;
+    company.store.put("A", 1).await;
+    company.cash.put("A", 1).await;
+    let looks = world.look_until("both to be seen", |world| {
+        ["store", "cash"].iter().all(|target| last(world, target).as_deref() == Some("match"))
+    });
+    // Asked one after the other they would wait for ever.
+    tokio::time::timeout(Duration::from_secs(60), looks).await.expect("targets are asked at once");
+    assert!(of_store.is_done() && of_cash.is_done());
 }
 
 #[tokio::test]
