@@ -341,6 +341,10 @@ impl Unit {
         let mut changes = self.first_tick(self.parts.changes.as_ref(), self.position.last_complete == Moment::MIN);
         let sample = self.parts.sample.clone().map(|sample| sample.schedule);
         let mut samples = self.first_tick(sample.as_ref(), self.sampling.walks.is_empty());
+        if self.sampling.walks.is_empty() {
+            // A thousand new walks do not begin in one moment.
+            samples = samples.map(|tick| tick + remainder(self.parts.jitter, FIRST_SAMPLES));
+        }
         let schema = self.parts.schema.as_ref().map(|schema| schema.schedule.clone());
         let mut shapes = self.first_tick(schema.as_ref(), self.schemas.is_empty());
         let mut acceptances = self.shared.clock.now();
@@ -620,6 +624,13 @@ impl Unit {
             }
         }
     }
+}
+
+/// First samples of a new auditor begin within so long.
+const FIRST_SAMPLES: Duration = Duration::from_secs(10);
+
+fn remainder(time: Duration, of: Duration) -> Duration {
+    Duration::from_nanos((time.as_nanos() % of.as_nanos()) as u64)
 }
 
 /// The loop wakes at least this often, so that a change of the schedule's clock cannot hold it for long.

@@ -69,6 +69,11 @@ pub(super) fn has_gaps(states: &[OwnerState]) -> bool {
     states.iter().any(|state| state.gap_after || state.touched > Moment::MIN)
 }
 
+/// Whether the owner was seen to return to a state that it had left.
+pub(super) fn recurs(states: &[OwnerState]) -> bool {
+    states.iter().enumerate().any(|(index, known)| states[..index].iter().any(|earlier| earlier.state == known.state))
+}
+
 /// When the owner came to hold the newest state for the last time, at the latest.
 pub(super) fn newest_birth(states: &[OwnerState]) -> Moment {
     states.last().map_or(Moment::MIN, |newest| newest.born.high.max(newest.touched))

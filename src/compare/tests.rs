@@ -93,6 +93,24 @@ fn a_target_that_was_ahead_of_an_old_read_owes_nothing_for_that_time() {
 }
 
 #[test]
+fn an_owner_that_comes_back_to_its_values_may_have_come_back_to_the_targets() {
+    // The target stands still at 1 while the owner goes through `states`, one every ten seconds.
+    let check = |states: [u128; 5], expect: Verdict| {
+        let mut track = Some(tracked(holds(1)));
+        let mut last = None;
+        for (when, state) in (110..).step_by(10).zip(states) {
+            let judgement = confirmed(track, &look(holds(state), when), &look(holds(1), when), context());
+            (track, last) = (judgement.track, Some(judgement.verdict));
+        }
+        assert_eq!(last, Some(expect), "{states:?}");
+    };
+    check([3, 4, 5, 6, 7], Verdict::Stale);
+    check([3, 4, 3, 4, 3], Verdict::InFlight);
+    // One that stands still has not come back since.
+    check([3, 2, 2, 2, 2], Verdict::Stale);
+}
+
+#[test]
 fn what_is_wrong_past_the_deadline() {
     let check = |owner: State, target: State, expect: Verdict, likely: bool| {
         let track = first(None, &changed(owner.clone(), 99, 100), &look(target.clone(), 101)).track;

@@ -66,6 +66,8 @@ pub struct Report {
     pub address: Address,
     /// When.
     pub at: Moment,
+    /// Until when it said so: its next step, or the end of time.
+    pub until: Moment,
     /// Whether it opened here, rather than changed.
     pub opened: bool,
     /// Its verdict.

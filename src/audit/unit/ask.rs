@@ -33,7 +33,8 @@ pub(super) struct Question {
     /// In portions of what is asked for at once.
     pub keys: Vec<Vec<Key>>,
     pub clock: Wants,
-    /// How long a target that refuses, or does not answer, is waited for. One that only is slow is waited for until it is done.
+    /// How long a target that refuses, or does not answer, or did a moment ago, is waited for. One that only is slow is waited
+    /// for until it is done.
     pub patience: Duration,
 }
 
@@ -116,32 +117,18 @@ impl Question {
             async move { reader.by_keys(&mapping, &keys).await }
         };
         let mut reads = stream::iter(std::mem::take(&mut self.keys)).map(read).buffered(READS_AT_ONCE);
-        let mut is_answered = false;
         while left > 0 {
             let answer = match tokio::time::timeout(TICK, reads.next()).await {
                 Ok(Some(read)) => read,
                 Ok(None) => return,
                 Err(_) if Instant::now() < deadline => continue,
-                Err(_) => match self.given_up(is_answered) {
+                Err(_) => match self.reader.budget().recent_trouble() {
                     Some(error) => Err(error),
                     None => continue,
                 },
             };
-            is_answered |= answer.is_ok();
             left -= 1;
             let _gone = answers.send((self.number, Answer::Keys(answer))).await;
         }
-    }
-
-    /// Why the target is not waited for any longer: it is in trouble, or only slowly trusted again after it was, and has
-    /// answered something.
-    fn given_up(&self, is_answered: bool) -> Option<ReadError> {
-        let budget = self.reader.budget();
-        let is_slowed = || is_answered && budget.share() < 1.0;
-        let slowed = || ReadError::Budget {
-            system: self.reader.system().clone(),
-            limit: "it has refused requests, and is asked more slowly".to_owned(),
-        };
-        budget.trouble().or_else(|| is_slowed().then(slowed))
     }
 }

@@ -15,8 +15,9 @@ use super::ask::{Answer, Answers, Question, patiently};
 use super::settle::Outcome;
 use super::{Unit, UnitFlow};
 
-/// A bad verdict that is confirmed later than this after the target was read needs another look at the target.
-const LATE: Duration = Duration::from_secs(1);
+/// A bad verdict that is confirmed later than this after the target was read needs another look at the target. What is asked
+/// for beside the owner to confirm it is waited for no longer, if it is in trouble.
+pub(super) const LATE: Duration = Duration::from_secs(1);
 /// How often a key that moves while it is confirmed is judged anew. The last time, what was seen is what counts.
 const ROUNDS: usize = 3;
 
@@ -248,7 +249,8 @@ impl Unit {
             while !pending.is_empty() {
                 let chunk: Vec<Unconfirmed<'_>> = pending.drain(..at_once.min(pending.len())).collect();
                 let keys: Vec<Key> = chunk.iter().map(|one| one.sighting.key.clone()).collect();
-                match owner.reader.by_keys(&owner.mapping, &keys).await {
+                let patience = self.patience(self.shared.clock.now());
+                match patiently(&*owner.reader, patience, owner.reader.by_keys(&owner.mapping, &keys)).await {
                     Ok(read) => {
                         run.summary.owner_records += read.records.len() as u64;
                         let asked = chunk.len();
@@ -280,8 +282,7 @@ impl Unit {
         let parts = Arc::clone(&self.parts);
         let target = &parts.flows[flow].target;
         let keys: Vec<Key> = chunk.iter().map(|one| one.sighting.key.clone()).collect();
-        let patience = self.patience(self.shared.clock.now());
-        let read = patiently(&*target.reader, patience, target.reader.by_keys(&target.mapping, &keys)).await;
+        let read = patiently(&*target.reader, LATE, target.reader.by_keys(&target.mapping, &keys)).await;
         read.map_err(|error| self.note_failure(run, &error)).ok()
     }
 

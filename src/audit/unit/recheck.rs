@@ -8,6 +8,7 @@ use crate::connect::ReadError;
 use crate::metrics::RunKind;
 use crate::model::{Interval, Key, Record};
 
+use super::ask::patiently;
 use super::examine::{Sighting, key_digest};
 use super::{Unit, UnitError};
 
@@ -38,7 +39,8 @@ impl Unit {
         self.measure_clock(&parts.owner).await;
         let keys = self.keys_of(slots);
         let asked: Vec<Key> = keys.values().cloned().collect();
-        match parts.owner.reader.by_keys(&parts.owner.mapping, &asked).await {
+        let (owner, patience) = (&parts.owner, self.patience(run.started));
+        match patiently(&*owner.reader, patience, owner.reader.by_keys(&owner.mapping, &asked)).await {
             Ok(read) => {
                 run.summary.owner_records = read.records.len() as u64;
                 let mut found: HashMap<u128, Vec<Record>> = HashMap::with_capacity(read.records.len());

@@ -1,6 +1,7 @@
 //! The schema probe: what the systems' tables and documents look like, next to what they looked like when all was well.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::audit::run::{Run, Summary};
 use crate::audit::schema::{Notice, Reading, Step, affects, covers, words};
@@ -13,6 +14,7 @@ use crate::model::{Interval, Mapping, Moment, SystemId};
 use crate::state::Acceptance;
 
 use super::ask::patiently;
+use super::examine::LATE;
 use super::{SchemaParts, Unit, UnitError};
 
 impl Unit {
@@ -21,11 +23,16 @@ impl Unit {
     /// # Errors
     /// When the lease is lost, or state or spool fail. A system that cannot be read is a recorded outcome.
     pub async fn schema(&mut self) -> Result<Summary, UnitError> {
-        self.shapes_of(|_| true).await
+        let patience = self.patience(self.shared.clock.now());
+        self.shapes_of(|_| true, patience).await
     }
 
     /// A run that describes the datasets of some of the systems.
-    async fn shapes_of(&mut self, is_wanted: impl Fn(&SystemId) -> bool) -> Result<Summary, UnitError> {
+    async fn shapes_of(
+        &mut self,
+        is_wanted: impl Fn(&SystemId) -> bool,
+        patience: Duration,
+    ) -> Result<Summary, UnitError> {
         let parts = Arc::clone(&self.parts);
         let Some(schema) = &parts.schema else { return Ok(Summary { complete: true, ..Summary::default() }) };
         let mut run = Run::begin(RunKind::Schema, self.lease.clone(), self.shared.clock.now());
@@ -33,7 +40,6 @@ impl Unit {
         run.summary.complete = true;
         let accepted = self.accepted().await?;
         let before = self.schemas.clone();
-        let patience = self.patience(run.started);
         for look in schema.looks.iter().filter(|look| is_wanted(look.reader.system())) {
             if let Some(trouble) = look.reader.budget().trouble() {
                 self.note_failure(&mut run, &trouble);
@@ -76,7 +82,7 @@ impl Unit {
         if self.parts.schema.is_none() || sides.iter().all(is_known) {
             return;
         }
-        if let Err(error) = self.shapes_of(|system| sides.contains(system)).await {
+        if let Err(error) = self.shapes_of(|system| sides.contains(system), LATE).await {
             // A lost lease, a state or spool that fails: the run that asks meets the same at its own commit.
             tracing::debug!(unit = %self.parts.name, "shapes could not be looked at: {error}");
         }

@@ -39,7 +39,9 @@ pub struct Rows {
 pub fn reports(rows: &Rows) -> anyhow::Result<Reports> {
     let keys: HashMap<&str, &str> =
         rows.looks.iter().map(|looks| (looks.key_hash.as_str(), looks.key.as_str())).collect();
-    let opened_or_changed = rows.discrepancies.iter().filter(|row| row.event == "opened" || row.event == "changed");
+    let until = next_steps(&rows.discrepancies);
+    let steps = rows.discrepancies.iter().zip(until);
+    let opened_or_changed = steps.filter(|(row, _)| row.event == "opened" || row.event == "changed");
     Ok(Reports {
         discrepancies: opened_or_changed.map(report).collect::<anyhow::Result<_>>()?,
         freshness: rows.freshness.iter().map(|row| event(row, &keys)).collect::<anyhow::Result<_>>()?,
@@ -56,10 +58,25 @@ fn address(entity_word: &str, target: &str, key: &str) -> anyhow::Result<Address
     Ok(Address { entity: entity(entity_word)?, target: system(target)?, key: key.to_owned() })
 }
 
-fn report(row: &DiscrepancyRow) -> anyhow::Result<Report> {
+/// When each step's discrepancy took its next one.
+fn next_steps(rows: &[DiscrepancyRow]) -> Vec<Moment> {
+    let mut next: HashMap<uuid::Uuid, i64> = HashMap::new();
+    let mut until: Vec<(usize, Moment)> = Vec::with_capacity(rows.len());
+    let mut latest_first: Vec<usize> = (0..rows.len()).collect();
+    latest_first.sort_by_key(|&index| std::cmp::Reverse(rows[index].at));
+    for index in latest_first {
+        let later = next.insert(rows[index].discrepancy_id, rows[index].at);
+        until.push((index, later.map_or(Moment::MAX, Moment::from_micros)));
+    }
+    until.sort_by_key(|(index, _)| *index);
+    until.into_iter().map(|(_, until)| until).collect()
+}
+
+fn report((row, until): (&DiscrepancyRow, Moment)) -> anyhow::Result<Report> {
     Ok(Report {
         address: address(&row.entity, &row.target, &row.key)?,
         at: Moment::from_micros(row.at),
+        until,
         opened: row.event == "opened",
         verdict: verdict(&row.verdict)?,
         likely: row.likely,

@@ -48,7 +48,8 @@ impl<'a> Judge<'a> {
             return (case(plant, None, CaseOutcome::Undecided, &[]), false);
         };
         let of_it = reports.iter().copied().filter(|report| report.address == plant.address);
-        let during: Vec<&Report> = of_it.filter(|report| is_during(report, episode)).collect();
+        let said_then = |report: &&Report| is_during(report, episode) || self.still_says(report, episode);
+        let during: Vec<&Report> = of_it.filter(said_then).collect();
         let fitting = during.iter().find(|report| fits(plant, report));
         let outcome = match fitting {
             Some(_) => CaseOutcome::Found,
@@ -61,6 +62,12 @@ impl<'a> Judge<'a> {
         case.found_as = fitting.map(|report| report.verdict.as_str().to_owned());
         case.found_after_secs = fitting.map(|report| report.at.since(episode.began.high).as_secs_f64());
         (case, fitting.is_some_and(|report| self.is_late(report, episode)))
+    }
+
+    /// Whether a discrepancy was open when the episode began and stayed so until that was late, too: an agreement in between
+    /// that no look found.
+    fn still_says(&self, report: &Report, episode: &Episode) -> bool {
+        report.at < episode.began.low && report.until > episode.began.high + self.options.deadline
     }
 
     /// How long an episode lasted while neither of its systems was disturbed.

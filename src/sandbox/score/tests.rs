@@ -37,7 +37,7 @@ fn plant(kind: FaultKind) -> Plant {
 }
 
 fn report(seconds: f64, verdict: Verdict, likely: bool) -> Report {
-    Report { address: address(), at: at(seconds), opened: true, verdict, likely }
+    Report { address: address(), at: at(seconds), until: Moment::MAX, opened: true, verdict, likely }
 }
 
 fn lag(changed: (f64, f64), low: f64, high: f64, settled: bool) -> Freshness {
@@ -74,6 +74,14 @@ fn a_fitting_report_finds_a_plant() {
     check_outcome(Corrupt, vec![report(16.0, Verdict::Stale, false)], Missed);
     check_outcome(Duplicate, vec![report(16.0, Verdict::Mismatch, true)], Missed);
     check_outcome(Duplicate, vec![report(16.0, Verdict::Duplicate, false)], Found);
+}
+
+#[test]
+fn what_was_said_before_and_stays_true_need_not_be_said_again() {
+    use CaseOutcome::{Found, Missed};
+    let until = |seconds| Report { until: at(seconds), ..report(9.0, Verdict::Stale, false) };
+    check_outcome(FaultKind::Delay, vec![until(24.0)], Found);
+    check_outcome(FaultKind::Delay, vec![until(11.0)], Missed);
 }
 
 #[test]

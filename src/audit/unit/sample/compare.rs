@@ -158,7 +158,8 @@ impl Unit {
             return seen;
         }
         let keys: Vec<Key> = asked.iter().filter_map(|key| Some(theirs.get(key)?.first()?.key.clone())).collect();
-        let read = match parts.owner.reader.by_keys(&parts.owner.mapping, &keys).await {
+        let (owner, patience) = (&parts.owner, self.patience(self.shared.clock.now()));
+        let read = match patiently(&*owner.reader, patience, owner.reader.by_keys(&owner.mapping, &keys)).await {
             Ok(read) => read,
             Err(error) => {
                 self.note_failure(run, &error);
