@@ -189,6 +189,8 @@ pub struct OwnerState {
     pub state: State,
     /// When it began to hold it.
     pub born: Interval,
+    /// When it was first seen holding it.
+    pub first_seen: Moment,
     /// When it was last seen holding it.
     pub last_seen: Moment,
     /// Its version inside the owner.

@@ -47,6 +47,7 @@ pub(super) fn observe(states: &mut Vec<OwnerState>, look: &Look) {
     states.push(OwnerState {
         state: look.state.clone(),
         born,
+        first_seen: look.window.low,
         last_seen: look.window.low,
         version: look.version.clone(),
         gap_after: false,
@@ -69,9 +70,24 @@ pub(super) fn has_gaps(states: &[OwnerState]) -> bool {
     states.iter().any(|state| state.gap_after || state.touched > Moment::MIN)
 }
 
-/// Whether the owner was seen to return to a state that it had left.
-pub(super) fn recurs(states: &[OwnerState]) -> bool {
-    states.iter().enumerate().any(|(index, known)| states[..index].iter().any(|earlier| earlier.state == known.state))
+/// Whether the owner may well have held one of its states at a time when nobody looked: it returns to states that it has
+/// left, and changes faster than it is looked at.
+pub(super) fn comes_back(states: &[OwnerState]) -> bool {
+    let known = states.iter().enumerate();
+    let returns =
+        known.clone().any(|(index, known)| states[..index].iter().any(|earlier| earlier.state == known.state));
+    returns && outruns(states)
+}
+
+/// Whether two states, one after the other, were each seen for less than half of the time that passed unseen behind them. An
+/// owner that rests for longer than it is not looked at is seen twice in one of them.
+fn outruns(states: &[OwnerState]) -> bool {
+    let is_short = |pair: &[OwnerState]| {
+        let (seen, unseen) = (pair[0].last_seen.since(pair[0].first_seen), pair[1].first_seen.since(pair[0].last_seen));
+        pair[0].gap_after && seen * 2 < unseen
+    };
+    let short: Vec<bool> = states.windows(2).map(is_short).collect();
+    short.windows(2).any(|pair| pair[0] && pair[1])
 }
 
 /// When the owner came to hold the newest state for the last time, at the latest.

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use super::history::{birth, forget_oldest, has_gaps, held, left, newest_birth, observe, recurs, stored_against};
+use super::history::{birth, comes_back, forget_oldest, has_gaps, held, left, newest_birth, observe, stored_against};
 use super::state::{equal, tolerant_equal};
 use super::{Context, FreshnessEvent, Held, Judgement, Look, Outcome, OwnerState, State, Track};
 use crate::model::{Interval, Lag, Moment, Tolerance, Verdict};
@@ -47,6 +47,7 @@ pub fn agreed_at_once(owner: &Look, target: &Look, context: Context<'_>) -> Judg
     let state = OwnerState {
         state: owner.state.clone(),
         born,
+        first_seen: owner.window.low,
         last_seen: owner.window.low,
         version: None,
         gap_after: false,
@@ -290,9 +291,8 @@ fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
     }
     // What the target came to hold the owner may have held unseen: a state that we never saw, or one that it returned to.
     let since = case.older.map_or(0, |older| (older + 1).min(case.states.len()));
-    // An owner that moves among few values may have come back to the target's whenever nobody looked.
-    let comes_back = recurs(&case.states);
-    let unseen = (!stands_still || comes_back || is_rewritten(case.target, &track)) && has_gaps(&case.states[since..]);
+    let moved = !stands_still || is_rewritten(case.target, &track) || comes_back(&case.states);
+    let unseen = moved && has_gaps(&case.states[since..]);
     if led || unseen {
         track.possible_until = track.possible_until.max(newest_birth(&case.states));
     }

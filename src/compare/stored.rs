@@ -7,7 +7,7 @@ use super::{Held, OwnerState, State, Track};
 use crate::model::digest::{decode, encode};
 use crate::model::{Digest, Interval, Moment, Version};
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct StoredTrack {
@@ -27,6 +27,7 @@ struct StoredTrack {
 struct StoredOwnerState {
     state: StoredState,
     born: Interval,
+    first_seen: Moment,
     last_seen: Moment,
     version: Option<StoredVersion>,
     gap_after: bool,
@@ -107,6 +108,7 @@ fn store_owner_state(known: &OwnerState) -> StoredOwnerState {
     StoredOwnerState {
         state: store_state(&known.state),
         born: known.born,
+        first_seen: known.first_seen,
         last_seen: known.last_seen,
         version: known.version.as_ref().map(store_version),
         gap_after: known.gap_after,
@@ -118,6 +120,7 @@ fn load_owner_state(stored: StoredOwnerState) -> Option<OwnerState> {
     Some(OwnerState {
         state: load_state(stored.state)?,
         born: stored.born,
+        first_seen: stored.first_seen,
         last_seen: stored.last_seen,
         version: match stored.version {
             Some(version) => Some(load_version(version)?),

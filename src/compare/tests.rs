@@ -95,7 +95,7 @@ fn a_target_that_was_ahead_of_an_old_read_owes_nothing_for_that_time() {
 #[test]
 fn an_owner_that_comes_back_to_its_values_may_have_come_back_to_the_targets() {
     // The target stands still at 1 while the owner goes through `states`, one every ten seconds.
-    let check = |states: [u128; 5], expect: Verdict| {
+    let check = |states: [u128; 6], expect: Verdict| {
         let mut track = Some(tracked(holds(1)));
         let mut last = None;
         for (when, state) in (110..).step_by(10).zip(states) {
@@ -104,10 +104,10 @@ fn an_owner_that_comes_back_to_its_values_may_have_come_back_to_the_targets() {
         }
         assert_eq!(last, Some(expect), "{states:?}");
     };
-    check([3, 4, 5, 6, 7], Verdict::Stale);
-    check([3, 4, 3, 4, 3], Verdict::InFlight);
+    check([3, 4, 5, 6, 7, 8], Verdict::Stale);
+    check([3, 4, 3, 4, 3, 4], Verdict::InFlight);
     // One that stands still has not come back since.
-    check([3, 2, 2, 2, 2], Verdict::Stale);
+    check([3, 2, 2, 2, 2, 2], Verdict::Stale);
 }
 
 #[test]
@@ -620,6 +620,7 @@ fn tracks_read_back_and_other_formats_do_not() {
                     tolerant: vec![Value::Null, Value::Number("1.5".parse().unwrap()), Value::Time(at(3))],
                 }),
                 born: between(1, 2),
+                first_seen: at(3),
                 last_seen: at(3),
                 version: Some(Version::Sequence("18446744073709551616".parse().unwrap())),
                 gap_after: true,
@@ -628,6 +629,7 @@ fn tracks_read_back_and_other_formats_do_not() {
             OwnerState {
                 state: State::Untranslated(vec![3]),
                 born: Interval { low: Moment::MIN, high: at(4) },
+                first_seen: at(5),
                 last_seen: at(5),
                 version: Some(Version::Tag("W/\"1\"".into())),
                 gap_after: false,
