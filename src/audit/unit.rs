@@ -425,7 +425,8 @@ impl Unit {
     async fn keep_up(&self) {
         let sides = self.parts.flows.iter().map(|flow| &flow.target).chain([&self.parts.owner]);
         for side in sides {
-            if let Err(error) = side.reader.keep_up(&side.mapping).await {
+            let kept_up = ask::patiently(&*side.reader, PATIENCE.0, side.reader.keep_up(&side.mapping));
+            if let Err(error) = kept_up.await {
                 tracing::debug!(unit = %self.parts.name, "{error}");
             }
         }
