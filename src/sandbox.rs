@@ -16,6 +16,7 @@ pub mod database;
 pub mod faults;
 pub mod network;
 pub mod plan;
+pub mod post;
 pub mod record;
 pub mod score;
 pub mod service;

@@ -12,13 +12,16 @@ use super::{Exit, Failure, LogTo, on_runtime, start_log};
 use crate::audit::auditor::{Auditor, Options as AuditorOptions, Stop};
 use crate::clock::AnchoredClock;
 use crate::config;
+use crate::sandbox::post::Post;
 use crate::sandbox::score::{Summary, score};
 use crate::sandbox::{self, Company, Faults, Options, Places, System};
 
 mod reports;
 mod show;
+mod story;
 
 use show::Show;
+use story::Story;
 
 /// What to show and for how long.
 #[derive(Debug, clap::Args)]
@@ -160,10 +163,13 @@ async fn run(args: &DemoArgs, place: &Place) -> Result<Exit, Failure> {
     let mut company =
         Company::create(places, options.clone(), clock.clone()).await.context("the company cannot be founded")?;
     let file = sandbox::config::write(&directory, &options, company.addresses())?;
+    let post = Arc::new(Post::open(&directory.join("mails")).await.context("the company's mail server")?);
+    sandbox::config::add_mail(&file, &post.url())?;
     let config = Arc::new(config::load(&file).map_err(anyhow::Error::from)?);
     eprintln!("starting the auditor and its ledger …");
     let auditor = Auditor::open(Arc::clone(&config), &AuditorOptions { program }).await?;
-    let mut show = Show::new(&auditor, &config, company.records(), options.clone(), clock);
+    let story = Story::new(auditor.state(), config.plumbline.tenant.clone(), post);
+    let mut show = Show::new(&auditor, &config, company.records(), options.clone(), clock, story.clone());
     let stop = Stop::default();
     let mut auditing = tokio::spawn(auditor.run(stop.clone()));
 
@@ -184,6 +190,7 @@ async fn run(args: &DemoArgs, place: &Place) -> Result<Exit, Failure> {
         }
         Err(error) => Err(error),
     };
+    let incidents = story.told(show.opened()).await;
     stop.gentle.cancel();
     if matches!(place, Place::Passing(_)) {
         // Nobody will read what is not yet in the ledger.
@@ -197,7 +204,7 @@ async fn run(args: &DemoArgs, place: &Place) -> Result<Exit, Failure> {
         let text = serde_json::to_string_pretty(&summary).context("the summary cannot be written")?;
         std::fs::write(file, text + "\n").with_context(|| format!("cannot write `{}`", file.display()))?;
     }
-    print!("{}", verdict(&summary));
+    print!("{}{}", incidents?, verdict(&summary));
     Ok(if summary.is_right() { Exit::Good } else { Exit::Bad })
 }
 

@@ -50,6 +50,10 @@ pub async fn run(command: &NotifyCommand) -> Result<Exit, Failure> {
             println!("`{}` took the message", args.channel);
             Ok(Exit::Good)
         }
+        Some(Answer::TakenInPart { why }) => {
+            println!("`{}` took the message for some of its receivers only: {why}", args.channel);
+            Ok(Exit::Bad)
+        }
         Some(Answer::Again { why, .. }) => {
             println!("`{}` did not take the message, but may do so later: {why}", args.channel);
             Ok(Exit::Bad)

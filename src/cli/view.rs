@@ -32,6 +32,8 @@ pub struct View {
     pub discrepancies: Vec<DiscrepancyLine>,
     /// How many are open.
     pub open: u64,
+    /// Incidents, newest first, ended ones too; empty outside the demo.
+    pub incidents: Vec<IncidentLine>,
     /// What was planted, newest first; empty outside the demo.
     pub plants: Vec<PlantLine>,
     /// What the looks cost, in the order of the systems' names.
@@ -137,6 +139,23 @@ pub struct DiscrepancyLine {
     pub lasted: Duration,
     /// What differs: field, owner's value, target's value.
     pub fields: Vec<(String, String, String)>,
+}
+
+/// One incident.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IncidentLine {
+    /// Its id.
+    pub id: String,
+    /// When it was opened, since the start.
+    pub at: Duration,
+    /// `page` or `ticket`.
+    pub severity: &'static str,
+    /// `open`, `acknowledged` or `resolved`.
+    pub state: &'static str,
+    /// What is wrong, in words.
+    pub matter: String,
+    /// Files of the mails about it, oldest first.
+    pub mails: Vec<String>,
 }
 
 /// One planted fault.
@@ -312,6 +331,14 @@ pub(super) mod tests {
                 ),
             ],
             open: 3,
+            incidents: vec![IncidentLine {
+                id: "1".to_owned(),
+                at: seconds(33.0),
+                severity: "page",
+                state: "open",
+                matter: "product: erp to warehouse breaks its promise".to_owned(),
+                mails: vec!["/tmp/demo/mails/0001.eml".to_owned()],
+            }],
             plants: vec![
                 plant(35.0, "drop", "stock", "SKU-0001", Fate::Young),
                 plant(31.6, "delay", "order", "1004", Fate::Found { verdict: Verdict::Missing, after: seconds(5.4) }),

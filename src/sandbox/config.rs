@@ -104,7 +104,25 @@ fn probe(entity: Entity, kind: &str, every: Duration, keys: Option<usize>) -> St
     format!("[[probe]]\nentity = \"{entity}\"\nkind = \"{kind}\"\nschedule = \"every {every}ms\"\n{keys}\n")
 }
 
+/// Windows of minutes, so that a minute and a half is enough to break the promise: two late changes of a flow within two
+/// minutes, or two at once that have not arrived yet.
 fn slo(options: &Options) -> String {
     let within = options.deadline.as_millis();
-    format!("[[slo]]\nname = \"in-step\"\nwithin = \"{within}ms\"\nobjective = 0.95\nwindow = \"1h\"\n")
+    format!(
+        "[[slo]]\nname = \"in-step\"\nwithin = \"{within}ms\"\nobjective = \"95%\"\nwindow = \"1h\"\nleast_bad = 2\n\
+         tiers = [{{ severity = \"page\", factor = 2, long = \"2m\", short = \"1m\" }}]\n"
+    )
+}
+
+/// Adds to a config who is told of incidents: the company's operations, by its mail server.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn add_mail(file: &Path, server: &str) -> anyhow::Result<()> {
+    let config = std::fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+    let channel = format!(
+        "\n[channel.mail]\nkind = \"email\"\nsmtp = \"{server}\"\nfrom = \"Plumbline <plumbline@company.example>\"\n\
+         to = \"Operations <operations@company.example>\"\n"
+    );
+    write_file(file, &(config + &channel))
 }

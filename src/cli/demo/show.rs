@@ -9,8 +9,9 @@ use tokio::task::JoinSet;
 
 use super::super::view::feed::{self, Trend};
 use super::super::view::screen::Screen;
-use super::super::view::{DiscrepancyLine, Fate, PlantLine, View};
+use super::super::view::{DiscrepancyLine, Fate, IncidentLine, PlantLine, View};
 use super::reports::{Rows, cost, reports, verdict};
+use super::story::Story;
 use crate::audit::auditor::Auditor;
 use crate::clock::{AnchoredClock, Clock};
 use crate::config::{Config, ProbeKind};
@@ -51,25 +52,34 @@ struct Archive {
     options: Options,
     clock: AnchoredClock,
     began: Moment,
+    story: Story,
 }
 
 /// What the ledger said last.
 #[derive(Clone, Default)]
 struct Told {
     discrepancies: Vec<DiscrepancyLine>,
+    incidents: Vec<IncidentLine>,
     plants: Vec<PlantLine>,
 }
 
 impl Show {
     /// Watches this auditor and this company.
-    pub fn new(auditor: &Auditor, config: &Config, records: Records, options: Options, clock: AnchoredClock) -> Self {
+    pub fn new(
+        auditor: &Auditor,
+        config: &Config,
+        records: Records,
+        options: Options,
+        clock: AnchoredClock,
+        story: Story,
+    ) -> Self {
         let ledger = Ledger::new(auditor.ledger(), config.plumbline.tenant.clone());
         // A probe of a schema leaves no run of a flow.
         let probes = config.probes.iter().filter(|probe| probe.kind != ProbeKind::Schema).count() as u64;
         let metrics = auditor.metrics();
         Self {
             flows: config.flows.iter().map(|flow| flow.id.clone()).collect(),
-            archive: Archive { ledger, metrics, probes, records, options, began: clock.now(), clock },
+            archive: Archive { ledger, metrics, probes, records, options, began: clock.now(), clock, story },
             opened: None,
             trend: Trend::default(),
             view: View { title: "the auditor looks around".to_owned(), ..View::default() },
@@ -79,6 +89,11 @@ impl Show {
     /// Now, on the company's timeline.
     pub fn now(&self) -> Moment {
         self.archive.clock.now()
+    }
+
+    /// When the company opened; now if it has not.
+    pub fn opened(&self) -> Moment {
+        self.opened.unwrap_or_else(|| self.now())
     }
 
     /// Waits until every probe has run and the ledger knows it.
@@ -108,7 +123,7 @@ impl Show {
     /// # Errors
     /// When the screen breaks.
     pub async fn run(&mut self, screen: &mut Screen) -> anyhow::Result<()> {
-        let opened = self.opened.unwrap_or_else(|| self.now());
+        let opened = self.opened();
         let (tell, told) = watch::channel(Told::default());
         // The ledger may be slow; the picture must not be.
         let archive = self.archive.clone();
@@ -135,6 +150,7 @@ impl Show {
         let checks = self.view.flows.iter().flat_map(|flow| flow.verdicts).sum();
         self.trend.note(&mut self.view.checks_per_second, self.view.elapsed, checks);
         self.view.discrepancies.clone_from(&told.discrepancies);
+        self.view.incidents.clone_from(&told.incidents);
         self.view.plants.clone_from(&told.plants);
     }
 
@@ -189,7 +205,8 @@ impl Archive {
         let disturbed = day.disturbed.iter().map(|disturbed| disturbed_line(disturbed, opened, now));
         let mut plants: Vec<PlantLine> = lines.chain(disturbed).collect();
         plants.sort_by_key(|line| std::cmp::Reverse(line.at));
-        Ok(Told { plants, discrepancies: open.into_iter().map(|open| line(open, now)).collect::<anyhow::Result<_>>()? })
+        let discrepancies = open.into_iter().map(|open| line(open, now)).collect::<anyhow::Result<_>>()?;
+        Ok(Told { plants, discrepancies, incidents: self.story.lines(opened).await? })
     }
 
     async fn said(&self) -> anyhow::Result<Reports> {

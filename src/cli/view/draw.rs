@@ -6,13 +6,17 @@ use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table};
 
-use super::{DiscrepancyLine, Fate, FlowLine, PlantLine, Samples, Share, View, brief, clock_face, size, spoken};
+use super::{
+    DiscrepancyLine, Fate, FlowLine, IncidentLine, PlantLine, Samples, Share, View, brief, clock_face, size, spoken,
+};
 use crate::model::Verdict;
 
 /// From this width on everything has room.
 const WIDE: u16 = 110;
 /// Lines that discrepancies and plants need together.
 const LEAST_STORY: u16 = 14;
+/// Incidents that are shown; there are rarely more.
+const INCIDENTS: usize = 4;
 
 /// Draws the whole screen.
 pub fn draw(frame: &mut Frame<'_>, view: &View) {
@@ -24,12 +28,17 @@ pub fn draw(frame: &mut Frame<'_>, view: &View) {
     let cost_lines = cost_lines(view, frame.area().width);
     let costs = cost_lines.len() as u16;
     // What is wrong must have its place; what samples say comes after that.
-    let left = frame.area().height.saturating_sub(flows + costs + 2);
+    let incidents = match view.incidents.len().min(INCIDENTS) {
+        0 => 0,
+        shown => shown as u16 + 2,
+    };
+    let left = frame.area().height.saturating_sub(flows + costs + incidents + 2);
     let samples = if left >= samples + LEAST_STORY { samples } else { 0 };
-    let [head, flow_area, sample_area, rest, cost_area, foot] = Layout::vertical([
+    let [head, flow_area, sample_area, incident_area, rest, cost_area, foot] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(flows),
         Constraint::Length(samples),
+        Constraint::Length(incidents),
         Constraint::Min(4),
         Constraint::Length(costs),
         Constraint::Length(1),
@@ -39,6 +48,9 @@ pub fn draw(frame: &mut Frame<'_>, view: &View) {
     draw_flows(frame, flow_area, view);
     if samples > 0 {
         draw_samples(frame, sample_area, view);
+    }
+    if incidents > 0 {
+        draw_incidents(frame, incident_area, view);
     }
     if view.plants.is_empty() {
         draw_discrepancies(frame, rest, view);
@@ -197,6 +209,30 @@ fn draw_samples(frame: &mut Frame<'_>, area: Rect, view: &View) {
         false => vec![Constraint::Min(18), share, Constraint::Length(12)],
     };
     frame.render_widget(Table::new(rows, widths).header(head).block(block("Samples".to_owned())), area);
+}
+
+fn draw_incidents(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let mails: usize = view.incidents.iter().map(|incident| incident.mails.len()).sum();
+    let is_open = |incident: &&IncidentLine| incident.state != "resolved";
+    let title = format!("Incidents: {} open, {mails} mails sent", view.incidents.iter().filter(is_open).count());
+    let widths = [Constraint::Length(5), Constraint::Length(14), Constraint::Fill(3), Constraint::Fill(2)];
+    let rows = view.incidents.iter().take(INCIDENTS).map(incident_row);
+    frame.render_widget(Table::new(rows, widths).block(block(title)), area);
+}
+
+fn incident_row(incident: &IncidentLine) -> Row<'static> {
+    let color = match (incident.state, incident.severity) {
+        ("resolved", _) => Color::Green,
+        (_, "page") => Color::Red,
+        _ => Color::Yellow,
+    };
+    let mail = incident.mails.last().map_or_else(String::new, |file| format!("mail {file}"));
+    Row::new([
+        Cell::from(clock_face(incident.at)),
+        Cell::from(Span::styled(format!("{} ({})", incident.state, incident.severity), Style::new().fg(color))),
+        Cell::from(incident.matter.clone()),
+        Cell::from(Span::styled(mail, faint())),
+    ])
 }
 
 fn draw_discrepancies(frame: &mut Frame<'_>, area: Rect, view: &View) {
@@ -362,7 +398,7 @@ mod tests {
 
     #[test]
     fn a_wide_screen_shows_everything() {
-        insta::assert_snapshot!(picture(124, 28, &sample()), @r#"
+        insta::assert_snapshot!(picture(124, 31, &sample()), @r#"
         " plumbline  demo company, seed 7                               checks/s  ▂▅▆█▄ ▂▆                            00:37 of 01:00 "
         "┌ Flows ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────┐"
         "│flow                                   match in flight   bad unknown open overdue   oldest  lag p50  lag p99 coverage     │"
@@ -396,7 +432,7 @@ mod tests {
 
     #[test]
     fn a_narrow_screen_shows_what_matters() {
-        insta::assert_snapshot!(picture(80, 28, &sample()), @r#"
+        insta::assert_snapshot!(picture(80, 31, &sample()), @r#"
         " plumbline  demo company, seed 7                                 00:37 of 01:00 "
         "┌ Flows ───────────────────────────────────────────────────────────────────────┐"
         "│flow                            in flight   bad open overdue  lag p50  lag p99│"

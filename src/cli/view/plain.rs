@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{DiscrepancyLine, Fate, FlowLine, View, clock_face, spoken};
+use super::{DiscrepancyLine, Fate, FlowLine, IncidentLine, View, clock_face, spoken};
 use crate::model::Verdict;
 
 /// How far apart lines about the whole are.
@@ -15,6 +15,8 @@ const STANDING_EVERY: Duration = Duration::from_secs(5);
 pub struct Said {
     discrepancies: HashSet<(String, String, Verdict)>,
     planted: HashSet<(Duration, String, String)>,
+    incidents: HashSet<(String, &'static str, &'static str)>,
+    mails: HashSet<String>,
     next_standing: Duration,
 }
 
@@ -35,6 +37,9 @@ impl Said {
                 lines.push(format!("{now} {}", discrepancy(line)));
             }
         }
+        for incident in view.incidents.iter().rev() {
+            lines.extend(self.incident(incident).into_iter().map(|line| format!("{now} {line}")));
+        }
         // What is settled may come again and is then said again.
         self.discrepancies.retain(|(flow, key, _)| {
             view.discrepancies.len() as u64 != view.open
@@ -45,6 +50,20 @@ impl Said {
             lines.push(format!("{now} {}", standing(view)));
             lines.extend(view.flows.iter().filter_map(|flow| Some(format!("{now} {}", sampled(flow)?))));
         }
+        lines
+    }
+}
+
+impl Said {
+    /// How an incident stands, when that is new, and the mails that have come since.
+    fn incident(&mut self, incident: &IncidentLine) -> Vec<String> {
+        let IncidentLine { id, severity, state, matter, mails, .. } = incident;
+        let mut lines = Vec::new();
+        if self.incidents.insert((id.clone(), severity, state)) {
+            lines.push(format!("incident  {state} ({severity}): {matter}"));
+        }
+        let new = mails.iter().filter(|file| self.mails.insert((*file).clone()));
+        lines.extend(new.map(|file| format!("mail      written to {file}: {matter}")));
         lines
     }
 }
@@ -117,6 +136,8 @@ mod tests {
         00:37 stale     product: erp -> warehouse SKU-0003 for 14 s price 10.49 EUR ≠ 9.99 EUR
         00:37 mismatch  product: erp -> warehouse SKU-0007 for 9.9 s (likely) price 12.99 EUR ≠ 13.06 EUR, title oak Mallet, no. 7 ≠ oak Malet, no. 7
         00:37 missing   order: erp -> warehouse 1004 for 5.4 s
+        00:37 incident  open (page): product: erp to warehouse breaks its promise
+        00:37 mail      written to /tmp/demo/mails/0001.eml: product: erp to warehouse breaks its promise
         00:37 standing  266 match, 3 in flight, 3 overdue, 3 open, lag p99 8.4 s, 2 of 5 plants found
         00:37 samples   product: erp -> warehouse, 98.32 % (95.43 to 99.99) agree, 100.00 % (98.10 to 100.00) there, every key in 5 min 10 s
         "#);
