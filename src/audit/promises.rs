@@ -136,6 +136,7 @@ impl Evaluator {
                 tracing::error!("promises could not be evaluated: {}", chain(&error));
             }
         }
+        self.parts.metrics.evaluating(false);
         if let Some(held) = self.held.take()
             && let Err(error) = self.parts.state.release(&self.parts.auditor, &[held.lease]).await
         {
@@ -148,7 +149,9 @@ impl Evaluator {
     /// # Errors
     /// When state does not answer. A ledger that does not answer is blindness, not an error.
     pub async fn tick(&mut self) -> Result<Option<Summary>, EvaluationError> {
-        if !self.hold_lease().await? {
+        let is_here = self.hold_lease().await?;
+        self.parts.metrics.evaluating(is_here);
+        if !is_here {
             return Ok(None);
         }
         let now = self.parts.clock.now();

@@ -115,6 +115,7 @@ definitions! {
     SLO_COVERAGE = Gauge "slo_coverage_ratio" PROMISE, "Seen divided by what should have been seen in the first tier's long window, 0 to 1.";
     SLO_BURNING = Gauge "slo_burning" &["slo", "entity", "owner", "target", "severity"], "1 while a tier of this severity fires.";
     SLO_NO_DATA = Gauge "slo_no_data" PROMISE, "1 while too little is seen to say whether the promise is kept.";
+    SLO_EVALUATING = Gauge "slo_evaluating" &[], "1 while it is this process that holds the promises against the facts.";
     SLO_EVALUATIONS = Counter "slo_evaluations_total" &[], "How often this process has held the promises against the facts.";
     INCIDENTS_OPEN = Gauge "incidents_open" &["severity", "state"], "Incidents that are not resolved.";
     SPOOL_BYTES = Gauge "spool_bytes" &[], "Bytes on disk that the ledger has not acknowledged.";

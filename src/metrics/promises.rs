@@ -1,9 +1,9 @@
 //! How promises and incidents stand, for Prometheus.
 
-use prometheus::{GaugeVec, IntCounter, IntGaugeVec, Registry};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntGaugeVec, Registry};
 
 use super::definition as name;
-use super::{Metrics, gauges, int_gauges, registered};
+use super::{Metrics, gauge, gauges, int_gauges, registered};
 use crate::incident::{IncidentState, Severity};
 use crate::slo::Evaluation;
 
@@ -29,6 +29,7 @@ pub(super) struct Promises {
     coverage: GaugeVec,
     burning: IntGaugeVec,
     no_data: IntGaugeVec,
+    evaluating: Gauge,
     evaluations: IntCounter,
     incidents: IntGaugeVec,
 }
@@ -46,6 +47,7 @@ impl Promises {
             coverage: gauges(registry, &name::SLO_COVERAGE),
             burning: int_gauges(registry, &name::SLO_BURNING),
             no_data: int_gauges(registry, &name::SLO_NO_DATA),
+            evaluating: gauge(registry, &name::SLO_EVALUATING),
             evaluations: registered(registry, IntCounter::with_opts(name::SLO_EVALUATIONS.opts())),
             incidents: int_gauges(registry, &name::INCIDENTS_OPEN),
         };
@@ -99,6 +101,11 @@ impl Metrics {
             gauges.into_iter().for_each(|(gauge, values)| gauge.with_label_values(&labels).set(values[number]));
         }
         self.promises.coverage.with_label_values(&[slo, entity, owner, target]).set(coverage);
+    }
+
+    /// Whether it is this process that holds the promises against the facts: the figures of others are old.
+    pub fn evaluating(&self, is_here: bool) {
+        self.promises.evaluating.set(if is_here { 1.0 } else { 0.0 });
     }
 
     /// The promises were held against the facts, and these incidents are not resolved.
