@@ -27,6 +27,11 @@ pub use webhook::signature;
 pub enum Answer {
     /// The receiver has it.
     Taken,
+    /// Some of its receivers have it, the others will never take it.
+    TakenInPart {
+        /// Who refused it, and what was answered.
+        why: String,
+    },
     /// It may take it later; not before `after`, if it said so.
     Again {
         /// What it answered, or why it did not.

@@ -65,6 +65,9 @@ pub struct Undelivered {
     pub why: String,
     /// Whether it will never take the message; else it is tried on.
     pub for_good: bool,
+    /// Whether others have it: only some of the channel's receivers will never take it.
+    #[serde(default)]
+    pub in_part: bool,
     /// When that was.
     pub at: Moment,
     /// The message; `None` when it was not one about an incident.

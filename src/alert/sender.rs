@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::channel::{Answer, Channel, ChannelError, Context};
 use super::notice::{Notice, Phase};
-use super::payload::{Line, Payload, Several, Told, Undelivered};
+use super::payload::{Payload, Told};
 use super::route::Routing;
 use super::templates::{Template, TemplateError, Templates};
 use super::trouble::Trouble;
-use super::view::{Setting, matter, view};
+use super::view::{Setting, view};
 use crate::causes::chain;
 use crate::config::alerting::{Alerting, ChannelKind};
 use crate::fault;
@@ -26,42 +26,20 @@ use crate::incident::{Happened, IncidentState, Severity, Step};
 use crate::metrics::{Delivery, Metrics};
 use crate::model::{Moment, TenantId};
 use crate::retry::Backoff;
-use crate::state::{Claimed, OutboxRow, Outgoing, StateError, StateStore};
+use crate::state::{Claimed, OutboxRow, StateError, StateStore};
+
+mod folding;
+mod pace;
+mod undelivered;
+
+pub use pace::Pace;
+use undelivered::Loss;
 
 /// How long what ended is sent to receivers that want repetition, as Prometheus does.
 const ENDED_FOR: Duration = Duration::from_secs(15 * 60);
 const HOUR: Duration = Duration::from_secs(3600);
-/// How often at most a channel that has had too many is told of the rest.
-const MORE_EVERY: Duration = Duration::from_secs(600);
-/// Lines of a message that stands for several.
-const LINES: usize = 20;
-/// Messages that are folded at once.
-const FOLDED: u32 = 10_000;
-/// No receiver keeps us away for longer.
-const LONGEST_PAUSE: Duration = HOUR;
 /// Messages that ended are kept for so long.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
-
-/// How a sender works.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// How often it looks for what is due.
-    pub poll: Duration,
-    /// How long it waits before the second try; doubled for each further one.
-    pub first_wait: Duration,
-    /// The longest wait between two tries.
-    pub longest_wait: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            poll: Duration::from_secs(1),
-            first_wait: Duration::from_secs(2),
-            longest_wait: Duration::from_secs(300),
-        }
-    }
-}
 
 /// The messages cannot be sent.
 #[derive(Debug, thiserror::Error)]
@@ -272,7 +250,15 @@ impl Worker {
         let answer = self.channel.send(&notice, &context).await;
         fault::point("outbox.sent");
         match answer {
-            Answer::Taken => self.taken(claimed, &payload, notice.phase).await,
+            Answer::Taken => {
+                self.taken(claimed, &payload, notice.phase).await?;
+                self.trouble.ends(&self.state, self.name(), now).await
+            }
+            Answer::TakenInPart { why } => {
+                tracing::error!("`{}` refused some of its receivers for good: {why}", self.name());
+                self.taken(claimed, &payload, notice.phase).await?;
+                self.tell_hourly(claimed, &payload, &why, Loss::InPart, now).await
+            }
             Answer::Again { why, after } => self.again(claimed, &payload, &why, after).await,
             Answer::Refused { why } => self.give_up(claimed, Some(&payload), &why, now).await,
         }
@@ -325,7 +311,7 @@ impl Worker {
         if self.state.delivered(claimed, now, again_at, next.as_ref()).await? && (again_at.is_none() || is_first) {
             self.note(payload, "delivered", now).await;
         }
-        self.trouble.ends(&self.state, self.name(), now).await
+        Ok(())
     }
 
     async fn again(
@@ -336,23 +322,14 @@ impl Worker {
         after: Option<Duration>,
     ) -> Result<(), StateError> {
         let now = self.state.now().await?;
-        let pace = self.shared.pace;
-        // The step of the latest try, drawn from its upper half.
-        let doublings = u32::try_from(claimed.attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
-        let step = (pace.first_wait * 2_u32.pow(doublings)).min(pace.longest_wait);
-        let wait = Backoff::new(step, step).next_wait().max(after.unwrap_or_default()).min(LONGEST_PAUSE);
+        let wait = self.shared.pace.wait_after(claimed.attempts, after);
         tracing::warn!("`{}` did not take a message, next try in {wait:?}: {why}", self.name());
         self.shared.metrics.notified(self.name(), Delivery::Retried, 1);
         self.state.retry(claimed, now + wait, why).await?;
         if now.since(claimed.row.due_at) < self.shared.alerting.fallback_after {
             return Ok(());
         }
-        // Once an hour: all of them wait for the same reason.
-        let hour = Moment::from_micros(now.micros() - now.micros().rem_euclid(3_600_000_000));
-        match self.elsewhere(claimed, Some(payload), why, false, hour).await? {
-            Some(row) => self.state.tell(&Outgoing { rows: vec![row], ..Outgoing::default() }).await,
-            None => Ok(()),
-        }
+        self.tell_hourly(claimed, payload, why, Loss::Late, now).await
     }
 
     async fn give_up(
@@ -364,112 +341,12 @@ impl Worker {
     ) -> Result<(), StateError> {
         tracing::error!("`{}` refused a message for good: {why}", self.name());
         self.shared.metrics.notified(self.name(), Delivery::Dead, 1);
-        let elsewhere = self.elsewhere(claimed, payload, why, true, now).await?;
+        let elsewhere = self.elsewhere(claimed, payload, why, Loss::Whole, now).await?;
         if let (true, Some(payload)) = (self.state.refused(claimed, now, why, elsewhere.as_ref()).await?, payload) {
             self.note(payload, "dead", now).await;
         }
         Ok(())
     }
-
-    /// What another channel is told of a message that this one does not deliver, as part of an incident of its own; `None`
-    /// where there is no other, and for a message that tells of such a thing itself: two dead channels must not write to
-    /// each other for ever.
-    async fn elsewhere(
-        &self,
-        claimed: &Claimed,
-        payload: Option<&Payload>,
-        why: &str,
-        for_good: bool,
-        at: Moment,
-    ) -> Result<Option<OutboxRow>, StateError> {
-        let names = || self.shared.alerting.channels.keys();
-        let next = || names().find(|name| name.as_str() > self.name()).or_else(|| names().next());
-        let fallback = self.channel.config.fallback.as_ref().or_else(next).filter(|name| *name != self.name());
-        let Some(channel) = fallback.filter(|_| claimed.row.kind != "undelivered") else { return Ok(None) };
-        let Some(incident) = self.trouble.begins(&self.state, self.name(), at).await? else { return Ok(None) };
-        let undelivered = Undelivered {
-            channel: self.name().to_owned(),
-            why: why.to_owned(),
-            for_good,
-            at,
-            told: payload.and_then(Payload::told).cloned(),
-        };
-        let about = if for_good { &claimed.row.id } else { &incident };
-        Ok(Some(OutboxRow {
-            id: OutboxRow::id_of(about, channel, "undelivered", at),
-            incident,
-            channel: channel.clone(),
-            kind: "undelivered".to_owned(),
-            severity: Severity::Page.as_str().to_owned(),
-            happened_at: at,
-            due_at: at,
-            bundled: false,
-            payload: Payload::Undelivered(Box::new(undelivered)).to_stored(),
-        }))
-    }
-
-    /// Tickets whose time has come are told together; one alone goes as it is.
-    async fn make_digest(&self, now: Moment) -> Result<(), StateError> {
-        let due = self.state.due_for_digest(self.name(), now, FOLDED).await?;
-        match &due[..] {
-            [] => Ok(()),
-            [one] => self.state.unbundle(&one.id).await.map(drop),
-            several => self.fold(several, "digest", now).await,
-        }
-    }
-
-    /// Whether the channel has had as many messages as it may.
-    async fn is_full(&self, now: Moment) -> Result<bool, StateError> {
-        let Some(most) = self.channel.config.max_per_hour else { return Ok(false) };
-        Ok(self.state.delivered_since(self.name(), now - HOUR).await? >= most)
-    }
-
-    /// What exceeds the channel's rate is told as "and N more".
-    async fn make_more(&self, now: Moment) -> Result<(), StateError> {
-        let foldable = self.state.due_beyond_rate(self.name(), now, FOLDED).await?;
-        if foldable.is_empty() {
-            return Ok(());
-        }
-        match self.state.last_of_kind(self.name(), "more").await? {
-            Some(last) if now.since(last) < MORE_EVERY => {
-                let ids: Vec<String> = foldable.into_iter().map(|row| row.id).collect();
-                self.state.postpone(&ids, last + MORE_EVERY).await
-            }
-            _ => self.fold(&foldable, "more", now).await,
-        }
-    }
-
-    async fn fold(&self, rows: &[OutboxRow], kind: &str, now: Moment) -> Result<(), StateError> {
-        let lines: Vec<Line> = rows.iter().take(LINES).map(line).collect();
-        let more = (rows.len() - lines.len()) as u64;
-        let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
-        let is_page = rows.iter().any(|row| row.severity == Severity::Page.as_str());
-        let severity = if is_page { Severity::Page } else { Severity::Ticket };
-        let into = OutboxRow {
-            id: OutboxRow::id_of(&ids.concat(), self.name(), kind, now),
-            incident: format!("{kind} {}", self.name()),
-            channel: self.name().to_owned(),
-            kind: kind.to_owned(),
-            severity: severity.as_str().to_owned(),
-            happened_at: now,
-            due_at: now,
-            bundled: false,
-            payload: Payload::Several(Several { digest: kind == "digest", lines, more }).to_stored(),
-        };
-        if self.state.fold(&ids, &into, now).await? {
-            self.shared.metrics.notified(self.name(), Delivery::Folded, rows.len() as u64);
-        }
-        Ok(())
-    }
-}
-
-fn line(row: &OutboxRow) -> Line {
-    let payload = Payload::from_stored(&row.payload).ok();
-    let told = payload.as_ref().and_then(Payload::told);
-    let severity = if row.severity == Severity::Page.as_str() { Severity::Page } else { Severity::Ticket };
-    let what = told.map_or_else(|| row.incident.clone(), |told| matter(&told.incident));
-    let incident = told.map_or_else(String::new, |told| told.incident.id.to_string());
-    Line { at: row.happened_at, severity, text: format!("{}: {what}", row.kind), incident }
 }
 
 /// Somebody is reminded again and again until the reminders are dropped.

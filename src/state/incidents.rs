@@ -7,6 +7,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use super::change::Lease;
 use super::in_flight::rows_limit;
 use super::{StateError, StateStore, apply, sql};
+use crate::fault;
 use crate::incident::{Incident, IncidentId, Step};
 use crate::model::{Moment, TenantId};
 
@@ -184,7 +185,9 @@ impl StateStore {
         for step in &change.steps {
             tell.tell(self, &mut transaction, &change.incident, step).await?;
         }
+        fault::point("incident.changed");
         transaction.commit().await.map_err(&failed)?;
+        fault::point("incident.committed");
         Ok(Changed::Done)
     }
 

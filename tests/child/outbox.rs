@@ -1,7 +1,7 @@
-//! The program that crash tests of messages kill: a step of an incident, then a sender.
+//! The program that crash tests of messages kill: an incident opens and ends, and a sender tells of it.
 //!
-//! `outbox-child DIR OPENED_AT`: opens the state in `DIR/state.db` and the config `DIR/plumbline.toml`, tells of one incident
-//! that began at OPENED_AT (microseconds since 1970), says `told`, and sends until it is killed.
+//! `outbox-child DIR OPENED_AT`: opens the state in `DIR/state.db` and the config `DIR/plumbline.toml`, opens one incident as
+//! of OPENED_AT (microseconds since 1970) unless it is there, ends it unless it has ended, and sends until it is killed.
 
 #![allow(clippy::expect_used, reason = "a test program that cannot go on fails")]
 
@@ -9,13 +9,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plumbline::alert::route::Routing;
 use plumbline::alert::sender::{Pace, Sender};
+use plumbline::alert::teller::Teller;
 use plumbline::alert::view::example_incident;
 use plumbline::incident::{Happened, Incident, Step};
 use plumbline::metrics::Metrics;
 use plumbline::model::{Moment, TenantId};
-use plumbline::state::{StateSecret, StateStore};
+use plumbline::state::{Changed, HeldIncident, IncidentChange, StateSecret, StateStore};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main(worker_threads = 2)]
@@ -29,14 +29,32 @@ async fn main() {
     state.migrate().await.expect("the state is migrated");
 
     let opened_at = Moment::from_micros(opened_at.parse().expect("a number"));
-    let incident = Incident { opened_at, ..example_incident() };
-    let step = Step { at: opened_at, happened: Happened::Opened };
-    let outgoing = Routing::new(&config.alerting).outgoing(&incident, &step).expect("somebody is told");
-    state.tell(&outgoing).await.expect("it is kept");
-    println!("told");
+    let teller = Teller::new(Arc::clone(&config.alerting));
+    live(&state, &teller, Incident { opened_at, ..example_incident() }).await;
 
     let pace = Pace { poll: Duration::from_millis(20), ..Pace::default() };
     let sender =
         Sender::new(Arc::clone(&config.alerting), Arc::new(Metrics::new()), &TenantId::default(), "child", pace);
     sender.expect("the channels are good").run(state, CancellationToken::new()).await;
+}
+
+/// The incident opens and ends, as far as it has not.
+async fn live(state: &StateStore, teller: &Teller, incident: Incident) {
+    let known = state.incident(incident.id).await.expect("the state answers");
+    if known.is_none() {
+        let step = Step { at: incident.opened_at, happened: Happened::Opened };
+        change(state, teller, IncidentChange { incident: incident.clone(), version: None, steps: vec![step] }).await;
+    }
+    let HeldIncident { mut incident, version } =
+        state.incident(incident.id).await.expect("the state answers").expect("it is there");
+    if incident.is_open() {
+        let now = state.now().await.expect("the state answers");
+        let step = incident.resolve("ann", now).expect("it is open");
+        change(state, teller, IncidentChange { incident, version: Some(version), steps: vec![step] }).await;
+    }
+}
+
+async fn change(state: &StateStore, teller: &Teller, change: IncidentChange) {
+    let changed = state.change_incident(&change, None, teller).await.expect("the state answers");
+    assert_eq!(changed, Changed::Done, "nobody else is here");
 }

@@ -1,6 +1,7 @@
 //! Messages from the outbox to their receivers: real mail servers and Alertmanagers, and servers that speak like the rest.
 
 mod bench;
+mod broken_flow;
 mod crash;
 mod folding;
 mod mail;

@@ -40,12 +40,18 @@ pub fn free_port() -> u16 {
 
 /// Waits until `condition` holds. Fails the test, naming the caller, when it does not within 60 seconds.
 #[track_caller]
-pub fn wait_until(mut condition: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
+pub fn wait_until(condition: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
+    wait_for(GIVE_UP_AFTER, condition)
+}
+
+/// As [`wait_until`], for what takes its minutes by nature.
+#[track_caller]
+pub fn wait_for(give_up_after: Duration, mut condition: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
     let caller = Location::caller();
     async move {
         let started = Instant::now();
         while !condition().await {
-            assert!(started.elapsed() < GIVE_UP_AFTER, "{caller}: not so after {GIVE_UP_AFTER:?}");
+            assert!(started.elapsed() < give_up_after, "{caller}: not so after {give_up_after:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

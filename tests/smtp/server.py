@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A mail server for tests: takes mails by SMTP and keeps each as a file, with its envelope in front.
 
-    server.py PORT DIRECTORY [--certificate FILE --key FILE] [--implicit] [--login USER:PASSWORD] [--refuse ADDRESS]
+    server.py PORT DIRECTORY [--certificate FILE --key FILE] [--implicit] [--login USER:PASSWORD] [--refuse ADDRESS] [--greylist ADDRESS]
 
 With a certificate it insists on STARTTLS, or speaks TLS from the first byte with --implicit. Runs until it is killed.
 """
@@ -16,14 +16,18 @@ from aiosmtpd.smtp import SMTP, AuthResult
 
 
 class Keep:
-    """Keeps mails; refuses one receiver for good."""
+    """Keeps mails; refuses one receiver for good, and another one the first time."""
 
-    def __init__(self, directory, refused):
-        self.directory, self.refused, self.numbers = Path(directory), refused, itertools.count(1)
+    def __init__(self, directory, refused, greylisted):
+        self.directory, self.refused, self.greylisted = Path(directory), refused, greylisted
+        self.numbers = itertools.count(1)
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         if address == self.refused:
             return "550 5.1.1 no such mailbox"
+        if address == self.greylisted:
+            self.greylisted = None
+            return "451 4.7.1 come again"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
@@ -40,7 +44,7 @@ async def main(arguments):
     if arguments.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(arguments.certificate, arguments.key)
-    handler = Keep(arguments.directory, arguments.refuse)
+    handler = Keep(arguments.directory, arguments.refuse, arguments.greylist)
     settings = {}
     if arguments.login:
         user, _, password = arguments.login.partition(":")
@@ -69,4 +73,5 @@ if __name__ == "__main__":
     parser.add_argument("--implicit", action="store_true")
     parser.add_argument("--login")
     parser.add_argument("--refuse")
+    parser.add_argument("--greylist")
     asyncio.run(main(parser.parse_args()))

@@ -4,8 +4,11 @@
 //! name (RFC 5322, 3.6.4: `In-Reply-To`, `References`). Names depend on nothing but what the mail says, so that a mail that
 //! is sent once more is the same mail. `Auto-Submitted: auto-generated` (RFC 3834) keeps vacation notices away.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
+use lettre::address::{Address, Envelope};
 use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, Message, MultiPart, SinglePart};
 use lettre::transport::smtp::Error as SmtpError;
@@ -24,11 +27,16 @@ use crate::config::alerting::{Email, SmtpTls};
 /// Longer subjects are cut by those who show them (RFC 5322, 2.1.1 recommends lines of 78 characters).
 const SUBJECT: usize = 140;
 
+/// Messages of which some receivers are remembered to have them, at most: those that are being tried again.
+const REMEMBERED: usize = 1_000;
+
 /// Sends mails through one server.
 pub(super) struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
     to: Vec<Mailbox>,
+    /// Who has a message that others are yet to get, by its id.
+    have: Mutex<BTreeMap<String, BTreeSet<Address>>>,
 }
 
 /// The transport holds the password.
@@ -50,7 +58,7 @@ impl Mailer {
         }
         let mailbox = |text: &str| text.parse::<Mailbox>().map_err(|error| format!("`{text}`: {error}"));
         let to = email.to.iter().map(|text| mailbox(text)).collect::<Result<_, _>>()?;
-        Ok(Self { transport: transport.build(), from: mailbox(&email.from)?, to })
+        Ok(Self { transport: transport.build(), from: mailbox(&email.from)?, to, have: Mutex::default() })
     }
 
     pub async fn send(&self, notice: &Notice, context: &Context<'_>) -> Result<Answer, TemplateError> {
@@ -59,10 +67,61 @@ impl Mailer {
             Ok(mail) => mail,
             Err(error) => return Ok(Answer::Refused { why: format!("the mail cannot be written: {error}") }),
         };
-        Ok(match self.transport.send(mail).await {
-            Ok(_) => Answer::Taken,
-            Err(error) => meaning(&error),
+        let (envelope, mail) = (mail.envelope().clone(), mail.formatted());
+        let is_begun = self.have().contains_key(&notice.id);
+        Ok(match is_begun {
+            true => self.send_one_by_one(&notice.id, &mail).await,
+            false => match self.transport.send_raw(&envelope, &mail).await {
+                Ok(_) => Answer::Taken,
+                // Who refuses one receiver has taken nothing for the others (RFC 5321, 3.3: DATA follows).
+                Err(error) if error.is_permanent() && self.to.len() > 1 => {
+                    self.send_one_by_one(&notice.id, &mail).await
+                }
+                Err(error) => meaning(&error),
+            },
         })
+    }
+
+    /// To each receiver that does not have it, in a transaction of its own, so that one that is refused takes it from nobody
+    /// else. Who has it is remembered while others are tried again; a crash forgets that, and repeats the mail to them.
+    async fn send_one_by_one(&self, id: &str, mail: &[u8]) -> Answer {
+        let (mut refused, mut later) = (Vec::new(), None);
+        for to in self.to.iter().map(|to| &to.email) {
+            if self.have().get(id).is_some_and(|have| have.contains(to)) {
+                continue;
+            }
+            let sent = match Envelope::new(Some(self.from.email.clone()), vec![to.clone()]) {
+                Ok(envelope) => self.transport.send_raw(&envelope, mail).await.map_err(|error| meaning(&error)),
+                Err(error) => Err(Answer::Refused { why: error.to_string() }),
+            };
+            match sent {
+                Ok(_) => self.remember(id, to),
+                Err(Answer::Refused { why }) => refused.push(format!("`{to}`: {why}")),
+                Err(answer) => later = Some(answer),
+            }
+        }
+        if let Some(answer) = later {
+            return answer;
+        }
+        let have = self.have().remove(id).unwrap_or_default();
+        let why = refused.join("; ");
+        match (have.is_empty(), refused.is_empty()) {
+            (_, true) => Answer::Taken,
+            (false, false) => Answer::TakenInPart { why },
+            (true, false) => Answer::Refused { why },
+        }
+    }
+
+    fn have(&self) -> MutexGuard<'_, BTreeMap<String, BTreeSet<Address>>> {
+        self.have.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, id: &str, to: &Address) {
+        let mut have = self.have();
+        if have.len() >= REMEMBERED && !have.contains_key(id) {
+            have.pop_first();
+        }
+        have.entry(id.to_owned()).or_default().insert(to.clone());
     }
 
     fn mail(&self, notice: &Notice, html: String, context: &Context<'_>) -> Result<Message, lettre::error::Error> {

@@ -163,7 +163,7 @@ mod tests {
     fn a_status_says_whether_to_try_again() {
         let check = |status: u16, expect: &str| {
             let found = match meaning(status, None, "") {
-                Answer::Taken => "taken",
+                Answer::Taken | Answer::TakenInPart { .. } => "taken",
                 Answer::Again { .. } => "again",
                 Answer::Refused { .. } => "refused",
             };

@@ -44,6 +44,7 @@ pub fn example_payloads() -> Vec<Payload> {
         channel: "chat".to_owned(),
         why: "it answered 404: no_service".to_owned(),
         for_good: true,
+        in_part: false,
         at: NOW,
         told,
     };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use plumbline::alert::sender::Pace;
 use plumbline::incident::Happened;
 use tempfile::TempDir;
 
@@ -13,7 +14,7 @@ use crate::support::{free_port, repository_file, wait_until};
 use crate::tls::Certificate;
 
 /// A mail server; killed when dropped. Its mails stay.
-struct MailServer {
+pub struct MailServer {
     child: Child,
 }
 
@@ -25,7 +26,7 @@ impl Drop for MailServer {
 }
 
 impl MailServer {
-    async fn start(port: u16, directory: &TempDir, arguments: &[&str]) -> Self {
+    pub async fn start(port: u16, directory: &TempDir, arguments: &[&str]) -> Self {
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--", "/usr/bin/python3"])
             .arg(repository_file("tests/smtp/server.py"))
@@ -41,7 +42,7 @@ impl MailServer {
 }
 
 /// The mails that came, in order, with header lines unfolded.
-fn mails(directory: &TempDir) -> Vec<String> {
+pub fn mails(directory: &TempDir) -> Vec<String> {
     let entries = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "eml")).collect();
     files.sort();
@@ -49,18 +50,18 @@ fn mails(directory: &TempDir) -> Vec<String> {
     files.iter().map(text).collect()
 }
 
-async fn has(directory: &TempDir, count: usize) -> Vec<String> {
+pub async fn has(directory: &TempDir, count: usize) -> Vec<String> {
     wait_until(async || mails(directory).len() >= count).await;
     mails(directory)
 }
 
-fn header<'m>(mail: &'m str, name: &str) -> &'m str {
+pub fn header<'m>(mail: &'m str, name: &str) -> &'m str {
     let head = mail.split("\r\n\r\n").next().unwrap();
     head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default()
 }
 
 /// The decoded picture of a mail.
-fn picture(mail: &str) -> Vec<u8> {
+pub fn picture(mail: &str) -> Vec<u8> {
     use base64::Engine as _;
     let (_, part) = mail.split_once("Content-Type: image/png").expect("the mail has a picture");
     let (_, body) = part.split_once("\r\n\r\n").unwrap();
@@ -182,4 +183,77 @@ async fn a_mailbox_that_does_not_exist_and_a_wrong_certificate_are_told_apart() 
     let retried = "plumbline_notifications_total{channel=\"strange\",outcome=\"retried\"}";
     wait_until(async || sending.metric(retried) >= 2.0).await;
     assert_eq!(mails(&directory), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_refused_mailbox_takes_the_mail_from_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let (port, pager) = (free_port(), Receiver::start([]).await);
+    let arguments = ["--refuse", "gone@example.org", "--greylist", "late@example.org"];
+    let _server = MailServer::start(port, &directory, &arguments).await;
+    let config = format!(
+        "[channel.mail]\nkind = \"email\"\nsmtp = \"smtp://127.0.0.1:{port}\"\nfrom = \"plumbline@example.org\"\n\
+         to = [\"ops@example.org\", \"gone@example.org\", \"late@example.org\"]\nfallback = \"pager\"\n\
+         [channel.pager]\nkind = \"pagerduty\"\nurl = \"{}\"\nkey = \"env:KEY\"\n[[route]]\nchannel = \"mail\"",
+        pager.url
+    );
+    let bench = Bench::new(&config, &[]).await;
+    let sending = bench.start();
+    let receivers = |mails: &[String]| -> Vec<String> {
+        mails.iter().map(|mail| header(mail, "X-Envelope").split(' ').nth(1).unwrap().to_owned()).collect()
+    };
+    for number in 1..=2 {
+        let incident = bench.incident(number, Duration::from_secs(5)).await;
+        bench.opens(&incident).await;
+        has(&directory, 2 * number as usize).await;
+        bench.quiet().await;
+    }
+    // Who was told to come again is not given it once more because of somebody else, nor kept from it.
+    let expected = ["ops@example.org", "late@example.org"].repeat(2);
+    assert_eq!(receivers(&mails(&directory)), expected);
+    // It is told once: both mails were refused by the same mailbox.
+    let told = pager.has(1).await;
+    let text = told[0].json()["payload"]["custom_details"]["text"].as_str().unwrap().to_owned();
+    assert!(text.contains("mail does not reach everybody"), "{text}");
+    assert!(text.contains("`gone@example.org`") && text.contains("no such mailbox"), "{text}");
+    assert!(!text.contains("ops@example.org") && !text.contains("late@example.org"), "{text}");
+    assert_eq!(pager.requests().len(), 1);
+    assert_eq!(sending.metric("plumbline_notifications_total{channel=\"mail\",outcome=\"delivered\"}"), 2.0);
+    assert_eq!(sending.metric("plumbline_notifications_total{channel=\"mail\",outcome=\"dead\"}"), 0.0);
+}
+
+/// The tries that a sender makes in an hour in which its receiver is away, with the time handed in.
+#[tokio::test]
+async fn an_hour_without_a_receiver_costs_some_tries_and_neither_messages_nor_their_order() {
+    let config = "[channel.mail]\nkind = \"email\"\nsmtp = \"smtp://127.0.0.1:1\"\nfrom = \"plumbline@example.org\"\n\
+                  to = \"ops@example.org\"";
+    let bench = Bench::new(config, &[]).await;
+    let began = bench.now().await;
+    let mut incident = bench.incident(1, Duration::ZERO).await;
+    incident.opened_at = began;
+    bench.opens(&incident).await;
+    let ended = began + Duration::from_secs(600);
+    bench.happens_at(&incident, Happened::Resolved { by: None }, ended).await;
+    let claim = async |at| bench.state.claim("mail", "auditor", at, Duration::from_secs(70), false).await.unwrap();
+    let (back, mut now, mut tries) = (began + Duration::from_secs(3600), began, 0);
+    while now < back {
+        let claimed = claim(now).await.expect("it is due");
+        assert_eq!(
+            (claimed.row.kind.as_str(), claimed.attempts),
+            ("opened", tries + 1),
+            "the end waits for the beginning"
+        );
+        let next = now + Pace::default().wait_after(claimed.attempts, None);
+        bench.state.retry(&claimed, next, "nobody answers").await.unwrap();
+        assert_eq!(claim(next - Duration::from_millis(1)).await, None, "too early");
+        (now, tries) = (next, tries + 1);
+    }
+    assert!((17..=35).contains(&tries), "{tries} tries");
+    assert!(now.since(back) <= Duration::from_secs(300), "soon after it is back it has everything");
+    for kind in ["opened", "resolved"] {
+        let claimed = claim(now).await.expect("it is due");
+        assert_eq!(claimed.row.kind, kind);
+        assert!(bench.state.delivered(&claimed, now, None, None).await.unwrap());
+    }
+    assert_eq!(claim(now + Duration::from_secs(86_400)).await, None, "once");
 }

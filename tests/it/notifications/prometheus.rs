@@ -16,7 +16,7 @@ use super::receiver::{Answer, Receiver};
 use crate::support::{free_port, http_client, libchdb, repository_file, wait_until};
 
 /// A program that is killed when dropped, or when this process ends.
-struct Program(Child);
+pub struct Program(Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -26,7 +26,7 @@ impl Drop for Program {
 }
 
 impl Program {
-    fn start(program: &str, arguments: &[String], log: &Path, environment: &[(&str, &str)]) -> Self {
+    pub fn start(program: &str, arguments: &[String], log: &Path, environment: &[(&str, &str)]) -> Self {
         let log = std::fs::File::create(log).unwrap();
         let started = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--", program])
@@ -40,7 +40,7 @@ impl Program {
     }
 }
 
-async fn answers(url: &str) -> bool {
+pub async fn answers(url: &str) -> bool {
     let client = http_client(Duration::from_secs(10));
     client.get(url).send().await.is_ok_and(|answer| answer.status().is_success())
 }

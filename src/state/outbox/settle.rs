@@ -1,0 +1,163 @@
+//! What becomes of a message that was sent, or was not taken.
+
+use sqlx::{AnyConnection, Connection};
+
+use super::{Claimed, OutboxRow};
+use crate::model::Moment;
+use crate::state::{StateError, StateStore};
+
+/// How a message ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Delivered,
+    Dead,
+    Cancelled,
+}
+
+impl End {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl StateStore {
+    /// The receiver took a message. With `again_at` it is sent once more then, as long as nothing newer of its incident goes
+    /// to the channel; `next` is a message that follows from it. `false`: somebody else has it by now.
+    ///
+    /// # Errors
+    /// When the database does not answer; the message will be sent once more then.
+    pub async fn delivered(
+        &self,
+        claimed: &Claimed,
+        now: Moment,
+        again_at: Option<Moment>,
+        next: Option<&OutboxRow>,
+    ) -> Result<bool, StateError> {
+        let failed = StateError::sql("settle a message");
+        let mut connection = self.pool.acquire().await.map_err(&failed)?;
+        let mut transaction = connection.begin().await.map_err(&failed)?;
+        sqlx::query(
+            "UPDATE outbox SET status = 'delivered' WHERE incident = $1 AND channel = $2 AND status = 'repeating' \
+             AND happened_at < $3",
+        )
+        .bind(claimed.row.incident.as_str())
+        .bind(claimed.row.channel.as_str())
+        .bind(claimed.row.happened_at.micros())
+        .execute(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        let settled = match again_at {
+            Some(at) => repeat(&mut transaction, claimed, now, at).await?,
+            None => end(&mut transaction, claimed, End::Delivered, now, "").await?,
+        };
+        if let (true, Some(row)) = (settled, next) {
+            self.insert_message(&mut transaction, row).await?;
+        }
+        transaction.commit().await.map_err(&failed)?;
+        Ok(settled)
+    }
+
+    /// A message did not get through and is tried again at `at`.
+    ///
+    /// # Errors
+    /// When the database does not answer; the message is tried again when its claim has run out.
+    pub async fn retry(&self, claimed: &Claimed, at: Moment, error: &str) -> Result<(), StateError> {
+        sqlx::query(
+            "UPDATE outbox SET leased_by = '', leased_until = 0, next_at = $1, error = $2 \
+             WHERE id = $3 AND leased_by = $4 AND attempts = $5",
+        )
+        .bind(at.micros())
+        .bind(error)
+        .bind(claimed.row.id.as_str())
+        .bind(claimed.auditor.as_str())
+        .bind(count(claimed.attempts))
+        .execute(&self.pool)
+        .await
+        .map_err(StateError::sql("put a message back"))?;
+        Ok(())
+    }
+
+    /// The receiver will never take a message. What follows is told elsewhere, in the same transaction.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn refused(
+        &self,
+        claimed: &Claimed,
+        now: Moment,
+        error: &str,
+        elsewhere: Option<&OutboxRow>,
+    ) -> Result<bool, StateError> {
+        let failed = StateError::sql("give a message up");
+        let mut connection = self.pool.acquire().await.map_err(&failed)?;
+        let mut transaction = connection.begin().await.map_err(&failed)?;
+        let settled = end(&mut transaction, claimed, End::Dead, now, error).await?;
+        if let (true, Some(row)) = (settled, elsewhere) {
+            self.insert_message(&mut transaction, row).await?;
+        }
+        transaction.commit().await.map_err(&failed)?;
+        Ok(settled)
+    }
+
+    /// A message that has nothing to say any more is dropped.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn cancelled(&self, claimed: &Claimed, now: Moment) -> Result<bool, StateError> {
+        let mut connection = self.pool.acquire().await.map_err(StateError::sql("drop a message"))?;
+        end(&mut connection, claimed, End::Cancelled, now, "").await
+    }
+}
+
+/// Ends a claimed message, unless somebody else has claimed it since.
+async fn end(
+    connection: &mut AnyConnection,
+    claimed: &Claimed,
+    how: End,
+    now: Moment,
+    error: &str,
+) -> Result<bool, StateError> {
+    let done = sqlx::query(
+        "UPDATE outbox SET status = $1, settled_at = $2, error = $3, leased_by = '', leased_until = 0 \
+         WHERE id = $4 AND leased_by = $5 AND attempts = $6 AND status IN ('waiting', 'repeating')",
+    )
+    .bind(how.as_str())
+    .bind(now.micros())
+    .bind(error)
+    .bind(claimed.row.id.as_str())
+    .bind(claimed.auditor.as_str())
+    .bind(count(claimed.attempts))
+    .execute(connection)
+    .await
+    .map_err(StateError::sql("end a message"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn repeat(
+    connection: &mut AnyConnection,
+    claimed: &Claimed,
+    now: Moment,
+    at: Moment,
+) -> Result<bool, StateError> {
+    let done = sqlx::query(
+        "UPDATE outbox SET status = 'repeating', settled_at = $1, next_at = $2, error = '', leased_by = '', \
+         leased_until = 0 WHERE id = $3 AND leased_by = $4 AND attempts = $5 AND status IN ('waiting', 'repeating')",
+    )
+    .bind(now.micros())
+    .bind(at.micros())
+    .bind(claimed.row.id.as_str())
+    .bind(claimed.auditor.as_str())
+    .bind(count(claimed.attempts))
+    .execute(connection)
+    .await
+    .map_err(StateError::sql("keep a message for later"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+fn count(attempts: u64) -> i64 {
+    i64::try_from(attempts).unwrap_or(i64::MAX)
+}

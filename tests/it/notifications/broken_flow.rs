@@ -1,0 +1,87 @@
+//! From a flow that breaks between two real databases to the mail about it, and from its repair to the mail's answer.
+
+use std::time::Duration;
+
+use crate::config_text::ConfigText;
+use crate::support::{free_port, libchdb, wait_for, wait_until};
+use crate::verdicts::pair::{COMMIT_DELAY, PROBE, Pair, Product, QUANTITIES, STOCK};
+
+use super::mail::{MailServer, header, mails, picture};
+use super::prometheus::{Program, answers};
+
+/// Promises are evaluated by the minute: it takes one until the last bad one is behind the short window.
+const MINUTES: Duration = Duration::from_secs(240);
+
+/// Two minutes and one: a promise is broken, and kept again, within a test.
+const PROMISE: &str = r#"
+    [[slo]]
+    name = "in-time"
+    entity = "stock"
+    within = "2s"
+    objective = "99%"
+    window = "1h"
+    tiers = [{ severity = "page", factor = 2, long = "2m", short = "1m" }]
+"#;
+
+fn config(pair: &Pair, listen: &str, smtp: u16) -> String {
+    let plumbline = format!(
+        "listen = \"{listen}\"\ndata_dir = \"data\"\n[plumbline.ledger]\nlibchdb = \"{}\"",
+        libchdb().display()
+    );
+    let mail = format!(
+        "[channel.mail]\nkind = \"email\"\nsmtp = \"smtp://127.0.0.1:{smtp}\"\nfrom = \"plumbline@example.org\"\n\
+         to = \"ops@example.org\""
+    );
+    ConfigText::new()
+        .plumbline(&plumbline)
+        .database("erp", pair.owner.kind(), "env:ERP", COMMIT_DELAY)
+        .database("store", pair.target.kind(), "env:STORE", COMMIT_DELAY)
+        .entity("stock", QUANTITIES)
+        .mapping("stock", "erp", STOCK)
+        .mapping("stock", "store", STOCK)
+        .more(PROBE)
+        .more(PROMISE)
+        .more(&mail)
+        .text()
+}
+
+#[tokio::test]
+async fn a_broken_flow_becomes_a_mail_and_its_repair_an_answer_in_the_same_thread() {
+    let (dir, box_) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (smtp, listen) = (free_port(), format!("127.0.0.1:{}", free_port()));
+    let _server = MailServer::start(smtp, &box_, &[]).await;
+    let pair = Pair::new(Product::Postgres, Product::Mariadb).await;
+    let file = dir.path().join("plumbline.toml");
+    std::fs::write(&file, config(&pair, &listen, smtp)).unwrap();
+    let urls = pair.urls();
+    let environment = urls.each_ref().map(|(name, url)| (*name, url.as_str()));
+    let arguments = ["serve".to_owned(), "--config".to_owned(), file.display().to_string()];
+    let log = dir.path().join("plumbline.log");
+    let _serve = Program::start(env!("CARGO_BIN_EXE_plumbline"), &arguments, &log, &environment);
+    wait_until(async || answers(&format!("http://{listen}/readyz")).await).await;
+
+    for number in 0..20 {
+        pair.both(&format!("S-{number}"), 1).await;
+    }
+    // Whatever brings changes from the ERP to the store is dead.
+    for number in 0..10 {
+        pair.owner.put(&format!("S-{number}"), 2).await;
+    }
+    wait_until(async || !mails(&box_).is_empty()).await;
+    let first = mails(&box_).remove(0);
+    let root = header(&first, "Message-ID");
+    assert!(header(&first, "Subject").starts_with("[page] stock: erp to store breaks its promise"), "{first}");
+    assert!(first.contains("99 % of stock changes erp -> store within 2s over 1h"), "{first}");
+    assert!(first.contains("S-") && first.contains("qty: 2 (right) / 1 (there)"), "{first}");
+    assert_eq!(picture(&first)[..8], *b"\x89PNG\r\n\x1a\n");
+
+    for number in 0..10 {
+        pair.target.put(&format!("S-{number}"), 2).await;
+    }
+    wait_for(MINUTES, async || mails(&box_).iter().any(|mail| header(mail, "Subject").contains("Resolved"))).await;
+    let mails = mails(&box_);
+    let last = mails.last().unwrap();
+    assert!(header(last, "Subject").contains("Resolved: stock: erp -> store"), "{last}");
+    assert_eq!((header(last, "In-Reply-To"), header(last, "References")), (root, root));
+    assert_eq!(mails.iter().filter(|mail| header(mail, "Message-ID") == root).count(), 1, "one beginning");
+}
