@@ -14,7 +14,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use secrecy::SecretString;
 
-use crate::model::{EntityId, Field, Flow, FlowId, Mapping, SystemId, TenantId};
+use crate::model::{EntityId, Field, FieldName, Flow, FlowId, Mapping, SystemId, TenantId};
 use crate::slo::{Indicator, Maintenance, Promise};
 use crate::totals::{Calendar, Fields};
 
@@ -234,6 +234,8 @@ pub struct Entity {
     pub key: Vec<usize>,
     /// How each system holds it.
     pub mappings: BTreeMap<SystemId, Arc<Mapping>>,
+    /// Where people can look at a record in a system: an address with `{key}` in it.
+    pub links: BTreeMap<SystemId, String>,
     /// Default deadline class.
     pub class: Class,
 }
@@ -338,6 +340,8 @@ pub struct Slo {
     pub promise: Promise,
     /// The flows it speaks of; none for a queue.
     pub flows: Vec<FlowId>,
+    /// Only of these fields of theirs; of all when empty.
+    pub fields: Vec<FieldName>,
     /// The queue it speaks of, and the system that has it.
     pub queue: Option<(SystemId, String)>,
 }

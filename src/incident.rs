@@ -117,6 +117,17 @@ pub struct SampleRecord {
     pub link: Option<String>,
 }
 
+/// What uses up most of a budget, the worst first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contributors {
+    /// Records by their masked keys, with how often each came to differ for certain within the promise's window.
+    pub keys: Vec<(String, u64)>,
+    /// Hours of the world's time, with bad events; where no event is bad, with minutes in which too much was overdue.
+    pub hours: Vec<(Moment, u64)>,
+    /// Targets, with bad events.
+    pub targets: Vec<(String, u64)>,
+}
+
 /// The figures and records behind an incident, as of the last evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -135,6 +146,9 @@ pub struct Evidence {
     pub money_at_risk: Vec<Money>,
     /// A few records.
     pub samples: Vec<SampleRecord>,
+    /// What uses up most of the budget of the promise that burns fastest.
+    #[serde(default)]
+    pub contributors: Contributors,
     /// The SLI by minute over the last hours, oldest first; `None` where nothing was decided. For charts.
     pub series: Vec<(Moment, Option<f64>)>,
 }

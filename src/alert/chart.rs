@@ -16,6 +16,9 @@ const HEIGHT: u32 = 440;
 const FONT: &str = "chart";
 const LETTERS: &[u8] = include_bytes!("../../alerts/font/chart.ttf");
 
+/// A chart shows at least so many minutes.
+const LEAST_MINUTES: usize = 15;
+
 const INK: RGBColor = RGBColor(0x5c, 0x64, 0x70);
 const RULE: RGBColor = RGBColor(0xe8, 0xea, 0xed);
 const LINE: RGBColor = RGBColor(0x1a, 0x56, 0xb0);
@@ -40,6 +43,7 @@ pub fn png(incident: &Incident, zone: Tz) -> Result<Option<Vec<u8>>, ChartError>
     if series.iter().filter(|(_, sli)| sli.is_some()).count() < 2 {
         return Ok(None);
     }
+    let series = known(series);
     let mut pixels = vec![0xff; (WIDTH * HEIGHT * 3) as usize];
     {
         // An error means that it was registered before: nothing else has this name.
@@ -49,6 +53,12 @@ pub fn png(incident: &Incident, zone: Tz) -> Result<Option<Vec<u8>>, ChartError>
         area.present().map_err(failed)?;
     }
     encode(&pixels).map(Some)
+}
+
+/// Without the time before anything was known, as far as that is more than what makes a readable scale.
+fn known(series: &[(Moment, Option<f64>)]) -> &[(Moment, Option<f64>)] {
+    let first = series.iter().position(|(_, sli)| sli.is_some()).unwrap_or(0);
+    &series[first.min(series.len().saturating_sub(LEAST_MINUTES))..]
 }
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
@@ -130,6 +140,18 @@ mod tests {
         assert!(chart.len() < 60_000, "{} bytes are many for a mail", chart.len());
         assert_eq!(png(&incident, Tz::UTC).unwrap().unwrap(), chart);
         assert_ne!(png(&incident, Tz::Asia__Tokyo).unwrap().unwrap(), chart, "times are shown in the zone");
+    }
+
+    #[test]
+    fn time_before_anything_was_known_is_not_shown() {
+        let at = |minute: i64| Moment::from_micros(minute * 60_000_000);
+        let check = |unknown: i64, expect: usize| {
+            let series: Vec<_> = (0..180).map(|minute| (at(minute), (minute >= unknown).then_some(0.9))).collect();
+            assert_eq!(known(&series).len(), expect, "{unknown} minutes unknown");
+        };
+        check(0, 180);
+        check(100, 80);
+        check(178, LEAST_MINUTES);
     }
 
     #[test]

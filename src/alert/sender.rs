@@ -308,10 +308,32 @@ impl Worker {
         self.shared.metrics.notified(self.name(), Delivery::Delivered, 1);
         // What is sent again and again stands in the timeline once.
         let is_first = claimed.attempts == 1;
-        if self.state.delivered(claimed, now, again_at, next.as_ref()).await? && (again_at.is_none() || is_first) {
+        if self.settled(claimed, now, again_at, next.as_ref()).await? && (again_at.is_none() || is_first) {
             self.note(payload, "delivered", now).await;
         }
         Ok(())
+    }
+
+    /// Notes that a message was taken. A state database that is busy is asked again for as long as the claim lasts: only a
+    /// crash may make a message come twice.
+    async fn settled(
+        &self,
+        claimed: &Claimed,
+        now: Moment,
+        again_at: Option<Moment>,
+        next: Option<&OutboxRow>,
+    ) -> Result<bool, StateError> {
+        let mut waits = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let until = tokio::time::Instant::now() + self.channel.config.timeout;
+        loop {
+            match self.state.delivered(claimed, now, again_at, next).await {
+                Err(error) if tokio::time::Instant::now() < until => {
+                    tracing::warn!("that `{}` took a message cannot be noted yet: {}", self.name(), chain(&error));
+                    tokio::time::sleep(waits.next_wait()).await;
+                }
+                settled => return settled,
+            }
+        }
     }
 
     async fn again(

@@ -250,6 +250,9 @@ mod tests {
         Lag p99: 39 min
         Error budget: overdrawn by 258 %
         Money at risk: 1,284.50 EUR, 96.00 GBP
+        Most often wrong: 4711 (4 times), 4790 (2 times)
+        Worst hour: 23 Nov 2026, 11:00 CET (371 bad)
+        Worst targets: store (412 bad), warehouse (3 bad)
 
         To blame: store, because 412 of 412 late records are stale there, and it answered every read
 

@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::payload::{Line, Payload, Several, Told, Undelivered};
-use crate::incident::{BrokenSlo, Cause, Happened, Incident, SampleRecord, Severity};
+use crate::incident::{BrokenSlo, Cause, Contributors, Happened, Incident, SampleRecord, Severity};
 use crate::model::Moment;
 
 mod examples;
@@ -177,11 +177,11 @@ fn of_step(told: &Told, now: Moment, setting: &Setting) -> View {
         incident: incident.id.to_string(),
         about: about(&incident.cause),
         since: time(incident.opened_at, setting.zone),
-        lasted: duration(until.since(incident.opened_at)),
+        lasted: lasted(until.since(incident.opened_at)),
         promises: incident.broken.iter().map(promise).collect(),
-        figures: figures(incident, now),
+        figures: figures(incident, now, setting.zone),
         blamed: incident.blame.as_ref().map(|blame| blame.system.to_string()).unwrap_or_default(),
-        because: incident.blame.as_ref().map(|blame| blame.because.clone()).unwrap_or_default(),
+        because: incident.blame.as_ref().map(|blame| blame.because.replace('`', "")).unwrap_or_default(),
         samples: incident.evidence.samples.iter().take(SAMPLES).map(sample).collect(),
         next_step,
         next_command,
@@ -190,6 +190,11 @@ fn of_step(told: &Told, now: Moment, setting: &Setting) -> View {
         has_chart: incident.evidence.series.iter().filter(|(_, sli)| sli.is_some()).count() > 1,
         ..View::default()
     }
+}
+
+/// Nobody is told of fractions of a second.
+fn lasted(so_far: Duration) -> String {
+    if so_far < Duration::from_secs(10) { "just now".to_owned() } else { duration(so_far) }
 }
 
 /// What it is about, as people say it.
@@ -269,7 +274,7 @@ fn promise(slo: &BrokenSlo) -> Promise {
     }
 }
 
-fn figures(incident: &Incident, now: Moment) -> Vec<Figure> {
+fn figures(incident: &Incident, now: Moment, zone: Tz) -> Vec<Figure> {
     let evidence = &incident.evidence;
     let mut figures = Vec::new();
     let mut add = |name: &str, value: String| figures.push(Figure { name: name.to_owned(), value });
@@ -295,7 +300,23 @@ fn figures(incident: &Incident, now: Moment) -> Vec<Figure> {
         let amounts: Vec<String> = evidence.money_at_risk.iter().map(amount).collect();
         add("Money at risk", amounts.join(", "));
     }
+    let Contributors { keys, hours, targets } = &evidence.contributors;
+    if keys.iter().any(|(_, times)| *times > 1) {
+        add("Most often wrong", counted(keys.iter().map(|(key, times)| (key.clone(), *times)), "times"));
+    }
+    if let Some((hour, bad)) = hours.first().filter(|_| hours.len() > 1) {
+        add("Worst hour", format!("{} ({} bad)", time(*hour, zone), grouped(*bad)));
+    }
+    if targets.len() > 1 {
+        add("Worst targets", counted(targets.iter().cloned(), "bad"));
+    }
     figures
+}
+
+/// `S-1 (3 times), S-2 (2 times)`.
+fn counted(counts: impl Iterator<Item = (String, u64)>, what: &str) -> String {
+    let each: Vec<String> = counts.map(|(name, count)| format!("{name} ({} {what})", grouped(count))).collect();
+    each.join(", ")
 }
 
 fn sample(record: &SampleRecord) -> Sample {

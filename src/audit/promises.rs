@@ -17,10 +17,11 @@ use crate::incident::{Cause, Evidence, Finding, IncidentId, REOPEN_WITHIN, Stand
 use crate::ledger::{Ledger, Spool};
 use crate::metrics::{Metrics, Store};
 use crate::model::TenantId;
-use crate::slo::{CauseStanding, Evaluation, Judged, Minute, standings};
+use crate::slo::{CauseStanding, Evaluation, Judged, Maintenance, Minute, standings};
 use crate::state::change::Lease;
 use crate::state::{Changed, HeldIncident, IncidentChange, StateError, StateStore, Tell};
 
+mod contributors;
 mod evidence;
 mod facts;
 mod past;
@@ -28,9 +29,10 @@ mod status;
 mod told;
 mod watched;
 
+use contributors::WorstKeys;
 pub use evidence::in_words;
-pub use facts::FactsError;
 use facts::Gauges;
+pub use facts::{FactsError, all_maintenance};
 pub use past::{Past, past};
 pub use status::{Line, Status};
 use told::Minutes;
@@ -109,6 +111,9 @@ struct Held {
     read_all: Option<Minute>,
     gauges: Gauges,
     minutes: Minutes,
+    /// What is worked on, as far as any promise looks back.
+    maintenance: Vec<Maintenance>,
+    worst_keys: WorstKeys,
 }
 
 impl Evaluator {
@@ -164,18 +169,22 @@ impl Evaluator {
             held.read_all = None;
             self.parts.metrics.store_error(Store::Ledger);
             tracing::warn!("facts about promises cannot be read: {}", chain(&error));
+        } else if let Err(error) = held.gauges.note_fields(minute, &self.parts, &self.watched).await {
+            self.parts.metrics.store_error(Store::Ledger);
+            tracing::warn!("what is overdue in single fields cannot be read: {}", chain(&error));
         }
         held.gauges.apply(&mut self.watched);
-        let maintenance = facts::maintenance(&self.parts, &self.watched, minute).await?;
+        held.maintenance = facts::maintenance(&self.parts, &self.watched, minute).await?;
         let evaluations: Vec<Evaluation> =
-            self.watched.iter_mut().map(|one| one.evaluate(minute, held.since, &maintenance)).collect();
+            self.watched.iter_mut().map(|one| one.evaluate(minute, held.since, &held.maintenance)).collect();
+        let burning = evaluations.iter().filter(|found| found.severity().is_some()).count();
+        contributors::refresh(&self.parts, &self.watched, held, minute, burning > 0).await;
         for (one, evaluation) in self.watched.iter().zip(&evaluations) {
             self.parts.metrics.promise(&one.labels(), evaluation);
         }
         let steps = self.move_incidents(&evaluations).await?;
-        let burning = evaluations.iter().filter(|found| found.severity().is_some()).count();
         let blind = evaluations.iter().filter(|found| found.no_data).count();
-        self.tell_ledger(minute, &evaluations, &maintenance).await?;
+        self.tell_ledger(minute, &evaluations).await?;
         Ok(Some(Summary { evaluated: evaluations.len(), burning, blind, steps }))
     }
 
@@ -194,8 +203,15 @@ impl Evaluator {
         if self.held.as_ref().is_none_or(|held| held.lease != lease) {
             tracing::info!(token = lease.token, "evaluates promises");
             let since = Minute::of(clock.now());
-            let (gauges, minutes) = (Gauges::default(), Minutes::default());
-            self.held = Some(Held { lease, since, read_all: None, gauges, minutes });
+            self.held = Some(Held {
+                lease,
+                since,
+                read_all: None,
+                gauges: Gauges::default(),
+                minutes: Minutes::default(),
+                maintenance: Vec::new(),
+                worst_keys: WorstKeys::default(),
+            });
         }
         Ok(true)
     }
@@ -213,8 +229,7 @@ impl Evaluator {
             .filter(|held| held.incident.is_open() && !matches!(held.incident.cause, Cause::Delivery { .. }))
             .map(|held| held.incident.cause.clone())
             .collect();
-        let judged: Vec<Judged<'_>> =
-            self.watched.iter().zip(evaluations).map(|(one, evaluation)| one.judged(evaluation)).collect();
+        let judged = judged(&self.watched, evaluations);
         let mut known: BTreeMap<Cause, HeldIncident> =
             last.into_iter().map(|held| (held.incident.cause.clone(), held)).collect();
         let mut steps = 0;
@@ -269,7 +284,7 @@ impl Evaluator {
         };
         let now = self.parts.clock.now();
         let evidence = match found.broken.first() {
-            Some(worst) => self.evidence(*worst, last).await,
+            Some(worst) => self.evidence(*worst, last, judged).await,
             None => Evidence::default(),
         };
         Standing::Firing(Finding {
@@ -282,4 +297,9 @@ impl Evaluator {
             evidence,
         })
     }
+}
+
+/// The promises with how they stand.
+fn judged<'w>(watched: &'w [Watched], evaluations: &'w [Evaluation]) -> Vec<Judged<'w>> {
+    watched.iter().zip(evaluations).map(|(one, evaluation)| one.judged(evaluation)).collect()
 }

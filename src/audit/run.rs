@@ -31,6 +31,19 @@ pub struct Summary {
     pub failure: Option<&'static str>,
 }
 
+/// How so many keys came out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// They agree.
+    pub good: u64,
+    /// They do not.
+    pub bad: u64,
+    /// Of the bad ones, those that the target lacks.
+    pub missing: u64,
+    /// They could not be decided.
+    pub unknown: u64,
+}
+
 impl Summary {
     /// Checks with this verdict.
     pub fn of(&self, verdict: Verdict) -> u64 {
@@ -271,6 +284,23 @@ impl Run {
                 unknown: sum(|keys| keys.unknown),
             });
         }
+    }
+
+    /// Records the keys that a sweep of a flow has compared.
+    pub fn swept_keys(&mut self, flow: &Flow, at: Moment, keys: &Keys) {
+        self.rows.samples.push(SampleRow {
+            tenant: flow.tenant.to_string(),
+            entity: flow.id.entity.to_string(),
+            owner: flow.id.owner.to_string(),
+            target: flow.id.target.to_string(),
+            at: ledger_time(at),
+            run_id: self.id,
+            frame: "sweep".to_owned(),
+            good: keys.good,
+            bad: keys.bad,
+            missing: keys.missing,
+            unknown: keys.unknown,
+        });
     }
 
     /// Records a step of a discrepancy in the ledger.

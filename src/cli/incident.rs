@@ -9,7 +9,7 @@ use super::{ConfigFile, Exit, Failure};
 use crate::alert::teller::Teller;
 use crate::audit::auditor::stored_state;
 use crate::config::{Config, parse_duration};
-use crate::incident::{Happened, Incident, Refused, Step};
+use crate::incident::{Contributors, Happened, Incident, Refused, Step};
 use crate::model::Moment;
 use crate::state::{Changed, HeldIncident, IncidentChange, StateStore, Tell};
 
@@ -257,7 +257,16 @@ fn render(incident: &Incident, steps: &[Step]) -> String {
         let fields: Vec<String> =
             fields.map(|(field, (owner, target))| format!("{field} {owner} but {target}")).collect();
         line("record", Some(format!("{} {} {}", record.key, record.verdict, fields.join(", ")).trim_end().to_owned()));
+        line("", record.link.clone());
     }
+    let Contributors { keys, hours, targets } = &evidence.contributors;
+    let named = |what: &str, counts: Vec<(String, u64)>| {
+        let each: Vec<String> = counts.iter().map(|(name, count)| format!("{name} ({count})")).collect();
+        (!each.is_empty()).then(|| format!("{what}: {}", each.join(", ")))
+    };
+    line("worst", named("records", keys.clone()));
+    line("", named("hours", hours.iter().map(|(hour, bad)| (format!("{hour:?}"), *bad)).collect()));
+    line("", named("targets", targets.clone()));
     for step in steps {
         text.push_str(&format!("{:?}  {}\n", step.at, in_words(&step.happened)));
     }

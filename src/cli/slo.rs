@@ -8,20 +8,34 @@ use chrono::{DateTime, NaiveDate};
 use super::table::table;
 use super::{ConfigFile, Exit, Failure};
 use crate::audit::auditor::{Options, open_ledger, stored_state};
-use crate::audit::promises::{Line, Past, Status, UNIT, past};
+use crate::audit::promises::{Line, Past, Status, UNIT, all_maintenance, past};
 use crate::clock::{AnchoredClock, Clock};
 use crate::config::{self, Config};
+use crate::incident::{Contributors, Incident};
 use crate::ledger::Ledger;
 use crate::model::Moment;
-use crate::slo::{Maintenance, Minute};
+use crate::slo::Minute;
+
+/// Open incidents that are looked at.
+const MOST: usize = 1_000;
 
 /// What to know of the promises.
 #[derive(Debug, clap::Subcommand)]
 pub enum SloCommand {
     /// How each promise stands, as of the last evaluation; exit 1 if one is burning or without data.
-    Status(ConfigFile),
+    Status(StatusArgs),
     /// When somebody would have been told with this config, from the ledger; exit 1 if ever.
     Backtest(BacktestArgs),
+}
+
+/// Which promises.
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    /// Only this SLO, with what uses up most of its budget.
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    file: ConfigFile,
 }
 
 /// Which past.
@@ -43,13 +57,13 @@ pub struct BacktestArgs {
 /// A config with problems, or state or ledger that do not answer.
 pub async fn run(command: &SloCommand) -> Result<Exit, Failure> {
     match command {
-        SloCommand::Status(file) => status(file).await,
+        SloCommand::Status(args) => status(args).await,
         SloCommand::Backtest(args) => run_backtest(args).await,
     }
 }
 
-async fn status(file: &ConfigFile) -> Result<Exit, Failure> {
-    let config = file.load()?;
+async fn status(args: &StatusArgs) -> Result<Exit, Failure> {
+    let config = args.file.load()?;
     if config.slos.is_empty() {
         println!("the config promises nothing: there is no `[[slo]]`");
         return Ok(Exit::Good);
@@ -58,29 +72,46 @@ async fn status(file: &ConfigFile) -> Result<Exit, Failure> {
         println!("no auditor has run with this config yet");
         return Ok(Exit::Good);
     };
+    if let Some(name) = args.name.as_ref().filter(|name| config.slos.iter().all(|slo| slo.name() != *name)) {
+        let known: Vec<&str> = config.slos.iter().map(|slo| slo.name()).collect();
+        return Err(Failure::usage(anyhow::anyhow!(
+            "`{name}` is no SLO of the config; there are `{}`",
+            known.join("`, `")
+        )));
+    }
     let stored = state.position(UNIT).await.context("how promises stand cannot be read")?;
+    let open = state.incidents(&config.plumbline.tenant, true, MOST).await.context("incidents cannot be read")?;
     state.close().await;
-    let Some(status) = stored.and_then(|stored| Status::from_stored(&stored)) else {
+    let Some(mut status) = stored.and_then(|stored| Status::from_stored(&stored)) else {
         println!("the promises have not been evaluated yet");
         return Ok(Exit::Good);
     };
+    status.lines.retain(|line| args.name.as_ref().is_none_or(|name| line.slo == *name));
     let head = ["slo", "flow", "state", "good", "promised", "burn", "budget left", "used up in", "overdue", "seen"];
     let rows: Vec<Vec<String>> = status.lines.iter().map(|line| row(line, &config)).collect();
     print!("{}", table(&head, &rows, &[3, 4, 5, 6, 7, 8, 9]));
+    if args.name.is_some() {
+        let open: Vec<Incident> = open.into_iter().map(|held| held.incident).collect();
+        status.lines.iter().for_each(|line| print!("{}", detail(line, &open)));
+    }
     println!("as of {:?}", Minute(status.minute).start());
     let is_kept = |line: &Line| matches!(line.state.as_str(), "kept" | "holding");
     Ok(if status.lines.iter().all(is_kept) { Exit::Good } else { Exit::Bad })
 }
 
-fn row(line: &Line, config: &Config) -> Vec<String> {
-    let objective = config.slos.iter().find(|slo| slo.name() == line.slo).map(|slo| slo.promise.objective);
-    let about = match line.entity.as_str() {
+/// The flow or queue, in words.
+fn about(line: &Line) -> String {
+    match line.entity.as_str() {
         "" => format!("{} of {}", line.target, line.owner),
         entity => format!("{entity}: {} -> {}", line.owner, line.target),
-    };
+    }
+}
+
+fn row(line: &Line, config: &Config) -> Vec<String> {
+    let objective = config.slos.iter().find(|slo| slo.name() == line.slo).map(|slo| slo.promise.objective);
     vec![
         line.slo.clone(),
-        about,
+        about(line),
         line.state.clone(),
         shares(line.sli),
         objective.map_or_else(String::new, |objective| objective.to_string()),
@@ -90,6 +121,30 @@ fn row(line: &Line, config: &Config) -> Vec<String> {
         line.overdue.to_string(),
         percent(line.coverage),
     ]
+}
+
+/// What uses up most of the budget of a promise about a flow, and the open incidents that it is part of.
+fn detail(line: &Line, open: &[Incident]) -> String {
+    let mut text = format!("{}\n", line.promise);
+    let mut add = |name: &str, values: Vec<String>| {
+        if !values.is_empty() {
+            text.push_str(&format!("  {name:<15}{}\n", values.join(", ")));
+        }
+    };
+    let Contributors { keys, hours, targets } = &line.contributors;
+    add("worst records", keys.iter().map(|(key, times)| format!("{key} ({times} times)")).collect());
+    add("worst hours", hours.iter().map(|(hour, bad)| format!("{hour:?} ({bad} bad)")).collect());
+    add("worst targets", targets.iter().map(|(target, bad)| format!("{target} ({bad} bad)")).collect());
+    let is_about = |incident: &&Incident| {
+        let breaks = incident.broken.iter().any(|slo| slo.name == line.slo && slo.promise == line.promise);
+        breaks || incident.flow().is_some_and(|flow| flow.to_string() == about(line))
+    };
+    for incident in open.iter().filter(is_about) {
+        let money: Vec<String> = incident.evidence.money_at_risk.iter().map(ToString::to_string).collect();
+        add("incident", vec![format!("{} ({}), {}", incident.id, incident.severity.as_str(), incident.cause)]);
+        add("money at risk", money);
+    }
+    text
 }
 
 /// One share, or the best and the worst case where they differ.
@@ -118,7 +173,11 @@ async fn run_backtest(args: &BacktestArgs) -> Result<Exit, Failure> {
         .await
         .context("an embedded ledger can be asked only while no auditor runs on it")?;
     let ledger = Ledger::new(client, config.plumbline.tenant.clone());
-    let maintenance = maintenance(&config, from).await?;
+    let state = stored_state(&config).await?;
+    let maintenance = all_maintenance(&config, state.as_ref(), from).await.context("maintenance cannot be read")?;
+    if let Some(state) = state {
+        state.close().await;
+    }
     let found = past(&config, &ledger, &maintenance, (from, to)).await.context("the ledger cannot be read");
     if let Some(engine) = engine.and_then(std::sync::Arc::into_inner) {
         engine.stop().await;
@@ -126,20 +185,6 @@ async fn run_backtest(args: &BacktestArgs) -> Result<Exit, Failure> {
     let found = found?;
     print!("{}", render(&found, (from, to)));
     Ok(if found.iter().all(|past| past.episodes.is_empty()) { Exit::Good } else { Exit::Bad })
-}
-
-async fn maintenance(config: &Config, from: Minute) -> Result<Vec<Maintenance>, Failure> {
-    let mut all = config.maintenance.clone();
-    let Some(state) = stored_state(config).await? else { return Ok(all) };
-    let said = state.maintenance(from.start()).await.context("maintenance cannot be read")?;
-    state.close().await;
-    all.extend(said.into_iter().map(|work| Maintenance {
-        reason: work.reason,
-        from: Minute::of(work.from),
-        to: Minute::of(work.to),
-        systems: work.systems,
-    }));
-    Ok(all)
 }
 
 /// The longest past that is replayed at once.
@@ -234,6 +279,41 @@ mod tests {
         when                         for     severity  slo    about                why                                 came back
         2025-12-30T01:00:00.000000Z  1h 15m  page      fresh  stock: erp -> store  14.4x over 1h and 5m (up to 33.3x)          1
         note: the ledger knows nothing before 2025-12-30T00:10:00.000000Z of `fresh` for stock: erp -> store
+        ");
+    }
+
+    #[test]
+    fn the_detail_names_what_uses_up_the_budget() {
+        let mut incident = crate::alert::view::example_incident();
+        incident.broken[0].name = "fresh".to_owned();
+        let hour = Minute(29_450_880).start();
+        let line = Line {
+            slo: "fresh".to_owned(),
+            promise: incident.broken[0].promise.clone(),
+            entity: "price".to_owned(),
+            owner: "erp".to_owned(),
+            target: "store".to_owned(),
+            state: "burning".to_owned(),
+            sli: (0.9, 0.9),
+            raw: (0.9, 0.9),
+            burn: 20.0,
+            budget_left: -1.0,
+            exhausted_in: Some(0),
+            coverage: 1.0,
+            overdue: 3,
+            contributors: Contributors {
+                keys: vec![("4711".to_owned(), 4)],
+                hours: vec![(hour, 371)],
+                targets: vec![("store".to_owned(), 412)],
+            },
+        };
+        insta::assert_snapshot!(detail(&line, &[incident]), @r"
+        99.5 % of price changes erp -> store within 5m over 30d
+          worst records  4711 (4 times)
+          worst hours    2025-12-30T00:00:00.000000Z (371 bad)
+          worst targets  store (412 bad)
+          incident       0192f0c4-7d3a-7000-8000-000000000001 (page), flow price: erp -> store
+          money at risk  1284.5 EUR, 96 GBP
         ");
     }
 

@@ -7,8 +7,8 @@ use super::field::{Declared, type_name};
 use super::mapping::Surroundings;
 use super::problems::At;
 use super::section::{Entry, Keys, Node, Section};
-use super::{Class, Entity, System, field, mapping, pack};
-use crate::model::{EntityId, FieldType, Mapping, SystemId};
+use super::{Class, Entity, System, address, field, mapping, pack};
+use crate::model::{EntityId, FieldType, Mapping, StoreRule, SystemId};
 
 pub(super) const KEYS: Keys =
     Keys { section: "[entity.NAME]", names: &["for_each", "class", "key", "fields", "in"], not_yet: &[] };
@@ -40,7 +40,8 @@ pub(super) fn read(id: EntityId, section: &Section<'_>, systems: &Systems<'_>) -
     let fields: Vec<(&str, Option<Declared>)> = entries.iter().map(|entry| (entry.name, field::read(*entry))).collect();
     let key = section.need("key").map_or_else(Vec::new, |node| read_key(node, &fields));
     refuse_unknown_owners(section, &fields, systems);
-    let mappings = read_mappings(&id, section, systems, &fields, &key);
+    let mut links = BTreeMap::new();
+    let mappings = read_mappings(&id, section, systems, (&fields, &key), &mut links);
     if section.reading.count() > before {
         return None;
     }
@@ -48,7 +49,12 @@ pub(super) fn read(id: EntityId, section: &Section<'_>, systems: &Systems<'_>) -
     let fields_at = declared.iter().map(|declared| declared.at).collect();
     let owners_at = declared.iter().map(|declared| declared.owners_at.clone()).collect();
     let fields = declared.into_iter().map(|declared| declared.field).collect();
-    Some(ReadEntity { entity: Entity { id, fields, key, mappings, class }, at: section.at, fields_at, owners_at })
+    Some(ReadEntity {
+        entity: Entity { id, fields, key, mappings, links, class },
+        at: section.at,
+        fields_at,
+        owners_at,
+    })
 }
 
 fn read_key(node: Node<'_>, fields: &[(&str, Option<Declared>)]) -> Vec<usize> {
@@ -99,8 +105,8 @@ fn read_mappings(
     id: &EntityId,
     section: &Section<'_>,
     systems: &Systems<'_>,
-    fields: &[(&str, Option<Declared>)],
-    key: &[usize],
+    (fields, key): (&[(&str, Option<Declared>)], &[usize]),
+    links: &mut BTreeMap<SystemId, String>,
 ) -> BTreeMap<SystemId, Arc<Mapping>> {
     let mut mappings = BTreeMap::new();
     for entry in section.need("in").and_then(Node::entries).unwrap_or_default() {
@@ -112,6 +118,7 @@ fn read_mappings(
         let pack = systems.read.get(&system).and_then(|system| system.pack.as_deref());
         let around = Surroundings { entity: id, fields, key, zone, systems: systems.names, documents: pack.is_some() };
         let Some(section) = entry.node.section(&mapping::KEYS) else { continue };
+        links.extend(section.get("link").and_then(|node| link(node, key, fields)).map(|link| (system.clone(), link)));
         if let Some(mut mapping) = mapping::read(system.clone(), &section, &around) {
             if let Some(pack) = pack {
                 pack::complete(&section, &mut mapping, pack);
@@ -120,6 +127,21 @@ fn read_mappings(
         }
     }
     mappings
+}
+
+/// `https://shop.example.org/admin/{key}`. A key that may not be stored cannot stand in a link.
+fn link(node: Node<'_>, key: &[usize], fields: &[(&str, Option<Declared>)]) -> Option<String> {
+    let text = node.name()?;
+    if !text.contains("{key}") {
+        return node.refuse("must say with `{key}` where the record's key goes");
+    }
+    address::web_address(node, &text.replace("{key}", "key"))?;
+    let declared = key.iter().filter_map(|index| fields[*index].1.as_ref());
+    let hidden = declared.map(|declared| &declared.field).find(|field| field.store != StoreRule::Clear);
+    if let Some(field) = hidden {
+        return node.refuse(format!("the key `{}` is not stored in clear, so no link can name it", field.name));
+    }
+    Some(text.to_owned())
 }
 
 fn is_system(entry: &Entry<'_>, systems: &Systems<'_>) -> bool {

@@ -22,6 +22,7 @@ pub(super) const KEYS: Keys = Keys {
         "version",
         "source_version",
         "via",
+        "link",
         "children",
         "xref",
         "fields",

@@ -1,6 +1,6 @@
 //! `[[slo]]`: promises, their tiers, and the deadlines they set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::problems::At;
 use super::section::{Keys, Node, Reading, Section, number};
 use super::{ProbeKind, Slo, zone};
 use crate::incident::Severity;
-use crate::model::{EntityId, FlowId, Number, SystemId};
+use crate::model::{EntityId, FieldName, FlowId, Number, SystemId};
 use crate::slo::{Calendar, Indicator, Objective, Period, Promise, Tier, Window, counted_minutes, default_tiers};
 
 pub(super) const KEYS: Keys = Keys {
@@ -25,6 +25,7 @@ pub(super) const KEYS: Keys = Keys {
         "flow",
         "owner",
         "target",
+        "fields",
         "system",
         "queue",
         "indicator",
@@ -39,7 +40,7 @@ pub(super) const KEYS: Keys = Keys {
         "overdue_floor",
         "coverage_floor",
     ],
-    not_yet: &["fields"],
+    not_yet: &[],
 };
 
 pub(super) const TIER_KEYS: Keys =
@@ -95,6 +96,7 @@ pub(super) fn read(section: &Section<'_>, against: &Against<'_>) -> Option<ReadS
         Some(_) => Vec::new(),
         None => select(section, against.known, against.systems)?,
     };
+    let (flows, fields) = of_fields(section, indicator, flows, against.known)?;
     let promise = Promise {
         name: name?,
         indicator: indicator?,
@@ -106,7 +108,7 @@ pub(super) fn read(section: &Section<'_>, against: &Against<'_>) -> Option<ReadS
         coverage_floor: coverage_floor?,
         calendar: calendar.map_or(Some(None), |calendar| calendar.map(Some))?,
     };
-    let slo = Slo { promise, flows, queue };
+    let slo = Slo { promise, flows, fields, queue };
     Some(ReadSlo { slo, at: section.at })
 }
 
@@ -319,6 +321,44 @@ fn select(section: &Section<'_>, known: &Known<'_>, systems: &[&str]) -> Option<
     Some(found)
 }
 
+/// The fields that it is about, and the flows that carry one of them.
+fn of_fields(
+    section: &Section<'_>,
+    indicator: Option<Indicator>,
+    flows: Vec<FlowId>,
+    known: &Known<'_>,
+) -> Option<(Vec<FlowId>, Vec<FieldName>)> {
+    let Some(node) = section.get("fields") else { return Some((flows, Vec::new())) };
+    if !matches!(indicator, Some(Indicator::Freshness(_) | Indicator::Agreement) | None) {
+        return node.refuse("is for the indicators `freshness` and `agreement`");
+    }
+    let carried =
+        |flow: &FlowId| known.flows.iter().find(|known| known.id == *flow).map_or(&[][..], |flow| &flow.fields);
+    let all: BTreeSet<&FieldName> = flows.iter().flat_map(carried).map(|field| &field.name).collect();
+    let (mut fields, nodes) = (Vec::new(), node.one_or_many());
+    for node in &nodes {
+        let name = node.text()?;
+        match all.iter().find(|field| field.as_str() == name) {
+            Some(field) => fields.push((*field).clone()),
+            None if known.is_complete => {
+                node.reading.unknown(
+                    node.at(),
+                    name,
+                    "a field that the selected flows carry",
+                    all.iter().map(|field| field.as_str()),
+                );
+            }
+            None => {}
+        }
+    }
+    if nodes.is_empty() {
+        return node.refuse("must not be empty: a promise about nothing would always be kept");
+    }
+    let has_one = |flow: &FlowId| carried(flow).iter().any(|field| fields.contains(&field.name));
+    let flows = flows.iter().filter(|flow| has_one(flow)).cloned().collect();
+    (fields.len() == nodes.len()).then_some((flows, fields))
+}
+
 fn refuse_empty(section: &Section<'_>, known: &Known<'_>, flow: Option<&str>) {
     let names: Vec<String> = known.flows.iter().map(|flow| flow.id.to_string()).collect();
     let names = names.iter().map(String::as_str);
@@ -359,17 +399,17 @@ pub(super) fn tightest<'s>(slos: impl IntoIterator<Item = &'s Slo>) -> BTreeMap<
     promises
 }
 
-/// Warns about promises that nothing measures: a flow without samples has no data.
+/// Warns about promises that nothing measures: a flow without samples and sweeps has no data.
 pub(super) fn check_probes(reading: &Reading<'_>, read: &ReadSlo, probes: &[ReadProbe]) {
     if !matches!(read.slo.promise.indicator, Indicator::Agreement | Indicator::Completeness) {
         return;
     }
     let is_read = |flow: &FlowId| {
         let mut probes = probes.iter().map(|read| &read.probe);
-        probes.any(|probe| matches!(probe.kind, ProbeKind::Sample(_)) && is_read_by(flow, probe))
+        probes.any(|probe| matches!(probe.kind, ProbeKind::Sample(_) | ProbeKind::Sweep(_)) && is_read_by(flow, probe))
     };
     for flow in read.slo.flows.iter().filter(|flow| !is_read(flow)) {
-        let message = format!("no sample probe measures the promise `{}` for `{flow}`", read.slo.name());
+        let message = format!("no sample probe and no sweep measures the promise `{}` for `{flow}`", read.slo.name());
         reading.warning(read.at, message);
     }
 }

@@ -51,7 +51,7 @@ pub struct Covered {
     pub owner: String,
     /// The target.
     pub target: String,
-    /// `changes` or `sample`.
+    /// `changes`, `sample` or `sweep`.
     pub probe: String,
     /// From, seconds since 1970.
     pub from: i64,
@@ -65,7 +65,7 @@ pub struct Covered {
     pub blind: String,
 }
 
-/// Sampled keys of a flow that were decided in a span.
+/// Sampled and swept keys of a flow that were decided in a span.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct DecidedSamples {
     /// The entity.
@@ -74,7 +74,7 @@ pub struct DecidedSamples {
     pub owner: String,
     /// The target.
     pub target: String,
-    /// `owner` or `target`: whose keys they are.
+    /// `owner` or `target`: whose keys they are; `sweep` for all of both.
     pub frame: String,
     /// The span's begin, seconds since 1970.
     pub at: i64,
@@ -150,6 +150,36 @@ pub struct WrongRecord {
     pub target_values: Vec<String>,
 }
 
+/// A key that came to differ for certain.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct WorstKey {
+    /// The entity.
+    pub entity: String,
+    /// The owner.
+    pub owner: String,
+    /// The target.
+    pub target: String,
+    /// The key as its store rule allows.
+    pub key: String,
+    /// How often.
+    pub times: u64,
+}
+
+/// Differences of a flow that are open now.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct OpenInFields {
+    /// The entity.
+    pub entity: String,
+    /// The owner.
+    pub owner: String,
+    /// The target.
+    pub target: String,
+    /// How many.
+    pub open: u64,
+    /// Since when the oldest of them is, at the latest; microseconds since 1970.
+    pub since: i64,
+}
+
 /// How many keys of a flow were looked at.
 #[derive(Clone, Debug, PartialEq, Row, Deserialize)]
 pub struct CheckedKeys {
@@ -171,16 +201,78 @@ impl Ledger {
         self.of_span("read decided changes", text, "minute", span).await
     }
 
-    /// What `changes` and `sample` probes covered, by flow and span in which it ended.
+    /// What `changes`, `sample` and `sweep` probes covered, by flow and span in which it ended.
     ///
     /// # Errors
     /// When ClickHouse refuses or does not answer.
     pub async fn covered(&self, span: Span) -> Result<Vec<Covered>, LedgerError> {
         let text = "SELECT ?fields FROM (SELECT entity, owner, target, probe, toInt64(toUnixTimestamp(min(coverage.from))) AS `from`, \
                     toInt64(toUnixTimestamp(max(coverage.to))) AS `to`, sum(coverage.expected) AS expected, sum(coverage.decided) AS decided, blind \
-                    FROM coverage WHERE tenant = ? AND probe IN ('changes', 'sample') AND {within} \
+                    FROM coverage WHERE tenant = ? AND probe IN ('changes', 'sample', 'sweep') AND {within} \
                     GROUP BY entity, owner, target, probe, blind, {at})";
         self.of_span("read coverage", text, "coverage.to", span).await
+    }
+
+    /// As [`Ledger::decided_changes`], for a promise about some fields: a late change in which only other fields differed when
+    /// it was decided is a good one. Where nobody knows what differed (it arrived late, unseen until then, or the check has been
+    /// forgotten) it is bad.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses or does not answer.
+    pub async fn decided_changes_of(&self, span: Span, fields: &[String]) -> Result<Vec<DecidedChanges>, LedgerError> {
+        let text = "SELECT ?fields FROM (SELECT entity, owner, target, {at} AS at, \
+                    countIf(outcome = 'good' OR (outcome = 'bad' AND other)) AS good, \
+                    countIf(outcome = 'bad' AND NOT other) AS bad, countIf(outcome = 'undecided') AS undecided \
+                    FROM (SELECT entity, owner, target, run_id, key_hash, decided_at, outcome FROM freshness \
+                    WHERE tenant = ? AND {within}) AS events \
+                    LEFT ANY JOIN (SELECT entity, owner, target, run_id, key_hash, true AS other FROM checks \
+                    WHERE tenant = ? AND notEmpty(checks.fields) AND NOT hasAny(checks.fields, ?) AND run_id IN (\
+                    SELECT run_id FROM freshness WHERE tenant = ? AND outcome = 'bad' AND {within})) AS looks \
+                    USING (entity, owner, target, run_id, key_hash) GROUP BY entity, owner, target, at)";
+        let tenant = self.tenant.as_str();
+        let query = self.client.query(&spanned(text, "decided_at", span));
+        let query = query.bind(tenant).bind(tenant).bind(fields).bind(tenant);
+        timed("read decided changes of fields", LIMIT, query.fetch_all()).await
+    }
+
+    /// As [`Ledger::decided_samples`], for a promise about some fields: keys in which only other fields differ agree. A run
+    /// that decided sampled keys together with others may count some of those as bad, never a bad one as good. Sweeps do not
+    /// say which fields differ, and are left out.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses or does not answer.
+    pub async fn decided_samples_of(&self, span: Span, fields: &[String]) -> Result<Vec<DecidedSamples>, LedgerError> {
+        let text = "SELECT ?fields FROM (SELECT entity, owner, target, frame, {at} AS at, sum(good + bad - mine) AS good, sum(mine) AS bad, \
+                    sum(missing) AS missing, sum(unknown) AS unknown FROM (\
+                    SELECT entity, owner, target, frame, s.at AS decided_at, s.good AS good, s.bad AS bad, s.missing AS missing, \
+                    s.unknown AS unknown, if(seen = 0, s.bad, least(s.bad, differing)) AS mine \
+                    FROM (SELECT * FROM samples WHERE tenant = ? AND frame != 'sweep' AND {within}) AS s \
+                    LEFT ANY JOIN (SELECT entity, owner, target, run_id, uniqExact(key_hash) AS seen, \
+                    uniqExactIf(key_hash, empty(checks.fields) OR hasAny(checks.fields, ?)) AS differing FROM checks \
+                    WHERE tenant = ? AND verdict NOT IN ('match', 'unknown', 'in_flight') AND run_id IN (\
+                    SELECT run_id FROM samples WHERE tenant = ? AND bad > 0 AND {within}) \
+                    GROUP BY entity, owner, target, run_id) AS looks USING (entity, owner, target, run_id)) \
+                    GROUP BY entity, owner, target, frame, at)";
+        let tenant = self.tenant.as_str();
+        let text = spanned(&text.replace("{within}", "{within_of}"), "decided_at", span);
+        let query = self.client.query(&text.replace("{within_of}", &within("samples.at", span)));
+        let query = query.bind(tenant).bind(fields).bind(tenant).bind(tenant);
+        timed("read decided samples of fields", LIMIT, query.fetch_all()).await
+    }
+
+    /// Flows with differences that are open now in one of these fields, or in the whole record.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses or does not answer.
+    pub async fn open_in_fields(&self, fields: &[String]) -> Result<Vec<OpenInFields>, LedgerError> {
+        let text = "SELECT ?fields FROM (SELECT entity, owner, target, count() AS open, min(since) AS since FROM (\
+                    SELECT entity, owner, target, argMax(event, at) AS last, argMax(discrepancy_events.fields, at) AS differing, \
+                    toUnixTimestamp64Micro(min(since_high)) AS since FROM discrepancy_events WHERE tenant = ? \
+                    GROUP BY entity, owner, target, discrepancy_id) \
+                    WHERE last NOT IN ('resolved', 'accepted') AND (empty(differing) OR hasAny(differing, ?)) \
+                    GROUP BY entity, owner, target)";
+        let query = self.client.query(text).bind(self.tenant.as_str()).bind(fields);
+        timed("read open differences of fields", LIMIT, query.fetch_all()).await
     }
 
     /// Sampled keys by flow, frame and span of decision.
@@ -194,18 +286,25 @@ impl Ledger {
         self.of_span("read decided samples", text, "samples.at", span).await
     }
 
-    /// Minutes with more overdue keys than `floor`, by flow and span.
+    /// Minutes with more overdue keys than `floor`, by flow and span; as one SLO told them, or whichever told most.
     ///
     /// # Errors
     /// When ClickHouse refuses or does not answer.
-    pub async fn overdue_minutes(&self, span: Span, floor: u64) -> Result<Vec<OverdueMinutes>, LedgerError> {
+    pub async fn overdue_minutes(
+        &self,
+        span: Span,
+        floor: u64,
+        slo: Option<&str>,
+    ) -> Result<Vec<OverdueMinutes>, LedgerError> {
         let text = format!(
             "SELECT ?fields FROM (SELECT entity, owner, target, {{of_minute}} AS at, countIf(most > {floor}) AS bad, \
              countIf(most <= {floor}) AS fine FROM (SELECT entity, owner, target, toStartOfMinute(toDateTime(slo_minute.at)) AS minute, \
-             max(overdue) AS most FROM slo_minute WHERE tenant = ? AND indicator = 'freshness' AND {{within}} \
-             GROUP BY entity, owner, target, minute) GROUP BY entity, owner, target, at)"
+             max(overdue) AS most FROM slo_minute WHERE tenant = ? AND indicator = 'freshness' AND (slo = ? OR ? = '') \
+             AND {{within}} GROUP BY entity, owner, target, minute) GROUP BY entity, owner, target, at)"
         );
-        self.of_span("read overdue minutes", &text, "slo_minute.at", span).await
+        let (tenant, slo) = (self.tenant.as_str(), slo.unwrap_or_default());
+        let query = self.client.query(&spanned(&text, "slo_minute.at", span)).bind(tenant).bind(slo).bind(slo);
+        timed("read overdue minutes", LIMIT, query.fetch_all()).await
     }
 
     /// Samples of queues, and how many of them are deeper than `deepest` or older than `oldest`, by queue and span.
@@ -255,6 +354,18 @@ impl Ledger {
         timed("read wrong records", LIMIT, query.fetch_all()).await
     }
 
+    /// The keys of each flow that came to differ most often since then, at most `most` a flow.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses or does not answer.
+    pub async fn worst_keys(&self, since: Moment, most: u64) -> Result<Vec<WorstKey>, LedgerError> {
+        let text = "SELECT ?fields FROM (SELECT entity, owner, target, any(discrepancy_events.key) AS key, count() AS times, max(at) AS last \
+                    FROM discrepancy_events WHERE tenant = ? AND event = 'opened' AND at >= fromUnixTimestamp64Micro(?, 'UTC') \
+                    GROUP BY entity, owner, target, key_hash ORDER BY times DESC, last DESC LIMIT ? BY entity, owner, target)";
+        let query = self.client.query(text).bind(self.tenant.as_str()).bind(since.micros().max(0)).bind(most);
+        timed("read the keys that differ most often", LIMIT, query.fetch_all()).await
+    }
+
     /// How many keys of a flow were looked at since then, and how many of them were wrong at the last look.
     ///
     /// # Errors
@@ -278,7 +389,6 @@ impl Ledger {
             .bind(since.micros().max(0))
     }
 
-    /// Fills in the span: `{at}` is the begin of the part that holds the column `time`, `{within}` holds it to the span.
     async fn of_span<R: RowOwned + RowRead>(
         &self,
         task: &'static str,
@@ -286,17 +396,24 @@ impl Ledger {
         time: &str,
         span: Span,
     ) -> Result<Vec<R>, LedgerError> {
-        let part = |time: &str| {
-            format!("toInt64(toUnixTimestamp(toStartOfInterval(toDateTime({time}), INTERVAL {} MINUTE)))", span.minutes)
-        };
-        let within = format!(
-            "{time} >= fromUnixTimestamp64Micro({}, 'UTC') AND {time} < fromUnixTimestamp64Micro({}, 'UTC')",
-            span.since.micros().max(0),
-            span.until.micros().max(0)
-        );
-        let text =
-            text.replace("{at}", &part(time)).replace("{of_minute}", &part("minute")).replace("{within}", &within);
-        let query = self.client.query(&text).bind(self.tenant.as_str());
+        let query = self.client.query(&spanned(text, time, span)).bind(self.tenant.as_str());
         timed(task, LIMIT, query.fetch_all()).await
     }
+}
+
+/// Fills in the span: `{at}` is the begin of the part that holds the column `time`, `{within}` holds it to the span.
+fn spanned(text: &str, time: &str, span: Span) -> String {
+    let part = |time: &str| {
+        format!("toInt64(toUnixTimestamp(toStartOfInterval(toDateTime({time}), INTERVAL {} MINUTE)))", span.minutes)
+    };
+    let text = text.replace("{at}", &part(time)).replace("{of_minute}", &part("minute"));
+    text.replace("{within}", &within(time, span))
+}
+
+fn within(time: &str, span: Span) -> String {
+    format!(
+        "{time} >= fromUnixTimestamp64Micro({}, 'UTC') AND {time} < fromUnixTimestamp64Micro({}, 'UTC')",
+        span.since.micros().max(0),
+        span.until.micros().max(0)
+    )
 }

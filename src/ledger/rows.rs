@@ -335,7 +335,7 @@ pub struct SchemaChangeRow {
     pub fields: Vec<String>,
 }
 
-/// Keys of samples whose outcome a run decided.
+/// Keys of samples whose outcome a run decided, or keys that a completed sweep has compared.
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
 pub struct SampleRow {
     /// Tenant name.
@@ -351,7 +351,7 @@ pub struct SampleRow {
     /// The run that decided it.
     #[serde(with = "clickhouse::serde::uuid")]
     pub run_id: Uuid,
-    /// Whose keys they are: `owner` or `target`.
+    /// Whose keys they are: `owner` or `target`; `sweep` for all of both.
     pub frame: String,
     /// Keys that agree; of the target's keys those that the owner has.
     pub good: u64,

@@ -1,7 +1,7 @@
 //! What would have happened: the evaluation of a past span, minute by minute.
 
 use super::counted::Counted;
-use super::evaluate::{evaluate, window_begin};
+use super::evaluate::evaluate;
 use super::minute::Minute;
 use super::promise::Promise;
 use super::series::Series;
@@ -33,7 +33,7 @@ pub fn backtest(promise: &Promise, series: &Series, counted: &Counted, (from, to
     let mut episodes: Vec<Episode> = Vec::new();
     for number in from.0..to.0 {
         let now = Minute(number);
-        if window_begin(promise, now) > now {
+        if promise.window_begin(now) > now {
             continue;
         }
         let evaluation = evaluate(promise, series, (counted, counted), (now, now.plus(1)));

@@ -136,7 +136,7 @@ pub fn evaluate(
     let end = now.plus(1);
     let at = At { promise, series, counted, end, settled: settled.min(end) };
     let tiers: Vec<TierStatus> = promise.tiers.iter().map(|tier| at.tier(*tier)).collect();
-    let begin = window_begin(promise, now);
+    let begin = promise.window_begin(now);
     let whole = at.share(at.sum(begin, end));
     let with_work = At { counted: raw, ..at };
     let raw = with_work.share(with_work.sum(begin, end));
@@ -161,14 +161,6 @@ pub fn evaluate(
         blind: [first.blind[0], first.blind[1], first.blind[2], first.minutes.saturating_sub(seen)],
         overdue: if promise.indicator.has_overdue() { series.is_overdue(now) } else { Some(false) },
         tiers,
-    }
-}
-
-/// Where the promise's window begins.
-pub(super) fn window_begin(promise: &Promise, now: Minute) -> Minute {
-    match promise.window {
-        super::promise::Window::Rolling(_) => now.plus(1 - promise.window.minutes()),
-        super::promise::Window::Calendar(period, zone) => period.begin(zone, now),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use super::calendar::{Calendar, Period};
-use super::minute::minutes_of;
+use super::minute::{Minute, minutes_of};
 use crate::incident::Severity;
 
 /// A share of good that was promised: above 0, below 1.
@@ -242,6 +242,14 @@ impl Promise {
     /// Counted minutes of its window, as tiers and budget are reckoned: with a calendar the usual share of a week.
     pub fn counted_minutes(&self) -> i64 {
         counted_minutes(self.window, self.calendar.as_deref())
+    }
+
+    /// Where the window begins that `now` is the last minute of.
+    pub fn window_begin(&self, now: Minute) -> Minute {
+        match self.window {
+            Window::Rolling(_) => now.plus(1 - self.window.minutes()),
+            Window::Calendar(period, zone) => period.begin(zone, now),
+        }
     }
 }
 

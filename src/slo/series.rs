@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use super::counted::Counted;
 use super::minute::Minute;
 
+mod hours;
+
 /// How many events came out how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

@@ -18,6 +18,8 @@ pub struct Judged<'a> {
     pub promise: &'a Promise,
     /// The flow; of a queue's promise `None`.
     pub flow: Option<&'a FlowId>,
+    /// Only these fields of it; all when empty.
+    pub fields: &'a [String],
     /// The systems between owner and target, upstream first.
     pub via: &'a [SystemId],
     /// The queue that it is about.

@@ -296,6 +296,7 @@ impl World {
             .flows
             .iter()
             .map(|(flow, via, evaluation)| Judged {
+                fields: &[],
                 promise: &self.promise,
                 flow: Some(flow),
                 via,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 
-use super::{StateError, StateStore, sql};
+use super::{StateError, StateStore};
 use crate::fault;
 use crate::model::Moment;
 

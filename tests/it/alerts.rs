@@ -87,7 +87,9 @@ fn alertmanager_accepts_the_example_and_its_names_are_those_of_rules() {
         let value = matcher.trim_start_matches(['=', '~', '"']).split('"').next().unwrap();
         // `[alertname, owner]` groups by the name; it matches nothing.
         if matcher.starts_with('=') {
-            assert!(expanded(value).iter().all(|name| known.iter().any(|rule| fits(name, rule))), "{value}");
+            // The auditor's own incidents come with this name.
+            let is_known = |name: &String| name == "PlumblineIncident" || known.iter().any(|rule| fits(name, rule));
+            assert!(expanded(value).iter().all(is_known), "{value}");
         }
     }
 }

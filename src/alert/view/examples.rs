@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::{Setting, View, view};
 use crate::alert::payload::{Line, Payload, Several, Told, Undelivered};
 use crate::incident::{
-    Blame, BrokenSlo, Evidence, Happened, Incident, IncidentId, IncidentState, SampleRecord, Severity, Step,
+    Blame, BrokenSlo, Contributors, Evidence, Happened, Incident, IncidentId, IncidentState, SampleRecord, Severity,
+    Step,
 };
 use crate::model::{Moment, Money, Number, TenantId};
 
@@ -115,6 +116,11 @@ pub fn example_incident() -> Incident {
                 record("4790", "129.00 GBP", "119.00 GBP"),
                 record("4791", "1.00 EUR", "0.90 EUR"),
             ],
+            contributors: Contributors {
+                keys: vec![(name("4711"), 4), (name("4790"), 2)],
+                hours: vec![(NOW.shifted(-64 * MINUTE), 371), (NOW.shifted(-124 * MINUTE), 41)],
+                targets: vec![(name("store"), 412), (name("warehouse"), 3)],
+            },
             series: series(),
         },
         ..bare_incident()

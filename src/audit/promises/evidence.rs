@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Evaluator;
+use super::contributors::contributors;
 use crate::causes::chain;
 use crate::config::show_duration;
 use crate::incident::{BrokenSlo, Evidence, SampleRecord};
 use crate::ledger::LedgerError;
 use crate::ledger::promises::WrongRecord;
 use crate::model::{Currency, EntityId, Flow, FlowId, Moment, Money, Number, SystemId};
-use crate::slo::{CauseStanding, Indicator, Judged, Promise};
+use crate::slo::{CauseStanding, Indicator, Judged, Minute, Promise};
 use crate::state::HeldIncident;
 
 /// Lags and wrong records are told of so long before now, or since the incident began.
@@ -41,7 +42,7 @@ pub(super) fn broken(found: &CauseStanding, judged: &[Judged<'_>], now: Moment) 
         let tier = evaluation.firing().or_else(|| evaluation.tiers.iter().max_by_key(|status| status.state));
         broken.push(BrokenSlo {
             name: one.promise.name.clone(),
-            promise: in_words(one.promise, one.flow, one.queue),
+            promise: in_words(one.promise, one.flow, one.fields, one.queue),
             tier: tier.map_or_else(String::new, |status| status.tier.to_string()),
             burn: tier.map_or(0.0, |status| status.long.best),
             sli_best: evaluation.sli.0,
@@ -54,12 +55,21 @@ pub(super) fn broken(found: &CauseStanding, judged: &[Judged<'_>], now: Moment) 
     broken
 }
 
-/// `99.5 % of stock changes erp -> store within 5m over 30d`.
-pub fn in_words(promise: &Promise, flow: Option<&FlowId>, queue: Option<(&SystemId, &str)>) -> String {
+/// `99.5 % of stock changes erp -> store within 5m over 30d`; with fields `of stock (price, qty) changes`.
+pub fn in_words(
+    promise: &Promise,
+    flow: Option<&FlowId>,
+    fields: &[String],
+    queue: Option<(&SystemId, &str)>,
+) -> String {
     let (objective, window) = (promise.objective, promise.window);
     let (entity, path) = match flow {
         Some(flow) => (flow.entity.as_str(), format!("{} -> {}", flow.owner, flow.target)),
         None => ("", String::new()),
+    };
+    let entity = match fields {
+        [] => entity.to_owned(),
+        fields => format!("{entity} ({})", fields.join(", ")),
     };
     let place = queue.map_or_else(String::new, |(system, queue)| format!("`{queue}` of {system}"));
     match promise.indicator {
@@ -83,32 +93,43 @@ pub fn in_words(promise: &Promise, flow: Option<&FlowId>, queue: Option<(&System
 impl Evaluator {
     /// Figures and records of the promise that burns fastest. What cannot be read is left out: people are told all the
     /// same.
-    pub(super) async fn evidence(&self, worst: usize, last: Option<&HeldIncident>) -> Evidence {
+    pub(super) async fn evidence(&self, worst: usize, last: Option<&HeldIncident>, judged: &[Judged<'_>]) -> Evidence {
         let one = &self.watched[worst];
         let now = self.parts.clock.now();
-        let series = one.series.shares(crate::slo::Minute::of(now), CHART);
+        let minute = Minute::of(now);
+        let held = self.held.as_ref();
+        let series = one.series.shares(minute, CHART);
         let series = series.into_iter().map(|(minute, share)| (minute.start(), share)).collect();
         let Some(flow) = &one.flow else { return Evidence { series, ..Evidence::default() } };
         let open = last.filter(|held| held.incident.is_open()).map(|held| held.incident.opened_at);
         let since = open.map_or(now, |opened| opened.min(now)) - LAST;
-        let gauge = self.held.as_ref().map(|held| held.gauges.last(&flow.id.to_string())).unwrap_or_default();
+        let gauge = held.zip(one.gauge()).map(|(held, gauge)| held.gauges.last(&gauge)).unwrap_or_default();
         let mut evidence = Evidence {
             overdue: gauge.overdue,
             oldest: (gauge.overdue > 0).then(|| now - gauge.oldest),
             series,
+            contributors: held.map(|held| contributors(one, judged, held, minute)).unwrap_or_default(),
             ..Evidence::default()
         };
-        if let Err(error) = self.read_evidence(flow, since, now, &mut evidence).await {
+        if let Err(error) = self.read_evidence(flow, &one.fields, (since, now), &mut evidence).await {
             tracing::warn!(flow = %flow.id, "evidence cannot be read: {}", chain(&error));
         }
         evidence
     }
 
+    /// Already masked: the ledger keeps keys and values as their store rules say.
+    fn shown(&self, record: WrongRecord, flow: &Flow) -> SampleRecord {
+        let WrongRecord { key, verdict, fields, owner_values, target_values } = record;
+        let entity = self.parts.config.entities.get(&flow.id.entity);
+        let link = entity.and_then(|entity| link(&entity.links, &flow.id, &key));
+        SampleRecord { key, verdict, fields, owner_values, target_values, link }
+    }
+
     async fn read_evidence(
         &self,
         flow: &Flow,
-        since: Moment,
-        now: Moment,
+        fields: &[String],
+        (since, now): (Moment, Moment),
         evidence: &mut Evidence,
     ) -> Result<(), LedgerError> {
         let ledger = &self.parts.ledger;
@@ -116,17 +137,29 @@ impl Evaluator {
         evidence.lag_p99_us = lags.map(|lags| u64::try_from(lags.p99.as_micros()).unwrap_or(u64::MAX));
         let keys = ledger.checked_keys(&flow.id, since).await?;
         (evidence.checked, evidence.wrong) = (keys.checked, keys.wrong);
-        let wrong = ledger.wrong_records(&flow.id, since, ADDED_UP).await?;
+        let mut wrong = ledger.wrong_records(&flow.id, since, ADDED_UP).await?;
+        if !fields.is_empty() {
+            wrong.retain(|record| record.fields.is_empty() || record.fields.iter().any(|field| fields.contains(field)));
+            evidence.wrong = wrong.len() as u64;
+        }
         evidence.money_at_risk = money_at_risk(&wrong);
-        evidence.samples = wrong.into_iter().take(SHOWN).map(shown).collect();
+        evidence.samples = wrong.into_iter().take(SHOWN).map(|record| self.shown(record, flow)).collect();
         Ok(())
     }
 }
 
-/// Already masked: the ledger keeps keys and values as their store rules say.
-fn shown(record: WrongRecord) -> SampleRecord {
-    let WrongRecord { key, verdict, fields, owner_values, target_values } = record;
-    SampleRecord { key, verdict, fields, owner_values, target_values, link: None }
+/// Where people look at a record: in the target, which is wrong, else in the owner. A key that may not be stored in clear
+/// has no link; the config sees to that.
+fn link(links: &BTreeMap<SystemId, String>, flow: &FlowId, key: &str) -> Option<String> {
+    let link = links.get(&flow.target).or_else(|| links.get(&flow.owner))?;
+    Some(link.replace("{key}", &escaped(key)))
+}
+
+/// As a part of a path (RFC 3986, 2.3: what is not unreserved is escaped).
+fn escaped(key: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let escape = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    key.bytes().map(escape).collect()
 }
 
 /// By how much differing amounts differ, a sum a currency. Amounts that may not be stored cannot be added up.
@@ -161,6 +194,25 @@ mod tests {
             owner_values: values.iter().map(|(owner, _)| (*owner).to_owned()).collect(),
             target_values: values.iter().map(|(_, target)| (*target).to_owned()).collect(),
         }
+    }
+
+    #[test]
+    fn links_lead_to_the_target_and_hold_any_key() {
+        let systems = |names: &[&str]| -> BTreeMap<SystemId, String> {
+            let link = |name: &&str| (name.parse().unwrap(), format!("https://{name}.example.org/{{key}}/edit"));
+            names.iter().map(link).collect()
+        };
+        let flow = FlowId {
+            entity: "stock".parse().unwrap(),
+            owner: "erp".parse().unwrap(),
+            target: "store".parse().unwrap(),
+        };
+        let check = |names: &[&str], key: &str, expect: Option<&str>| {
+            assert_eq!(link(&systems(names), &flow, key).as_deref(), expect, "{key}");
+        };
+        check(&["erp", "store"], "S-1", Some("https://store.example.org/S-1/edit"));
+        check(&["erp"], "a/b c", Some("https://erp.example.org/a%2Fb%20c/edit"));
+        check(&["crm"], "S-1", None);
     }
 
     #[test]

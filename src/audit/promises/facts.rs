@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::{AGAIN, Held, OVERLAP, Parts, Watched};
-use crate::ledger::promises::Span;
+use crate::config::Config;
+use crate::ledger::promises::{
+    Covered, DecidedChanges, DecidedSamples, EndedRuns, OpenInFields, OverdueMinutes, QueueSamples, Span,
+};
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::Moment;
 use crate::slo::{Blind, Counts, Indicator, Maintenance, Minute};
-use crate::state::{FlowInFlight, StateError};
+use crate::state::{FlowInFlight, StateError, StateStore};
 
 /// Why facts could not be read.
 pub type FactsError = LedgerError;
@@ -27,21 +30,46 @@ pub(super) struct Gauge {
     pub oldest: Duration,
 }
 
+impl Gauge {
+    fn raise(&mut self, other: Self) {
+        self.overdue = self.overdue.max(other.overdue);
+        self.oldest = self.oldest.max(other.oldest);
+    }
+}
+
 impl Gauges {
     /// Takes in the present figures; flows without keys in flight have none overdue.
     pub fn note(&mut self, minute: Minute, now: Moment, flows: &[FlowInFlight]) {
         let known = self.minutes.entry(minute).or_default();
         for flow in flows {
-            let gauge = known.entry(flow.flow.clone()).or_default();
-            gauge.overdue = gauge.overdue.max(flow.overdue);
-            gauge.oldest = gauge.oldest.max(flow.oldest_overdue_at.map_or(Duration::ZERO, |oldest| now.since(oldest)));
+            let oldest = flow.oldest_overdue_at.map_or(Duration::ZERO, |oldest| now.since(oldest));
+            known.entry(flow.flow.clone()).or_default().raise(Gauge { overdue: flow.overdue, oldest });
         }
         self.minutes = self.minutes.split_off(&minute.plus(-2 * OVERLAP));
     }
 
-    /// The worst of a minute; `None` when nobody looked.
-    pub fn of(&self, minute: Minute, flow: &str) -> Option<Gauge> {
-        self.minutes.get(&minute).map(|known| known.get(flow).copied().unwrap_or_default())
+    /// Takes in the present figures of promises about some fields: what the ledger knows to be open in them.
+    pub async fn note_fields(&mut self, minute: Minute, parts: &Parts, watched: &[Watched]) -> Result<(), LedgerError> {
+        let now = parts.clock.now();
+        for one in watched.iter().filter(|one| !one.fields.is_empty() && one.promise.indicator.has_overdue()) {
+            let (Some(name), Some(flow)) = (one.gauge(), &one.flow) else { continue };
+            let open = parts.ledger.open_in_fields(&one.fields).await?;
+            let (entity, owner, target) = one.place();
+            let is_ours = |row: &&OpenInFields| (&*row.entity, &*row.owner, &*row.target) == (entity, owner, target);
+            let found = open.iter().find(is_ours).map_or_else(Gauge::default, |row| Gauge {
+                overdue: row.open,
+                oldest: now.since(Moment::from_micros(row.since)).saturating_sub(flow.deadline),
+            });
+            self.minutes.entry(minute).or_default().entry(name).or_default().raise(found);
+        }
+        Ok(())
+    }
+
+    /// The worst of a minute; `None` when nobody looked. A flow that state does not name has nothing overdue; of single
+    /// fields that is known only where the ledger has said so.
+    pub fn of(&self, minute: Minute, name: &str) -> Option<Gauge> {
+        let known = self.minutes.get(&minute)?;
+        known.get(name).copied().or_else(|| (!is_of_fields(name)).then(Gauge::default))
     }
 
     /// The last figure of a flow.
@@ -51,8 +79,7 @@ impl Gauges {
 
     pub fn apply(&self, watched: &mut [Watched]) {
         for one in watched {
-            let Some(flow) = one.flow.as_ref().filter(|_| one.promise.indicator.has_overdue()) else { continue };
-            let name = flow.id.to_string();
+            let Some(name) = one.gauge().filter(|_| one.promise.indicator.has_overdue()) else { continue };
             for minute in self.minutes.keys() {
                 if let Some(gauge) = self.of(*minute, &name) {
                     one.series.overdue(*minute, gauge.overdue);
@@ -60,6 +87,11 @@ impl Gauges {
             }
         }
     }
+}
+
+/// Gauges of promises about some fields are named after their flow and the promise.
+fn is_of_fields(name: &str) -> bool {
+    name.ends_with(')')
 }
 
 /// Entity, owner and target; of a queue nothing, its system and its name.
@@ -136,12 +168,15 @@ pub(super) async fn read_all(
 
 /// What the ledger says of a span.
 struct Facts {
-    changes: Vec<crate::ledger::promises::DecidedChanges>,
-    covered: Vec<crate::ledger::promises::Covered>,
-    samples: Vec<crate::ledger::promises::DecidedSamples>,
-    overdue: Vec<(u64, Vec<crate::ledger::promises::OverdueMinutes>)>,
-    queues: Vec<(usize, Vec<crate::ledger::promises::QueueSamples>)>,
-    runs: Vec<crate::ledger::promises::EndedRuns>,
+    changes: Vec<DecidedChanges>,
+    covered: Vec<Covered>,
+    samples: Vec<DecidedSamples>,
+    /// Of the fields that some promises are about: changes and sampled keys, as seen by these alone.
+    of_fields: Vec<(Vec<String>, Vec<DecidedChanges>, Vec<DecidedSamples>)>,
+    /// By floor; of a promise about some fields as that one told it.
+    overdue: Vec<((u64, Option<String>), Vec<OverdueMinutes>)>,
+    queues: Vec<(usize, Vec<QueueSamples>)>,
+    runs: Vec<EndedRuns>,
 }
 
 impl Facts {
@@ -155,11 +190,14 @@ impl Facts {
         let span = Span { since: from.start(), until: to.start(), minutes };
         let measures = |indicator: fn(Indicator) -> bool| watched.iter().any(|one| indicator(one.promise.indicator));
         let is_fresh = |one: &&Watched| one.promise.indicator.has_overdue();
-        let floors: BTreeSet<u64> = watched.iter().filter(is_fresh).map(|one| one.promise.overdue_floor).collect();
+        let floors: BTreeSet<(u64, Option<String>)> = watched.iter().filter(is_fresh).map(Watched::floor).collect();
+        let field_sets: BTreeSet<&Vec<String>> =
+            watched.iter().map(|one| &one.fields).filter(|fields| !fields.is_empty()).collect();
         let mut facts = Self {
             changes: ledger.decided_changes(span).await?,
             covered: ledger.covered(span).await?,
             samples: Vec::new(),
+            of_fields: Vec::new(),
             overdue: Vec::new(),
             queues: Vec::new(),
             runs: Vec::new(),
@@ -167,8 +205,13 @@ impl Facts {
         if measures(|indicator| matches!(indicator, Indicator::Agreement | Indicator::Completeness)) {
             facts.samples = ledger.decided_samples(span).await?;
         }
-        for floor in floors {
-            facts.overdue.push((floor, ledger.overdue_minutes(span, floor).await?));
+        for fields in field_sets {
+            let changes = ledger.decided_changes_of(span, fields).await?;
+            facts.of_fields.push((fields.clone(), changes, ledger.decided_samples_of(span, fields).await?));
+        }
+        for (floor, slo) in floors {
+            let rows = ledger.overdue_minutes(span, floor, slo.as_deref()).await?;
+            facts.overdue.push(((floor, slo), rows));
         }
         if measures(|indicator| indicator == Indicator::ProbeAvailability) {
             facts.runs = ledger.ended_runs(span).await?;
@@ -186,22 +229,15 @@ impl Facts {
 
     fn tell(&self, watched: &mut [Watched]) {
         let places = Places::of(watched);
-        for row in &self.changes {
-            places.each(watched, (&row.entity, &row.owner, &row.target), |one| {
-                if one.promise.indicator.has_overdue() {
-                    let counts = Counts { good: row.good, bad: row.bad, unknown: row.undecided };
-                    one.series.add(Minute::of_seconds(row.at), counts);
-                }
-            });
+        tell_events(&places, watched, &[], &self.changes, &self.samples);
+        for (fields, changes, samples) in &self.of_fields {
+            tell_events(&places, watched, fields, changes, samples);
         }
         self.covered.iter().for_each(|row| tell_covered(&places, watched, row));
-        for row in &self.samples {
-            places.each(watched, (&row.entity, &row.owner, &row.target), |one| tell_samples(one, row));
-        }
         for (floor, rows) in &self.overdue {
             for row in rows {
                 places.each(watched, (&row.entity, &row.owner, &row.target), |one| {
-                    if one.promise.indicator.has_overdue() && one.promise.overdue_floor == *floor {
+                    if one.promise.indicator.has_overdue() && one.floor() == *floor {
                         one.series.gauge(Minute::of_seconds(row.at), row.fine, row.bad);
                     }
                 });
@@ -229,10 +265,35 @@ impl Facts {
     }
 }
 
+/// Gives changes and sampled keys to the promises about these fields.
+fn tell_events(
+    places: &Places,
+    watched: &mut [Watched],
+    fields: &[String],
+    changes: &[DecidedChanges],
+    samples: &[DecidedSamples],
+) {
+    for row in changes {
+        places.each(watched, (&row.entity, &row.owner, &row.target), |one| {
+            if one.fields == fields && one.promise.indicator.has_overdue() {
+                let counts = Counts { good: row.good, bad: row.bad, unknown: row.undecided };
+                one.series.add(Minute::of_seconds(row.at), counts);
+            }
+        });
+    }
+    for row in samples {
+        places.each(watched, (&row.entity, &row.owner, &row.target), |one| {
+            if one.fields == fields {
+                tell_samples(one, row);
+            }
+        });
+    }
+}
+
 /// A sample of a queue vouches for so many minutes.
 const QUEUE_LASTS: i64 = 5;
 
-fn tell_covered(places: &Places, watched: &mut [Watched], row: &crate::ledger::promises::Covered) {
+fn tell_covered(places: &Places, watched: &mut [Watched], row: &Covered) {
     let unread = row.expected.saturating_sub(row.decided);
     let blind = if row.decided == 0 { Blind::parse(&row.blind) } else { None };
     let (from, to) = (Minute::of_seconds(row.from), Minute::of_seconds(row.to).plus(1));
@@ -242,7 +303,7 @@ fn tell_covered(places: &Places, watched: &mut [Watched], row: &crate::ledger::p
             // What was planned and could not be decided; it is looked at again until it is.
             one.series.add(to.plus(-1), Counts { unknown: unread, ..Counts::default() });
         }
-        Indicator::Agreement | Indicator::Completeness if row.probe == "sample" => {
+        Indicator::Agreement | Indicator::Completeness if matches!(row.probe.as_str(), "sample" | "sweep") => {
             one.series.cover(from, to.plus(if blind.is_some() { 0 } else { one.lasts }), blind);
             if blind.is_some() {
                 one.series.add(to.plus(-1), Counts { unknown: unread, ..Counts::default() });
@@ -252,11 +313,12 @@ fn tell_covered(places: &Places, watched: &mut [Watched], row: &crate::ledger::p
     });
 }
 
-fn tell_samples(one: &mut Watched, row: &crate::ledger::promises::DecidedSamples) {
+fn tell_samples(one: &mut Watched, row: &DecidedSamples) {
     let counts = match one.promise.indicator {
-        Indicator::Agreement if row.frame == "owner" => Counts { good: row.good, bad: row.bad, unknown: row.unknown },
+        // The target's own frame finds what the owner lacks, and nothing else.
+        Indicator::Agreement if row.frame != "target" => Counts { good: row.good, bad: row.bad, unknown: row.unknown },
         Indicator::Agreement => Counts { bad: row.bad, ..Counts::default() },
-        Indicator::Completeness if row.frame == "owner" => {
+        Indicator::Completeness if row.frame != "target" => {
             Counts { good: row.good + row.bad - row.missing, bad: row.missing, unknown: row.unknown }
         }
         _ => return,
@@ -271,8 +333,21 @@ pub(super) async fn maintenance(
     now: Minute,
 ) -> Result<Vec<Maintenance>, StateError> {
     let since = watched.iter().map(|one| one.series.reaches_back_to(now)).min().unwrap_or(now);
-    let mut all = parts.config.maintenance.clone();
-    let said = parts.state.maintenance(since.start()).await?;
+    all_maintenance(&parts.config, Some(&parts.state), since).await
+}
+
+/// Maintenance that the config plans, and what people have said of it to state since then.
+///
+/// # Errors
+/// When state does not answer.
+pub async fn all_maintenance(
+    config: &Config,
+    state: Option<&StateStore>,
+    since: Minute,
+) -> Result<Vec<Maintenance>, StateError> {
+    let mut all = config.maintenance.clone();
+    let Some(state) = state else { return Ok(all) };
+    let said = state.maintenance(since.start()).await?;
     all.extend(said.into_iter().map(|work| Maintenance {
         reason: work.reason,
         from: Minute::of(work.from),

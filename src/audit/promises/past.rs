@@ -42,7 +42,7 @@ pub async fn past(
         let of_queue = || queue.map_or_else(String::new, |(system, queue)| format!("{queue} of {system}"));
         Past {
             slo: one.promise.name.clone(),
-            promise: in_words(&one.promise, flow, queue),
+            promise: in_words(&one.promise, flow, &one.fields, queue),
             about: flow.map_or_else(of_queue, ToString::to_string),
             episodes: backtest(&one.promise, &one.series, &counted, (from, to)),
             began: one.series.began(),

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::contributors::contributors;
 use super::facts::Gauges;
 use super::told::state_word;
-use super::{Watched, in_words};
+use super::{Held, Watched, in_words, judged};
+use crate::incident::Contributors;
 use crate::slo::{Evaluation, Minute};
 
 /// All promises at one minute. The stored form is this, as JSON after a format byte.
@@ -45,13 +47,22 @@ pub struct Line {
     pub coverage: f64,
     /// Keys past their deadline.
     pub overdue: u64,
+    /// What uses up most of the budget.
+    #[serde(default)]
+    pub contributors: Contributors,
 }
 
 const FORMAT: u8 = 1;
 
 impl Status {
-    pub(super) fn of(minute: Minute, watched: &[Watched], evaluations: &[Evaluation], gauges: &Gauges) -> Self {
-        let lines = watched.iter().zip(evaluations).map(|(one, found)| line(one, found, gauges)).collect();
+    pub(super) fn of(minute: Minute, watched: &[Watched], evaluations: &[Evaluation], held: &Held) -> Self {
+        let judged = judged(watched, evaluations);
+        let contributors = |one, found: &Evaluation| match found.sli.0 < 1.0 {
+            true => contributors(one, &judged, held, minute),
+            false => Contributors::default(),
+        };
+        let told = watched.iter().zip(evaluations);
+        let lines = told.map(|(one, found)| line(one, found, &held.gauges, contributors(one, found))).collect();
         Self { minute: minute.0, lines }
     }
 
@@ -70,13 +81,13 @@ impl Status {
     }
 }
 
-fn line(one: &Watched, found: &Evaluation, gauges: &Gauges) -> Line {
+fn line(one: &Watched, found: &Evaluation, gauges: &Gauges, contributors: Contributors) -> Line {
     let (entity, owner, target) = one.place();
     let flow = one.flow.as_ref().map(|flow| &flow.id);
     let queue = one.queue.as_ref().map(|(system, queue)| (system, queue.as_str()));
     Line {
         slo: one.promise.name.clone(),
-        promise: in_words(&one.promise, flow, queue),
+        promise: in_words(&one.promise, flow, &one.fields, queue),
         entity: entity.to_owned(),
         owner: owner.to_owned(),
         target: target.to_owned(),
@@ -87,6 +98,7 @@ fn line(one: &Watched, found: &Evaluation, gauges: &Gauges) -> Line {
         budget_left: found.budget_left,
         exhausted_in: found.exhausted_in,
         coverage: found.coverage,
-        overdue: flow.map_or(0, |flow| gauges.last(&flow.to_string()).overdue),
+        overdue: one.gauge().map_or(0, |gauge| gauges.last(&gauge).overdue),
+        contributors,
     }
 }

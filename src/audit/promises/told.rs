@@ -37,12 +37,11 @@ impl Evaluator {
         &mut self,
         minute: Minute,
         evaluations: &[Evaluation],
-        maintenance: &[Maintenance],
     ) -> Result<(), EvaluationError> {
         let tenant = self.tenant().to_string();
         let Some(held) = &mut self.held else { return Ok(()) };
         let told = self.watched.iter().zip(evaluations);
-        let rows = told.map(|(one, found)| row(&tenant, one, found, minute, &held.gauges, maintenance)).collect();
+        let rows = told.map(|(one, found)| row(&tenant, one, found, minute, &held.gauges, &held.maintenance)).collect();
         let mut run =
             RunRows { slo_minutes: held.minutes.note(minute, rows).unwrap_or_default(), ..RunRows::default() };
         let is_over = !run.slo_minutes.is_empty();
@@ -53,7 +52,7 @@ impl Evaluator {
         let run_id = Uuid::now_v7();
         run.slo_minutes.iter_mut().for_each(|row| row.run_id = run_id);
         run.incident_events = steps.iter().map(|untold| event(run_id, untold)).collect();
-        let status = Status::of(minute, &self.watched, evaluations, &held.gauges);
+        let status = Status::of(minute, &self.watched, evaluations, held);
         match self.parts.spool.commit(change(run_id, &held.lease, &status), &run).await {
             Ok(Applied::Now | Applied::Already) => self.parts.state.steps_told(&steps).await?,
             Ok(Applied::Fenced) => self.held = None,
@@ -105,8 +104,7 @@ fn row(
     maintenance: &[Maintenance],
 ) -> SloMinuteRow {
     let (entity, owner, target) = one.place();
-    let flow = one.flow.as_ref().map(|flow| flow.id.to_string());
-    let gauge = flow.and_then(|flow| gauges.of(minute, &flow)).unwrap_or_default();
+    let gauge = one.gauge().and_then(|gauge| gauges.of(minute, &gauge)).unwrap_or_default();
     let systems = one.systems();
     let works = |work: &Maintenance| {
         (work.from..work.to).contains(&minute) && work.concerns(systems.iter().map(|system| system.as_str()))

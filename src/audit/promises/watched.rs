@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Probe, ProbeKind, Slo};
+use crate::config::{Config, ProbeKind, Slo};
 use crate::metrics::PromiseLabels;
 use crate::model::{Flow, FlowId, SystemId};
 use crate::slo::{Counted, Evaluation, Indicator, Judged, Maintenance, Minute, Promise, Series, Window, evaluate};
@@ -14,6 +14,8 @@ pub struct Watched {
     pub promise: Promise,
     /// The flow, unless it is about a queue.
     pub flow: Option<Arc<Flow>>,
+    /// Only these fields of the flow; all when empty.
+    pub fields: Vec<String>,
     /// The queue, and the system that has it.
     pub queue: Option<(SystemId, String)>,
     /// What is known of each minute.
@@ -46,6 +48,7 @@ fn watch(config: &Config, slo: &Slo, flow: Option<&Arc<Flow>>) -> Watched {
     let series = empty(&promise, Minute(0), 0);
     Watched {
         flow: flow.cloned(),
+        fields: slo.fields.iter().map(ToString::to_string).collect(),
         queue: slo.queue.clone(),
         series,
         grace: minutes(interval.saturating_mul(2) + ON_THE_WAY),
@@ -55,15 +58,20 @@ fn watch(config: &Config, slo: &Slo, flow: Option<&Arc<Flow>>) -> Watched {
     }
 }
 
-/// The longest time between two looks of the probes that measure an indicator.
+/// The longest time between two looks of the probes that measure an indicator. Agreement is what samples say; where there are
+/// none, what sweeps say.
 fn interval(config: &Config, flow: &FlowId, indicator: Indicator) -> Duration {
-    let measures = |probe: &&Probe| match (indicator, probe.kind) {
-        (Indicator::Freshness(_), kind) => kind == ProbeKind::Changes,
-        (Indicator::Agreement | Indicator::Completeness, kind) => matches!(kind, ProbeKind::Sample(_)),
-        _ => true,
+    let of_flow = || config.probes.iter().filter(|probe| probe.entity == flow.entity && probe.owner == flow.owner);
+    let longest = |measures: fn(&ProbeKind) -> bool| {
+        of_flow().filter(|probe| measures(&probe.kind)).map(|probe| probe.schedule.longest_interval()).max()
     };
-    let of_flow = config.probes.iter().filter(|probe| probe.entity == flow.entity && probe.owner == flow.owner);
-    of_flow.filter(measures).map(|probe| probe.schedule.longest_interval()).max().unwrap_or(Duration::ZERO)
+    let found = match indicator {
+        Indicator::Freshness(_) => longest(|kind| *kind == ProbeKind::Changes),
+        Indicator::Agreement | Indicator::Completeness => longest(|kind| matches!(kind, ProbeKind::Sample(_)))
+            .or_else(|| longest(|kind| matches!(kind, ProbeKind::Sweep(_)))),
+        Indicator::QueueAge(_) | Indicator::QueueDepth(_) | Indicator::ProbeAvailability => longest(|_| true),
+    };
+    found.unwrap_or(Duration::ZERO)
 }
 
 /// Minutes of the world that certainly hold so many counted ones, long holidays included.
@@ -105,6 +113,17 @@ impl Watched {
         }
     }
 
+    /// Its floor of overdue keys; with its name where the gauge is its own.
+    pub fn floor(&self) -> (u64, Option<String>) {
+        (self.promise.overdue_floor, (!self.fields.is_empty()).then(|| self.promise.name.clone()))
+    }
+
+    /// Under what its overdue gauge is known: its flow's, or one of its own if it is about some fields.
+    pub fn gauge(&self) -> Option<String> {
+        let flow = self.flow.as_ref().map(|flow| flow.id.to_string())?;
+        Some(if self.fields.is_empty() { flow } else { format!("{flow} ({})", self.promise.name) })
+    }
+
     /// The systems that it depends on.
     pub fn systems(&self) -> Vec<&SystemId> {
         match (&self.flow, &self.queue) {
@@ -141,6 +160,7 @@ impl Watched {
         Judged {
             promise: &self.promise,
             flow: self.flow.as_ref().map(|flow| &flow.id),
+            fields: &self.fields,
             via: self.flow.as_ref().map_or(&[], |flow| flow.via()),
             queue: self.queue.as_ref().map(|(system, queue)| (system, queue.as_str())),
             evaluation,

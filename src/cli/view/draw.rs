@@ -212,21 +212,25 @@ fn draw_samples(frame: &mut Frame<'_>, area: Rect, view: &View) {
 }
 
 fn draw_incidents(frame: &mut Frame<'_>, area: Rect, view: &View) {
-    let mails: usize = view.incidents.iter().map(|incident| incident.mails.len()).sum();
     let is_open = |incident: &&IncidentLine| incident.state != "resolved";
-    let title = format!("Incidents: {} open, {mails} mails sent", view.incidents.iter().filter(is_open).count());
-    let widths = [Constraint::Length(5), Constraint::Length(14), Constraint::Fill(3), Constraint::Fill(2)];
-    let rows = view.incidents.iter().take(INCIDENTS).map(incident_row);
+    let title = format!("Incidents: {} open", view.incidents.iter().filter(is_open).count());
+    let wide = area.width >= WIDE;
+    let mail = if wide { Constraint::Fill(1) } else { Constraint::Length(8) };
+    let widths = [Constraint::Length(5), Constraint::Length(14), Constraint::Fill(1), mail];
+    let rows = view.incidents.iter().take(INCIDENTS).map(|incident| incident_row(incident, wide));
     frame.render_widget(Table::new(rows, widths).block(block(title)), area);
 }
 
-fn incident_row(incident: &IncidentLine) -> Row<'static> {
+fn incident_row(incident: &IncidentLine, wide: bool) -> Row<'static> {
     let color = match (incident.state, incident.severity) {
         ("resolved", _) => Color::Green,
         (_, "page") => Color::Red,
         _ => Color::Yellow,
     };
-    let mail = incident.mails.last().map_or_else(String::new, |file| format!("mail {file}"));
+    let mail = match incident.mails.last() {
+        Some(file) if wide => format!("mail {file}"),
+        _ => format!("mails: {}", incident.mails.len()),
+    };
     Row::new([
         Cell::from(clock_face(incident.at)),
         Cell::from(Span::styled(format!("{} ({})", incident.state, incident.severity), Style::new().fg(color))),
@@ -410,6 +414,9 @@ mod tests {
         "│flow                                            agree                       there                       extra every key in│"
         "│product: erp → warehouse     98.32 % (95.43 to 99.99)  100.00 % (98.10 to 100.00)                           -   5 min 10 s│"
         "└──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘"
+        "┌ Incidents: 1 open ───────────────────────────────────────────────────────────────────────────────────────────────────────┐"
+        "│00:33 open (page)    product: erp to warehouse breaks its promise       mail /tmp/demo/mails/0001.eml                     │"
+        "└──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘"
         "┌ Open discrepancies: 3 ───────────────────────────────────────────────────────────────────────────────────────────────────┐"
         "│verdict    key         flow                         for          difference: owner ≠ target                               │"
         "│missing    1004        order: erp → warehouse       5.4 s        erp has it, warehouse does not                           │"
@@ -443,6 +450,9 @@ mod tests {
         "┌ Samples ─────────────────────────────────────────────────────────────────────┐"
         "│flow                                                        agree every key in│"
         "│product: erp → warehouse                 98.32 % (95.43 to 99.99)   5 min 10 s│"
+        "└──────────────────────────────────────────────────────────────────────────────┘"
+        "┌ Incidents: 1 open ───────────────────────────────────────────────────────────┐"
+        "│00:33 open (page)    product: erp to warehouse breaks its promise     mails: 1│"
         "└──────────────────────────────────────────────────────────────────────────────┘"
         "┌ Open discrepancies: 3 ───────────────────────────────────────────────────────┐"
         "│verdict    key         entity    for          difference: owner ≠ target      │"

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config_text::ConfigText;
-use crate::support::{free_port, libchdb, wait_for, wait_until};
+use crate::support::{free_port, libchdb, wait_for};
 use crate::verdicts::pair::{COMMIT_DELAY, PROBE, Pair, Product, QUANTITIES, STOCK};
 
 use super::mail::{MailServer, header, mails, picture};
@@ -47,9 +47,9 @@ fn config(pair: &Pair, listen: &str, smtp: u16) -> String {
 
 #[tokio::test]
 async fn a_broken_flow_becomes_a_mail_and_its_repair_an_answer_in_the_same_thread() {
-    let (dir, box_) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (dir, letters) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (smtp, listen) = (free_port(), format!("127.0.0.1:{}", free_port()));
-    let _server = MailServer::start(smtp, &box_, &[]).await;
+    let _server = MailServer::start(smtp, &letters, &[]).await;
     let pair = Pair::new(Product::Postgres, Product::Mariadb).await;
     let file = dir.path().join("plumbline.toml");
     std::fs::write(&file, config(&pair, &listen, smtp)).unwrap();
@@ -58,7 +58,7 @@ async fn a_broken_flow_becomes_a_mail_and_its_repair_an_answer_in_the_same_threa
     let arguments = ["serve".to_owned(), "--config".to_owned(), file.display().to_string()];
     let log = dir.path().join("plumbline.log");
     let _serve = Program::start(env!("CARGO_BIN_EXE_plumbline"), &arguments, &log, &environment);
-    wait_until(async || answers(&format!("http://{listen}/readyz")).await).await;
+    wait_for(MINUTES, async || answers(&format!("http://{listen}/readyz")).await).await;
 
     for number in 0..20 {
         pair.both(&format!("S-{number}"), 1).await;
@@ -67,8 +67,8 @@ async fn a_broken_flow_becomes_a_mail_and_its_repair_an_answer_in_the_same_threa
     for number in 0..10 {
         pair.owner.put(&format!("S-{number}"), 2).await;
     }
-    wait_until(async || !mails(&box_).is_empty()).await;
-    let first = mails(&box_).remove(0);
+    wait_for(MINUTES, async || !mails(&letters).is_empty()).await;
+    let first = mails(&letters).remove(0);
     let root = header(&first, "Message-ID");
     assert!(header(&first, "Subject").starts_with("[page] stock: erp to store breaks its promise"), "{first}");
     assert!(first.contains("99 % of stock changes erp -> store within 2s over 1h"), "{first}");
@@ -78,8 +78,8 @@ async fn a_broken_flow_becomes_a_mail_and_its_repair_an_answer_in_the_same_threa
     for number in 0..10 {
         pair.target.put(&format!("S-{number}"), 2).await;
     }
-    wait_for(MINUTES, async || mails(&box_).iter().any(|mail| header(mail, "Subject").contains("Resolved"))).await;
-    let mails = mails(&box_);
+    wait_for(MINUTES, async || mails(&letters).iter().any(|mail| header(mail, "Subject").contains("Resolved"))).await;
+    let mails = mails(&letters);
     let last = mails.last().unwrap();
     assert!(header(last, "Subject").contains("Resolved: stock: erp -> store"), "{last}");
     assert_eq!((header(last, "In-Reply-To"), header(last, "References")), (root, root));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::audit::entry::key_from_bytes;
-use crate::audit::run::{Run, Summary, ledger_time};
+use crate::audit::run::{Keys, Run, Summary, ledger_time};
 use crate::audit::sweep::disk::Shelf;
 use crate::audit::sweep::finder::{Finder, Name, Options, Piece, Position, SweepError};
 use crate::audit::sweep::sides;
@@ -49,9 +49,62 @@ struct Current {
     position: Option<Position>,
     /// Bad verdicts in the flow under way.
     differences: u64,
+    /// Of them: keys that the target lacks.
+    missing: u64,
+    /// Of them: keys that the owner lacks.
+    extra: u64,
+    /// Keys that may have been on their way: they are decided later, and count neither way.
+    waiting: u64,
+    /// Keys that could not be decided.
+    unknown: u64,
 }
 
-const FORMAT: u8 = 1;
+impl Current {
+    const fn begun(id: Uuid, began: Moment) -> Self {
+        Self {
+            id,
+            began,
+            done: Vec::new(),
+            position: None,
+            differences: 0,
+            missing: 0,
+            extra: 0,
+            waiting: 0,
+            unknown: 0,
+        }
+    }
+
+    /// Adds up what a part found.
+    fn note(&mut self, found: &Summary) {
+        let bad = Verdict::ALL.into_iter().filter(|verdict| verdict.is_bad());
+        self.differences += bad.map(|verdict| found.of(verdict)).sum::<u64>();
+        self.missing += found.of(Verdict::Missing);
+        self.extra += found.of(Verdict::Extra);
+        self.waiting += found.of(Verdict::InFlight);
+        self.unknown += found.of(Verdict::Unknown);
+    }
+
+    /// What the flow that is done says of its keys. What was not suspected agrees.
+    const fn decided(&self, owner_rows: u64) -> Keys {
+        let others = (self.differences - self.extra) + self.waiting + self.unknown;
+        Keys {
+            good: owner_rows.saturating_sub(others),
+            bad: self.differences,
+            missing: self.missing,
+            unknown: self.unknown,
+        }
+    }
+
+    /// The next flow begins.
+    fn next_flow(&mut self, done: String) {
+        let Self { id, began, .. } = *self;
+        let mut flows = std::mem::take(&mut self.done);
+        flows.push(done);
+        *self = Self { done: flows, ..Self::begun(id, began) };
+    }
+}
+
+const FORMAT: u8 = 2;
 /// After a failure, or while no key may enter the queue, the sweep rests.
 const REST: Duration = Duration::from_secs(10);
 /// What a sweep on a schedule may keep in memory, in bytes.
@@ -106,7 +159,7 @@ impl Unit {
             return;
         }
         let (id, began) = (Uuid::now_v7(), self.shared.clock.now());
-        self.sweep.stored.current = Some(Current { id, began, done: Vec::new(), position: None, differences: 0 });
+        self.sweep.stored.current = Some(Current::begun(id, began));
         self.sweep.next = None;
         tracing::info!(unit = %self.parts.name, "a sweep begins");
     }
@@ -245,10 +298,8 @@ impl Unit {
         }
         let finder = self.sweep.finder.as_ref();
         let (piece, position) = (finder.map_or(Piece::default(), Finder::piece), finder.and_then(Finder::position));
-        let bad: u64 =
-            Verdict::ALL.into_iter().filter(|verdict| verdict.is_bad()).map(|verdict| run.summary.of(verdict)).sum();
         let Some(current) = &mut self.sweep.stored.current else { return };
-        current.differences += bad;
+        current.note(&run.summary);
         let unit_flow = &self.parts.flows[flow];
         self.shared.metrics.swept(
             &unit_flow.flow.id,
@@ -263,9 +314,9 @@ impl Unit {
         let is_through = matches!(ended, Ended::Through);
         let row = sweep_row(run, &unit_flow.flow, current, piece, is_through, now);
         if is_through {
-            current.done.push(unit_flow.name.clone());
-            (current.position, current.differences) = (None, 0);
             run.coverage(&unit_flow.flow, (current.began, now), piece.owner_rows, piece.owner_rows, "");
+            run.swept_keys(&unit_flow.flow, now, &current.decided(piece.owner_rows));
+            current.next_flow(unit_flow.name.clone());
             self.sweep.finder = None;
         } else {
             current.position = position;
@@ -314,5 +365,25 @@ fn sweep_row(
         owner_records: piece.owner_rows,
         target_records: piece.target_rows,
         differences: current.differences,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_s_keys_are_good_unless_somebody_doubts_them() {
+        let current = Current {
+            differences: 5,
+            missing: 2,
+            extra: 1,
+            waiting: 3,
+            unknown: 4,
+            ..Current::begun(Uuid::nil(), Moment::from_micros(0))
+        };
+        // Four of the owner's hundred keys differ, three may be on their way, of four nothing is known.
+        assert_eq!(current.decided(100), Keys { good: 89, bad: 5, missing: 2, unknown: 4 });
+        assert_eq!(current.decided(3).good, 0, "keys that went while it ran");
     }
 }
