@@ -68,15 +68,15 @@ fn outage(config: &Config, slo: &Slo, tier: &Tier) -> String {
     format!("detects {share} % bad, or all bad for {minutes}{checks}")
 }
 
-/// Sampled keys a minute; `None` without a sample probe, or when that follows from the number of keys, which only
-/// `plumbline plan` asks for: then at least one is.
+/// Sampled keys a minute; `None` without a sample probe or a sweep. Where that follows from the number of keys, which only
+/// `plumbline plan` asks for, at least one is.
 fn samples_a_minute(config: &Config, flow: &FlowId) -> Option<f64> {
     let probes = config.probes.iter().filter(|probe| is_read_by(flow, probe));
     let keys = probes.filter_map(|probe| match probe.kind {
         ProbeKind::Sample(SampleSize::Keys(keys)) => {
             Some(keys as f64 * 60.0 / probe.schedule.longest_interval().as_secs_f64().max(1e-3))
         }
-        ProbeKind::Sample(SampleSize::EveryKeyWithin(_)) => Some(1.0),
+        ProbeKind::Sample(SampleSize::EveryKeyWithin(_)) | ProbeKind::Sweep(_) => Some(1.0),
         _ => None,
     });
     keys.max_by(f64::total_cmp)

@@ -46,9 +46,6 @@ pub(super) const KEYS: Keys = Keys {
 pub(super) const TIER_KEYS: Keys =
     Keys { section: "tiers = [{ … }]", names: &["severity", "factor", "budget", "long", "short"], not_yet: &[] };
 
-/// Indicators that have a meaning but are not built yet.
-const NOT_YET: [&str; 1] = ["totals_variance"];
-
 /// Fewer bad events than this fire no tier, unless the config says otherwise.
 const LEAST_BAD: u64 = 3;
 /// With less of the first tier's long window seen there is no data, unless the config says otherwise.
@@ -120,22 +117,24 @@ enum Kind {
     Freshness,
     Agreement,
     Completeness,
+    TotalsVariance,
     QueueAge,
     QueueDepth,
     ProbeAvailability,
 }
 
-const KINDS: [(&str, Kind); 6] = [
+const KINDS: [(&str, Kind); 7] = [
     ("freshness", Kind::Freshness),
     ("agreement", Kind::Agreement),
     ("completeness", Kind::Completeness),
+    ("totals_variance", Kind::TotalsVariance),
     ("queue_age", Kind::QueueAge),
     ("queue_depth", Kind::QueueDepth),
     ("probe_availability", Kind::ProbeAvailability),
 ];
 
 fn indicator(section: &Section<'_>) -> Option<Indicator> {
-    let kind = section.get("indicator").map_or(Some(Kind::Freshness), kind)?;
+    let kind = section.get("indicator").map_or(Some(Kind::Freshness), |node| node.choice(&KINDS))?;
     if !matches!(kind, Kind::Freshness | Kind::QueueAge) {
         section.refuse(&["within"], "is for the indicators `freshness` and `queue_age`");
     }
@@ -151,15 +150,9 @@ fn indicator(section: &Section<'_>) -> Option<Indicator> {
         }
         Kind::Agreement => Some(Indicator::Agreement),
         Kind::Completeness => Some(Indicator::Completeness),
+        Kind::TotalsVariance => Some(Indicator::TotalsVariance),
         Kind::ProbeAvailability => Some(Indicator::ProbeAvailability),
     }
-}
-
-fn kind(node: Node<'_>) -> Option<Kind> {
-    if let Some(name) = node.value.get_ref().as_str().filter(|name| NOT_YET.contains(name)) {
-        return node.refuse(format!("the indicator `{name}` is not supported yet"));
-    }
-    node.choice(&KINDS)
 }
 
 /// `"99.5%"` or `0.995`, above 0 and below 1.
@@ -399,17 +392,23 @@ pub(super) fn tightest<'s>(slos: impl IntoIterator<Item = &'s Slo>) -> BTreeMap<
     promises
 }
 
-/// Warns about promises that nothing measures: a flow without samples and sweeps has no data.
+/// Warns about promises that nothing measures: what nobody looks at has no data.
 pub(super) fn check_probes(reading: &Reading<'_>, read: &ReadSlo, probes: &[ReadProbe]) {
-    if !matches!(read.slo.promise.indicator, Indicator::Agreement | Indicator::Completeness) {
-        return;
-    }
+    let (what, measures): (_, fn(ProbeKind) -> bool) = match read.slo.promise.indicator {
+        Indicator::Agreement | Indicator::Completeness => {
+            ("no sample probe and no sweep", |kind| matches!(kind, ProbeKind::Sample(_) | ProbeKind::Sweep(_)))
+        }
+        Indicator::TotalsVariance => ("no totals probe", |kind| matches!(kind, ProbeKind::Totals(_))),
+        Indicator::Freshness(_) | Indicator::QueueAge(_) | Indicator::QueueDepth(_) | Indicator::ProbeAvailability => {
+            return;
+        }
+    };
     let is_read = |flow: &FlowId| {
         let mut probes = probes.iter().map(|read| &read.probe);
-        probes.any(|probe| matches!(probe.kind, ProbeKind::Sample(_) | ProbeKind::Sweep(_)) && is_read_by(flow, probe))
+        probes.any(|probe| measures(probe.kind) && is_read_by(flow, probe))
     };
     for flow in read.slo.flows.iter().filter(|flow| !is_read(flow)) {
-        let message = format!("no sample probe and no sweep measures the promise `{}` for `{flow}`", read.slo.name());
+        let message = format!("{what} measures the promise `{}` for `{flow}`", read.slo.name());
         reading.warning(read.at, message);
     }
 }

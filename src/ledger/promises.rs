@@ -51,7 +51,7 @@ pub struct Covered {
     pub owner: String,
     /// The target.
     pub target: String,
-    /// `changes`, `sample` or `sweep`.
+    /// `changes`, `sample`, `sweep` or `totals`.
     pub probe: String,
     /// From, seconds since 1970.
     pub from: i64,
@@ -201,14 +201,14 @@ impl Ledger {
         self.of_span("read decided changes", text, "minute", span).await
     }
 
-    /// What `changes`, `sample` and `sweep` probes covered, by flow and span in which it ended.
+    /// What `changes`, `sample`, `sweep` and `totals` probes covered, by flow and span in which it ended.
     ///
     /// # Errors
     /// When ClickHouse refuses or does not answer.
     pub async fn covered(&self, span: Span) -> Result<Vec<Covered>, LedgerError> {
         let text = "SELECT ?fields FROM (SELECT entity, owner, target, probe, toInt64(toUnixTimestamp(min(coverage.from))) AS `from`, \
                     toInt64(toUnixTimestamp(max(coverage.to))) AS `to`, sum(coverage.expected) AS expected, sum(coverage.decided) AS decided, blind \
-                    FROM coverage WHERE tenant = ? AND probe IN ('changes', 'sample', 'sweep') AND {within} \
+                    FROM coverage WHERE tenant = ? AND probe IN ('changes', 'sample', 'sweep', 'totals') AND {within} \
                     GROUP BY entity, owner, target, probe, blind, {at})";
         self.of_span("read coverage", text, "coverage.to", span).await
     }
@@ -226,7 +226,7 @@ impl Ledger {
                     FROM (SELECT entity, owner, target, run_id, key_hash, decided_at, outcome FROM freshness \
                     WHERE tenant = ? AND {within}) AS events \
                     LEFT ANY JOIN (SELECT entity, owner, target, run_id, key_hash, true AS other FROM checks \
-                    WHERE tenant = ? AND notEmpty(checks.fields) AND NOT hasAny(checks.fields, ?) AND run_id IN (\
+                    WHERE tenant = ? AND notEmpty(checks.fields) AND NOT hasAny(checks.fields, ?) AND run_id GLOBAL IN (\
                     SELECT run_id FROM freshness WHERE tenant = ? AND outcome = 'bad' AND {within})) AS looks \
                     USING (entity, owner, target, run_id, key_hash) GROUP BY entity, owner, target, at)";
         let tenant = self.tenant.as_str();
@@ -242,14 +242,14 @@ impl Ledger {
     /// # Errors
     /// When ClickHouse refuses or does not answer.
     pub async fn decided_samples_of(&self, span: Span, fields: &[String]) -> Result<Vec<DecidedSamples>, LedgerError> {
-        let text = "SELECT ?fields FROM (SELECT entity, owner, target, frame, {at} AS at, sum(good + bad - mine) AS good, sum(mine) AS bad, \
-                    sum(missing) AS missing, sum(unknown) AS unknown FROM (\
-                    SELECT entity, owner, target, frame, s.at AS decided_at, s.good AS good, s.bad AS bad, s.missing AS missing, \
-                    s.unknown AS unknown, if(seen = 0, s.bad, least(s.bad, differing)) AS mine \
+        let text = "SELECT ?fields FROM (SELECT entity, owner, target, frame, {at} AS at, sum(agreed + differed - mine) AS good, sum(mine) AS bad, \
+                    sum(lacked) AS missing, sum(undecided) AS unknown FROM (\
+                    SELECT entity, owner, target, frame, s.at AS decided_at, s.good AS agreed, s.bad AS differed, s.missing AS lacked, \
+                    s.unknown AS undecided, if(seen = 0, s.bad, least(s.bad, differing)) AS mine \
                     FROM (SELECT * FROM samples WHERE tenant = ? AND frame != 'sweep' AND {within}) AS s \
                     LEFT ANY JOIN (SELECT entity, owner, target, run_id, uniqExact(key_hash) AS seen, \
                     uniqExactIf(key_hash, empty(checks.fields) OR hasAny(checks.fields, ?)) AS differing FROM checks \
-                    WHERE tenant = ? AND verdict NOT IN ('match', 'unknown', 'in_flight') AND run_id IN (\
+                    WHERE tenant = ? AND verdict NOT IN ('match', 'unknown', 'in_flight') AND run_id GLOBAL IN (\
                     SELECT run_id FROM samples WHERE tenant = ? AND bad > 0 AND {within}) \
                     GROUP BY entity, owner, target, run_id) AS looks USING (entity, owner, target, run_id)) \
                     GROUP BY entity, owner, target, frame, at)";
@@ -258,6 +258,19 @@ impl Ledger {
         let query = self.client.query(&text.replace("{within_of}", &within("samples.at", span)));
         let query = query.bind(tenant).bind(fields).bind(tenant).bind(tenant);
         timed("read decided samples of fields", LIMIT, query.fetch_all()).await
+    }
+
+    /// Lines of totals by flow and span: those that tie out, those that do not, and those that are not complete. Of days that
+    /// are over everywhere: what is on its way differs for a moment, and must not be held against anybody.
+    ///
+    /// # Errors
+    /// When ClickHouse refuses or does not answer.
+    pub async fn decided_totals(&self, span: Span) -> Result<Vec<DecidedChanges>, LedgerError> {
+        let text = "SELECT ?fields FROM (SELECT entity, owner, target, {at} AS at, countIf(complete AND NOT differs) AS good, \
+                    countIf(complete AND differs) AS bad, countIf(NOT complete) AS undecided FROM totals \
+                    WHERE tenant = ? AND {within} AND ifNull(toDate32OrNull(day) + 1 <= toDate32(totals.at - INTERVAL 12 HOUR), true) \
+                    GROUP BY entity, owner, target, at)";
+        self.of_span("read totals", text, "totals.at", span).await
     }
 
     /// Flows with differences that are open now in one of these fields, or in the whole record.

@@ -54,6 +54,8 @@ pub enum Indicator {
     Agreement,
     /// Keys of uniform samples of the owner that the target has.
     Completeness,
+    /// Lines of control totals that tie out.
+    TotalsVariance,
     /// Samples of a queue whose oldest entry is at most this old.
     QueueAge(Duration),
     /// Samples of a queue that holds at most so many entries.
@@ -69,6 +71,7 @@ impl Indicator {
             Self::Freshness(_) => "freshness",
             Self::Agreement => "agreement",
             Self::Completeness => "completeness",
+            Self::TotalsVariance => "totals_variance",
             Self::QueueAge(_) => "queue_age",
             Self::QueueDepth(_) => "queue_depth",
             Self::ProbeAvailability => "probe_availability",

@@ -78,6 +78,7 @@ pub fn in_words(
         }
         Indicator::Agreement => format!("{objective} of sampled {entity} records agree {path} {window}"),
         Indicator::Completeness => format!("{objective} of sampled {entity} records are there {path} {window}"),
+        Indicator::TotalsVariance => format!("{objective} of lines of {entity} totals tie out {path} {window}"),
         Indicator::QueueAge(within) => {
             format!("{objective} of looks at {place} find nothing older than {} {window}", show_duration(within))
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use super::watched::Floor;
 use super::{AGAIN, Held, OVERLAP, Parts, Watched};
 use crate::config::Config;
 use crate::ledger::promises::{
@@ -174,7 +175,8 @@ struct Facts {
     /// Of the fields that some promises are about: changes and sampled keys, as seen by these alone.
     of_fields: Vec<(Vec<String>, Vec<DecidedChanges>, Vec<DecidedSamples>)>,
     /// By floor; of a promise about some fields as that one told it.
-    overdue: Vec<((u64, Option<String>), Vec<OverdueMinutes>)>,
+    overdue: Vec<(Floor, Vec<OverdueMinutes>)>,
+    totals: Vec<DecidedChanges>,
     queues: Vec<(usize, Vec<QueueSamples>)>,
     runs: Vec<EndedRuns>,
 }
@@ -190,7 +192,7 @@ impl Facts {
         let span = Span { since: from.start(), until: to.start(), minutes };
         let measures = |indicator: fn(Indicator) -> bool| watched.iter().any(|one| indicator(one.promise.indicator));
         let is_fresh = |one: &&Watched| one.promise.indicator.has_overdue();
-        let floors: BTreeSet<(u64, Option<String>)> = watched.iter().filter(is_fresh).map(Watched::floor).collect();
+        let floors: BTreeSet<Floor> = watched.iter().filter(is_fresh).map(Watched::floor).collect();
         let field_sets: BTreeSet<&Vec<String>> =
             watched.iter().map(|one| &one.fields).filter(|fields| !fields.is_empty()).collect();
         let mut facts = Self {
@@ -199,11 +201,15 @@ impl Facts {
             samples: Vec::new(),
             of_fields: Vec::new(),
             overdue: Vec::new(),
+            totals: Vec::new(),
             queues: Vec::new(),
             runs: Vec::new(),
         };
         if measures(|indicator| matches!(indicator, Indicator::Agreement | Indicator::Completeness)) {
             facts.samples = ledger.decided_samples(span).await?;
+        }
+        if measures(|indicator| indicator == Indicator::TotalsVariance) {
+            facts.totals = ledger.decided_totals(span).await?;
         }
         for fields in field_sets {
             let changes = ledger.decided_changes_of(span, fields).await?;
@@ -232,6 +238,14 @@ impl Facts {
         tell_events(&places, watched, &[], &self.changes, &self.samples);
         for (fields, changes, samples) in &self.of_fields {
             tell_events(&places, watched, fields, changes, samples);
+        }
+        for row in &self.totals {
+            places.each(watched, (&row.entity, &row.owner, &row.target), |one| {
+                if one.promise.indicator == Indicator::TotalsVariance {
+                    let counts = Counts { good: row.good, bad: row.bad, unknown: row.undecided };
+                    one.series.add(Minute::of_seconds(row.at), counts);
+                }
+            });
         }
         self.covered.iter().for_each(|row| tell_covered(&places, watched, row));
         for (floor, rows) in &self.overdue {
@@ -302,6 +316,9 @@ fn tell_covered(places: &Places, watched: &mut [Watched], row: &Covered) {
             one.series.cover(from, to, blind);
             // What was planned and could not be decided; it is looked at again until it is.
             one.series.add(to.plus(-1), Counts { unknown: unread, ..Counts::default() });
+        }
+        Indicator::TotalsVariance if row.probe == "totals" => {
+            one.series.cover(from, to.plus(if blind.is_some() { 0 } else { one.lasts }), blind);
         }
         Indicator::Agreement | Indicator::Completeness if matches!(row.probe.as_str(), "sample" | "sweep") => {
             one.series.cover(from, to.plus(if blind.is_some() { 0 } else { one.lasts }), blind);

@@ -28,6 +28,9 @@ pub struct Watched {
     pub replays: i64,
 }
 
+/// A floor of overdue keys, and the SLO whose own gauge is held against it.
+pub type Floor = (u64, Option<String>);
+
 /// Everything that the promises of a config are about; the series are empty.
 pub fn watched(config: &Config) -> Vec<Watched> {
     let of_slo = |slo: &Slo| {
@@ -69,6 +72,7 @@ fn interval(config: &Config, flow: &FlowId, indicator: Indicator) -> Duration {
         Indicator::Freshness(_) => longest(|kind| *kind == ProbeKind::Changes),
         Indicator::Agreement | Indicator::Completeness => longest(|kind| matches!(kind, ProbeKind::Sample(_)))
             .or_else(|| longest(|kind| matches!(kind, ProbeKind::Sweep(_)))),
+        Indicator::TotalsVariance => longest(|kind| matches!(kind, ProbeKind::Totals(_))),
         Indicator::QueueAge(_) | Indicator::QueueDepth(_) | Indicator::ProbeAvailability => longest(|_| true),
     };
     found.unwrap_or(Duration::ZERO)
@@ -114,7 +118,7 @@ impl Watched {
     }
 
     /// Its floor of overdue keys; with its name where the gauge is its own.
-    pub fn floor(&self) -> (u64, Option<String>) {
+    pub fn floor(&self) -> Floor {
         (self.promise.overdue_floor, (!self.fields.is_empty()).then(|| self.promise.name.clone()))
     }
 

@@ -531,6 +531,16 @@ fn mappings() {
         ),
         (
             "fields.status = \"state\"",
+            "fields.status = \"state\"\nlink = \"https://erp.example.org/{key}\"",
+            &["29:8: `link`: the key `number` is not stored in clear, so no link can name it"],
+        ),
+        (
+            "fields.status = \"state\"",
+            "fields.status = \"state\"\nlink = \"https://erp.example.org/orders\"",
+            &["29:8: `link`: must say with `{key}` where the record's key goes"],
+        ),
+        (
+            "fields.status = \"state\"",
             "fields.sttaus = \"state\"",
             &["28:8: `sttaus` is not a field of `order`; did you mean `status`?"],
         ),
@@ -1013,13 +1023,23 @@ fn probes_and_promises() {
             "within = \"3m\"",
             "within = \"3m\"\nindicator = \"freshnes\"",
             &[
-                "59:13: `indicator`: `freshnes` is not allowed, only `freshness`, `agreement`, `completeness`, `queue_age`, `queue_depth`, `probe_availability`; did you mean `freshness`?",
+                "59:13: `indicator`: `freshnes` is not allowed, only `freshness`, `agreement`, `completeness`, `totals_variance`, `queue_age`, `queue_depth`, `probe_availability`; did you mean `freshness`?",
             ],
         ),
         (
             "within = \"3m\"",
-            "within = \"3m\"\nindicator = \"totals_variance\"",
-            &["59:13: `indicator`: the indicator `totals_variance` is not supported yet"],
+            "within = \"3m\"\nfields = [\"totl\"]",
+            &["59:11: `totl` is not a field that the selected flows carry; did you mean `total`?"],
+        ),
+        (
+            "within = \"3m\"",
+            "within = \"3m\"\nfields = []",
+            &["59:10: `fields`: must not be empty: a promise about nothing would always be kept"],
+        ),
+        (
+            "within = \"3m\"",
+            "indicator = \"completeness\"\nfields = [\"total\"]",
+            &["59:10: `fields`: is for the indicators `freshness` and `agreement`"],
         ),
         (
             "within = \"3m\"",
