@@ -23,6 +23,14 @@ pub struct Span {
     pub minutes: u32,
 }
 
+impl Span {
+    /// With the time that runs take which ended, or began, within it.
+    fn with_runs(self) -> Self {
+        let run = Duration::from_secs(3600);
+        Self { since: self.since - run, until: self.until + run, ..self }
+    }
+}
+
 /// Changes of a flow that were decided in a span.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct DecidedChanges {
@@ -226,12 +234,12 @@ impl Ledger {
                     FROM (SELECT entity, owner, target, run_id, key_hash, decided_at, outcome FROM freshness \
                     WHERE tenant = ? AND {within}) AS events \
                     LEFT ANY JOIN (SELECT entity, owner, target, run_id, key_hash, true AS other FROM checks \
-                    WHERE tenant = ? AND notEmpty(checks.fields) AND NOT hasAny(checks.fields, ?) AND run_id GLOBAL IN (\
-                    SELECT run_id FROM freshness WHERE tenant = ? AND outcome = 'bad' AND {within})) AS looks \
+                    WHERE tenant = ? AND {within_of} AND notEmpty(checks.fields) AND NOT hasAny(checks.fields, ?)) AS looks \
                     USING (entity, owner, target, run_id, key_hash) GROUP BY entity, owner, target, at)";
         let tenant = self.tenant.as_str();
-        let query = self.client.query(&spanned(text, "decided_at", span));
-        let query = query.bind(tenant).bind(tenant).bind(fields).bind(tenant);
+        // The check that decided a change was made in the same run.
+        let text = spanned(text, "decided_at", span).replace("{within_of}", &within("checks.at", span.with_runs()));
+        let query = self.client.query(&text).bind(tenant).bind(tenant).bind(fields);
         timed("read decided changes of fields", LIMIT, query.fetch_all()).await
     }
 
@@ -242,21 +250,21 @@ impl Ledger {
     /// # Errors
     /// When ClickHouse refuses or does not answer.
     pub async fn decided_samples_of(&self, span: Span, fields: &[String]) -> Result<Vec<DecidedSamples>, LedgerError> {
-        let text = "SELECT ?fields FROM (SELECT entity, owner, target, frame, {at} AS at, sum(agreed + differed - mine) AS good, sum(mine) AS bad, \
+        let text = "SELECT ?fields FROM (SELECT entity, owner, target, frame, {at} AS at, toUInt64(sum(agreed + differed - mine)) AS good, sum(mine) AS bad, \
                     sum(lacked) AS missing, sum(undecided) AS unknown FROM (\
                     SELECT entity, owner, target, frame, s.at AS decided_at, s.good AS agreed, s.bad AS differed, s.missing AS lacked, \
                     s.unknown AS undecided, if(seen = 0, s.bad, least(s.bad, differing)) AS mine \
                     FROM (SELECT * FROM samples WHERE tenant = ? AND frame != 'sweep' AND {within}) AS s \
                     LEFT ANY JOIN (SELECT entity, owner, target, run_id, uniqExact(key_hash) AS seen, \
                     uniqExactIf(key_hash, empty(checks.fields) OR hasAny(checks.fields, ?)) AS differing FROM checks \
-                    WHERE tenant = ? AND verdict NOT IN ('match', 'unknown', 'in_flight') AND run_id GLOBAL IN (\
-                    SELECT run_id FROM samples WHERE tenant = ? AND bad > 0 AND {within}) \
+                    WHERE tenant = ? AND {within_looks} AND verdict NOT IN ('match', 'unknown', 'in_flight') \
                     GROUP BY entity, owner, target, run_id) AS looks USING (entity, owner, target, run_id)) \
                     GROUP BY entity, owner, target, frame, at)";
         let tenant = self.tenant.as_str();
         let text = spanned(&text.replace("{within}", "{within_of}"), "decided_at", span);
+        let text = text.replace("{within_looks}", &within("checks.at", span.with_runs()));
         let query = self.client.query(&text.replace("{within_of}", &within("samples.at", span)));
-        let query = query.bind(tenant).bind(fields).bind(tenant).bind(tenant);
+        let query = query.bind(tenant).bind(fields).bind(tenant);
         timed("read decided samples of fields", LIMIT, query.fetch_all()).await
     }
 

@@ -6,7 +6,7 @@ use crate::config_text::ConfigText;
 use crate::support::{free_port, libchdb, wait_for};
 use crate::verdicts::pair::{COMMIT_DELAY, PROBE, Pair, Product, QUANTITIES, STOCK};
 
-use super::mail::{MailServer, header, mails, picture};
+use super::mail::{MailServer, header, mails};
 use super::prometheus::{Program, answers};
 
 /// Promises are evaluated by the minute: it takes one until the last bad one is behind the short window.
@@ -72,8 +72,6 @@ async fn a_broken_flow_becomes_a_mail_and_its_repair_an_answer_in_the_same_threa
     let root = header(&first, "Message-ID");
     assert!(header(&first, "Subject").starts_with("[page] stock: erp to store breaks its promise"), "{first}");
     assert!(first.contains("99 % of stock changes erp -> store within 2s over 1h"), "{first}");
-    assert!(first.contains("S-") && first.contains("qty: 2 (right) / 1 (there)"), "{first}");
-    assert_eq!(picture(&first)[..8], *b"\x89PNG\r\n\x1a\n");
 
     for number in 0..10 {
         pair.target.put(&format!("S-{number}"), 2).await;
