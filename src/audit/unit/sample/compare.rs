@@ -24,7 +24,6 @@ const FEWEST_ROWS: usize = 10;
 
 impl Unit {
     /// One piece of the owner's keys in one flow, and what the target said of the same piece.
-    #[expect(clippy::too_many_arguments, reason = "one call site; a piece, its other side and where both are counted")]
     pub(super) async fn compare_piece(
         &mut self,
         run: &mut Run,
