@@ -92,7 +92,9 @@ async fn a_target_that_keeps_us_waiting_does_not_keep_the_other() {
     let meeting = Arc::new(tokio::sync::Barrier::new(2));
     for (agenda, system) in [(&of_store, "store"), (&of_cash, "cash")] {
         let meeting = Arc::clone(&meeting);
-        agenda.before_keys_of(system, async move { drop(meeting.wait().await) });
+        agenda.before_keys_of(system, async move {
+            meeting.wait().await;
+        });
     }
     company.erp.put("A", 1).await;
     company.store.put("A", 1).await;
