@@ -135,6 +135,21 @@ impl Usage {
 #[derive(Debug)]
 pub struct Permit<'a>(#[expect(dead_code, reason = "held for its drop")] SemaphorePermit<'a>);
 
+/// A turn that somebody waits for.
+struct Reserved<'a> {
+    budget: &'a Budget,
+    /// What is given back if nobody waits any more; nothing once it has come.
+    gap: Duration,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if !self.gap.is_zero() {
+            self.budget.give_back(self.gap);
+        }
+    }
+}
+
 impl Budget {
     /// A fresh budget for `system`.
     pub fn new(system: SystemId, limits: BudgetConfig) -> Self {
@@ -187,17 +202,19 @@ impl Budget {
     /// # Errors
     /// [`ReadError::Budget`] when that would take longer than [`MAX_WAIT`].
     pub async fn turn(&self) -> Result<(), ReadError> {
-        let wait = self.take_turn(Instant::now())?;
+        let (wait, gap) = self.reserve(Instant::now())?;
         if !wait.is_zero() {
+            let mut turn = Reserved { budget: self, gap };
             tokio::time::sleep(wait).await;
+            turn.gap = Duration::ZERO;
             self.add_wait(wait);
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Reserves the next turn and says how long it is away.
-    fn take_turn(&self, now: Instant) -> Result<Duration, ReadError> {
+    /// Reserves the next turn; says how long it is away, and how long it keeps the one after it.
+    fn reserve(&self, now: Instant) -> Result<(Duration, Duration), ReadError> {
         let pace = *self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let held = pace.held_for(now);
         if held > MAX_WAIT {
@@ -205,7 +222,7 @@ impl Budget {
         }
         let rate = self.limits.requests_per_second * pace.share;
         if !rate.is_finite() || rate <= 0.0 {
-            return Ok(held);
+            return Ok((held, Duration::ZERO));
         }
         let gap = Duration::try_from_secs_f64(1.0 / rate).unwrap_or(MAX_WAIT);
         let burst = Duration::from_secs(1).max(gap).checked_sub(gap).unwrap_or_default();
@@ -220,7 +237,13 @@ impl Budget {
             );
         }
         *next_turn = Some(turn + gap);
-        Ok(wait)
+        Ok((wait, gap))
+    }
+
+    /// Somebody who waited for a turn has given up: those who come now need not wait for it.
+    fn give_back(&self, gap: Duration) {
+        let mut next_turn = self.next_turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *next_turn = next_turn.and_then(|turn| turn.checked_sub(gap));
     }
 
     /// The system asked us to stay away for this long. Everything that reads it waits, or fails if that is longer
@@ -333,25 +356,39 @@ mod tests {
     fn turns_are_spread_after_the_burst() {
         let budget = budget(10.0, 1);
         let now = Instant::now();
-        let waits: Vec<_> = (0..12).map(|_| budget.take_turn(now).unwrap().as_millis()).collect();
+        let waits: Vec<_> = (0..12).map(|_| budget.reserve(now).unwrap().0.as_millis()).collect();
         assert_eq!(waits, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 200]);
         let later = now + Duration::from_secs(5);
-        assert_eq!(budget.take_turn(later).unwrap(), Duration::ZERO, "an idle budget is full again, not fuller");
+        assert_eq!(budget.reserve(later).unwrap().0, Duration::ZERO, "an idle budget is full again, not fuller");
     }
 
     #[test]
     fn a_slow_budget_spaces_every_request() {
         let budget = budget(0.5, 1);
         let now = Instant::now();
-        let waits: Vec<_> = (0..3).map(|_| budget.take_turn(now).unwrap().as_secs()).collect();
+        let waits: Vec<_> = (0..3).map(|_| budget.reserve(now).unwrap().0.as_secs()).collect();
         assert_eq!(waits, [0, 2, 4]);
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_waiting_leaves_the_turn_to_others() {
+        let budget = budget(1.0, 100);
+        let (first, _) = budget.reserve(Instant::now()).unwrap();
+        assert_eq!(first, Duration::ZERO);
+        for _ in 0..50 {
+            // Polled once, then given up.
+            let waits = futures_util::FutureExt::now_or_never(budget.turn());
+            assert!(waits.is_none(), "the next turn is a second away");
+        }
+        let (wait, _) = budget.reserve(Instant::now()).unwrap();
+        assert!(wait <= Duration::from_secs(1), "{wait:?}");
     }
 
     #[test]
     fn too_long_a_queue_is_an_error() {
         let budget = budget(0.5, 1);
         let now = Instant::now();
-        let refused = (0..100).find_map(|_| budget.take_turn(now).err());
+        let refused = (0..100).find_map(|_| budget.reserve(now).err());
         assert_eq!(refused.unwrap().reason_code(), "budget");
     }
 
@@ -362,7 +399,7 @@ mod tests {
         let mut asking: std::collections::BinaryHeap<_> = (0..50).map(|_| std::cmp::Reverse(began)).collect();
         let mut sent = 0.0;
         while let Some(std::cmp::Reverse(now)) = asking.pop().filter(|asking| asking.0 < end) {
-            let turn = now + budget.take_turn(now).unwrap();
+            let turn = now + budget.reserve(now).unwrap().0;
             sent += f64::from(u8::from(turn < end));
             asking.push(std::cmp::Reverse(turn + Duration::from_millis(20)));
         }
@@ -442,11 +479,11 @@ mod tests {
     fn a_pause_is_kept_by_everyone_and_bounded() {
         let budget = budget(100.0, 50);
         budget.hold_for(Duration::from_secs(30));
-        let waits: Vec<_> = (0..3).map(|_| budget.take_turn(Instant::now()).unwrap().as_secs()).collect();
+        let waits: Vec<_> = (0..3).map(|_| budget.reserve(Instant::now()).unwrap().0.as_secs()).collect();
         assert!(waits.iter().all(|wait| (29..=30).contains(wait)), "{waits:?}");
         budget.hold_for(Duration::from_secs(u64::MAX));
-        assert_eq!(budget.take_turn(Instant::now()).unwrap_err().reason_code(), "budget");
-        assert!(budget.take_turn(Instant::now() + LONGEST_HOLD).is_ok());
+        assert_eq!(budget.reserve(Instant::now()).unwrap_err().reason_code(), "budget");
+        assert!(budget.reserve(Instant::now() + LONGEST_HOLD).is_ok());
     }
 
     #[tokio::test]
