@@ -248,6 +248,14 @@ pub struct SweepRow {
     pub target_records: u64,
     /// Bad verdicts that it led to at once; keys in flight may add to them.
     pub differences: u64,
+    /// `digest` or `stream`.
+    pub strategy: String,
+    /// Why that.
+    pub strategy_reason: String,
+    /// Rows that it looked at before it chose; 0 when it looked at none.
+    pub first_looked_at: u64,
+    /// How many of those differed.
+    pub first_differing: u64,
 }
 
 /// What one run found in one line of a flow's totals: a business day, a currency and a status, on both sides.

@@ -39,6 +39,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("20261123000001_schema", include_str!("../../migrations/clickhouse/20261123000001_schema.sql")),
     ("20261124000002_promises", include_str!("../../migrations/clickhouse/20261124000002_promises.sql")),
     ("20261125000001_totals", include_str!("../../migrations/clickhouse/20261125000001_totals.sql")),
+    ("20261125000002_sweeps", include_str!("../../migrations/clickhouse/20261125000002_sweeps.sql")),
 ];
 
 /// Blocks that a table remembers by their token, and for how long. Beyond that the shipper looks rows up.

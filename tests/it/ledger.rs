@@ -268,6 +268,10 @@ fn run(id: u128, checks: usize, at: i64) -> RunRows {
             owner_records: 50_000,
             target_records: 49_999,
             differences: 1,
+            strategy: "digest".to_owned(),
+            strategy_reason: "both databases can compute the same digest".to_owned(),
+            first_looked_at: 4_096,
+            first_differing: 0,
         }],
         totals: vec![line(run_id, at)],
     }

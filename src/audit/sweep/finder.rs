@@ -207,6 +207,11 @@ impl Finder {
         self.extents.iter().all(|extent| extent.is_counted)
     }
 
+    /// What the first look at some rows said; nothing when there was none.
+    pub fn sample(&self) -> Sample {
+        self.sample.unwrap_or_default()
+    }
+
     /// About how many keys differ, from the first look, if there was one.
     pub fn about(&self) -> Option<u64> {
         let sample = self.sample?;

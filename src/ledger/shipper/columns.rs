@@ -118,6 +118,10 @@ impl Columns for SweepRow {
         writer.numbers("owner_records", |row| row.owner_records);
         writer.numbers("target_records", |row| row.target_records);
         writer.numbers("differences", |row| row.differences);
+        writer.texts("strategy", |row| &row.strategy);
+        writer.texts("strategy_reason", |row| &row.strategy_reason);
+        writer.numbers("first_looked_at", |row| row.first_looked_at);
+        writer.numbers("first_differing", |row| row.first_differing);
     }
 }
 

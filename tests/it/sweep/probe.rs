@@ -48,6 +48,7 @@ async fn a_scheduled_sweep_opens_and_closes_discrepancies() {
     let sweep = world.sweeps().pop().unwrap();
     assert_eq!((sweep.event.as_str(), sweep.owner_records, sweep.target_records), ("completed", 3_000, 3_000));
     assert!(sweep.verified_through < sweep.at);
+    assert_eq!((sweep.strategy.as_str(), sweep.strategy_reason.as_str()), ("stream", "`store` computes no digests"));
     let coverage = world.coverage().into_iter().find(|row| row.probe == "sweep").unwrap();
     assert_eq!((coverage.expected, coverage.decided), (3_000, 3_000));
     assert!(world.runs().iter().any(|run| run.probe == "sweep" && run.outcome == "ok"));

@@ -38,9 +38,9 @@ struct OneSide {
 /// Pages of the first piece.
 const FIRST: i64 = 500;
 /// Rows of a bucket: what is read for one difference.
-const ROWS_A_BUCKET: u64 = 2_000;
-/// The most buckets: their digests are kept in memory and asked for in one list.
-const MOST_BUCKETS: u64 = 16_384;
+const ROWS_A_BUCKET: u64 = 64;
+/// The most buckets: more would not fit into the memory that PostgreSQL takes for groups.
+const MOST_BUCKETS: u64 = 32_768;
 
 impl Pages {
     pub(super) fn new(finder: &Finder, recipes: Arc<[Recipe; 2]>) -> Self {

@@ -15,6 +15,7 @@ use crate::causes::chain;
 use crate::ledger::rows::SweepRow;
 use crate::metrics::{RunKind, Skip};
 use crate::model::{Key, Moment, Verdict};
+use crate::sweep::{Choice, Sample};
 
 use super::rate::Rate;
 
@@ -298,6 +299,7 @@ impl Unit {
         }
         let finder = self.sweep.finder.as_ref();
         let (piece, position) = (finder.map_or(Piece::default(), Finder::piece), finder.and_then(Finder::position));
+        let way = finder.map(|finder| (finder.choice().clone(), finder.sample()));
         let Some(current) = &mut self.sweep.stored.current else { return };
         current.note(&run.summary);
         let unit_flow = &self.parts.flows[flow];
@@ -312,7 +314,7 @@ impl Unit {
             return;
         }
         let is_through = matches!(ended, Ended::Through);
-        let row = sweep_row(run, &unit_flow.flow, current, piece, is_through, now);
+        let row = sweep_row(run, &unit_flow.flow, current, (piece, way), is_through, now);
         if is_through {
             run.coverage(&unit_flow.flow, (current.began, now), piece.owner_rows, piece.owner_rows, "");
             run.swept_keys(&unit_flow.flow, now, &current.decided(piece.owner_rows));
@@ -348,10 +350,12 @@ fn sweep_row(
     run: &Run,
     flow: &crate::model::Flow,
     current: &Current,
-    piece: Piece,
+    (piece, way): (Piece, Option<(Choice, Sample)>),
     is_through: bool,
     now: Moment,
 ) -> SweepRow {
+    let (choice, sample) = way.unzip();
+    let sample = sample.unwrap_or_default();
     SweepRow {
         tenant: flow.tenant.to_string(),
         entity: flow.id.entity.to_string(),
@@ -365,6 +369,10 @@ fn sweep_row(
         owner_records: piece.owner_rows,
         target_records: piece.target_rows,
         differences: current.differences,
+        strategy: choice.as_ref().map(|choice| choice.strategy.to_string()).unwrap_or_default(),
+        strategy_reason: choice.map(|choice| choice.reason).unwrap_or_default(),
+        first_looked_at: sample.rows,
+        first_differing: sample.differing,
     }
 }
 

@@ -85,7 +85,12 @@ fn seed(plan: &Plan, recipe: &Recipe) -> String {
         return format!("({})::int8", plan.select_of(item.source));
     }
     let columns: Vec<String> = recipe.key.iter().flat_map(|item| hashed(plan, item)).collect();
-    format!("hash_record_extended(ROW({}), 0)", columns.join(", "))
+    match (&recipe.key[..], &columns[..]) {
+        // Functions of one type do without a record's work.
+        ([Item { form: Form::Uuid, .. }], [column]) => format!("uuid_hash_extended({column}, 0)"),
+        ([Item { form: Form::Text, .. }], [column]) => format!("hashtextextended({column}, 0)"),
+        _ => format!("hash_record_extended(ROW({}), 0)", columns.join(", ")),
+    }
 }
 
 fn row_hash(plan: &Plan, recipe: &Recipe, mark: Mark) -> String {
@@ -180,9 +185,9 @@ pub(super) fn rows_of_pages(
     let mut statement = plan.select_from();
     in_pages(&mut statement, plan, recipe, &pages);
     statement.push(" AND ").push(&bucket(plan, recipe, buckets)).push(" = ANY (");
-    statement.args.push(Arg::Texts(only.iter().map(i64::to_string).collect()));
+    statement.args.push(Arg::Ints(only.to_vec()));
     let number = statement.args.len();
-    statement.push(&format!("${number}::text[]::int8[])"));
+    statement.push(&format!("${number}::int8[])"));
     statement
 }
 
