@@ -55,7 +55,8 @@ const fn keys_at_once(dialect: Dialect) -> usize {
     match dialect {
         Dialect::Postgres => 5000,
         // MariaDB turns lists of 1000 and more into a derived table.
-        Dialect::Mysql | Dialect::Sqlite => 512,
+        Dialect::Mysql => 990,
+        Dialect::Sqlite => 512,
     }
 }
 

@@ -113,6 +113,10 @@ fn sweep(entity: &str, owner: &str, run_id: Uuid, at: Moment) -> SweepRow {
         owner_records: 1,
         target_records: 1,
         differences: 0,
+        strategy: "digest".to_owned(),
+        strategy_reason: String::new(),
+        first_looked_at: 0,
+        first_differing: 0,
     }
 }
 

@@ -169,7 +169,9 @@ impl Finder {
     /// Looks at some rows of both sides, to know about how many differ.
     async fn look(&self, comparison: &Comparison) -> Result<Option<Sample>, SweepError> {
         let (Some(rows), true) = (self.rows(), self.is_counted()) else { return Ok(None) };
-        let Some(spans) = spans::looks(self.ends(), rows) else { return Ok(None) };
+        let [at_once, one_by_one] = spans::LOOKS;
+        let looks = if matches!(comparison, Comparison::Theirs(_)) { at_once } else { one_by_one };
+        let Some(spans) = spans::looks(self.ends(), rows, looks) else { return Ok(None) };
         let mut sample = Sample::default();
         if let Comparison::Theirs(recipes) = comparison {
             let (differing, rows) = rows::hashes_of(self, recipes, spans).await?;

@@ -41,9 +41,10 @@ const LISTED: u64 = 100_000;
 const MOST_HASHED_HERE: u64 = 200_000;
 /// When more than one row in so many has another hash, records are compared before keys are judged one by one.
 const DOUBTFUL: u64 = 8;
-/// What of both sides is looked at first: so many spans of so many rows, evenly over the keys.
-const LOOKS: i64 = 64;
-const ROWS_A_LOOK: f64 = 64.0;
+/// What of both sides is looked at first: so many rows in so many spans, evenly over the keys.
+const LOOKED_AT: f64 = 4_096.0;
+/// Spans of that where one statement does for all of them, and where each is one.
+pub(super) const LOOKS: [i64; 2] = [64, 16];
 
 impl Spans {
     pub(super) fn new(finder: &Finder, comparison: Comparison) -> Self {
@@ -225,10 +226,10 @@ fn in_lists(spans: &[(Span, u64)]) -> Vec<Vec<Span>> {
 }
 
 /// Spans of a few rows, evenly over the keys; `None` where the tables are so small that all of them is soon read.
-pub(super) fn looks((low, high): (i64, i64), rows: u64) -> Option<Vec<Span>> {
+pub(super) fn looks((low, high): (i64, i64), rows: u64, looks: i64) -> Option<Vec<Span>> {
     let keys = i128::from(high) - i128::from(low) + 1;
-    let width = (keys as f64 / rows.max(1) as f64 * ROWS_A_LOOK) as i128;
-    let step = keys / i128::from(LOOKS);
+    let width = (keys as f64 / rows.max(1) as f64 * LOOKED_AT / looks as f64) as i128;
+    let step = keys / i128::from(looks);
     if width < 1 || step < width * 4 {
         return None;
     }
@@ -236,7 +237,7 @@ pub(super) fn looks((low, high): (i64, i64), rows: u64) -> Option<Vec<Span>> {
     let narrow = |key: i128| i64::try_from(key).ok();
     // Nothing lies before the smallest number of all.
     let span = |look| Some(Span { after: narrow(begin(look)), until: Some(narrow(begin(look) + width)?) });
-    (0..LOOKS).map(span).collect()
+    (0..looks).map(span).collect()
 }
 
 #[cfg(test)]
@@ -261,11 +262,13 @@ mod tests {
 
     #[test]
     fn looks_lie_evenly_and_leave_small_tables_alone() {
-        assert_eq!(looks((1, 10_000), 10_000), None);
-        let found = looks((1, 3_000_000), 1_000_000).unwrap();
+        assert_eq!(looks((1, 10_000), 10_000, 64), None);
+        let found = looks((1, 3_000_000), 1_000_000, 64).unwrap();
         assert_eq!(found.len(), 64);
         assert_eq!(found[0], Span { after: Some(0), until: Some(192) });
         assert_eq!(found[1].after, Some(46_875));
-        assert!(looks((i64::MIN, i64::MAX), 1_000_000).unwrap().windows(2).all(|pair| pair[0].until < pair[1].after));
+        assert!(
+            looks((i64::MIN, i64::MAX), 1_000_000, 16).unwrap().windows(2).all(|pair| pair[0].until < pair[1].after)
+        );
     }
 }
