@@ -166,6 +166,31 @@ impl World {
         self.client().query(&text).execute().await.unwrap();
     }
 
+    /// Changes that were decided late in one run, because one field differed, which still does.
+    async fn late(&self, minute: i64, field: &str, count: u64) {
+        let (at, run) = (self.start + minute * MINUTE, Uuid::now_v7());
+        let time = |micros: i64| format!("fromUnixTimestamp64Micro({micros}, 'UTC')");
+        let (now, before) = (time(at), time(at - 6 * MINUTE));
+        let flow = "'default', 'stock', 'erp', 'store'";
+        let key = format!("'{field}-' || toString(number)");
+        for rows in [
+            format!(
+                "freshness SELECT {flow}, {now}, {before}, {before}, '{run}', {key}, 'bad', 360000000, 361000000, 300000000"
+            ),
+            format!(
+                "checks SELECT {flow}, {now}, '{run}', 1, 'recheck', {key}, {key}, 'stale', false, 1, 2, 3, '', ['{field}'], \
+                 ['2'], ['1']"
+            ),
+            format!(
+                "discrepancy_events SELECT {flow}, {now}, generateUUIDv4(), '{run}', 'opened', {key}, {key}, 'stale', false, \
+                 {before}, {before}, ['{field}']"
+            ),
+        ] {
+            let text = format!("INSERT INTO {rows} FROM numbers({count})");
+            self.client().query(&text).execute().await.unwrap();
+        }
+    }
+
     /// A sweep went through a thousand keys.
     async fn swept(&self, minute: i64, bad: u64) {
         let at = self.start + minute * MINUTE;
@@ -322,6 +347,47 @@ async fn prices_that_never_arrive_keep_one_incident_open_over_restarts_on_postgr
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_promise_about_one_field_is_broken_by_that_field_alone() {
+    let file = sqlite().await;
+    let config = CONFIG
+        .replace("[entity.stock.in.erp]", "fields.qty = { type = \"integer\", owner = \"erp\" }\n[entity.stock.in.erp]")
+        .replace("fields = { sku = \"sku\", price", "fields = { sku = \"sku\", qty = \"qty\", price");
+    let prices =
+        "[[slo]]\nname = \"prices\"\nfields = [\"price\"]\nwithin = \"5m\"\nobjective = \"99.5%\"\nwindow = \"30d\"\n";
+    let world = World::with(&file.url(), &(config + prices)).await;
+    world.seen(-1440, 60).await;
+    world.changes(-600, "good", 1000).await;
+    let (mut evaluator, _spool) = world.auditor("one").await;
+    world.late(0, "qty", 500).await;
+    let first = world.tick(&mut evaluator, 0).await.unwrap();
+    assert_eq!((first.evaluated, first.burning), (3, 2), "prices arrived with them");
+    world.late(1, "price", 200).await;
+    let second = world.tick(&mut evaluator, 1).await.unwrap();
+    assert_eq!((second.burning, second.steps), (3, 1), "one incident more promises are part of");
+    let [incident] = &world.incidents().await[..] else { panic!("one incident") };
+    assert_eq!(incident.broken.len(), 3);
+    let keys: Vec<&str> = incident.evidence.contributors.keys.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys.len(), 3, "{:?}", incident.evidence.contributors);
+    assert_eq!(incident.evidence.contributors.targets, [("store".to_owned(), 700)]);
+    world.tick(&mut evaluator, 2).await.unwrap();
+    let status = told(&world.run(&["slo", "status", "prices"], &file.url()));
+    for part in [
+        "stock (price) changes erp -> store",
+        "worst hours",
+        "(200 bad)",
+        "worst targets  store (200 bad)",
+        "incident ",
+    ] {
+        assert!(status.contains(part), "`{part}` in {status}");
+    }
+    let line = status.lines().find(|line| line.starts_with("prices ")).unwrap();
+    assert!(line.contains("burning") && line.contains(" 200 "), "200 overdue: {line}");
+    assert!(!status.contains("fresh "), "only what was asked for: {status}");
+    let wrong = world.run(&["slo", "status", "price"], &file.url());
+    assert_eq!(wrong.status.code(), Some(2), "{}", told(&wrong));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sweep_decides_whether_an_agreement_is_kept() {
     let file = sqlite().await;
     let promise = "[[probe]]\nentity = \"stock\"\nkind = \"sweep\"\nschedule = \"every 1h\"\n\
@@ -334,6 +400,9 @@ async fn a_sweep_decides_whether_an_agreement_is_kept() {
     assert_eq!((fine.evaluated, fine.burning, fine.blind), (3, 0, 0));
     world.swept(0, 400).await;
     assert_eq!(world.tick(&mut evaluator, 0).await.unwrap().burning, 1);
+    let incidents = world.incidents().await;
+    let [incident] = &incidents[..] else { panic!("one incident: {incidents:#?}") };
+    assert_eq!(incident.broken[0].name, "right");
 }
 
 #[tokio::test(flavor = "multi_thread")]
