@@ -544,9 +544,10 @@ impl Unit {
         }
     }
 
-    /// How long a target in trouble is waited for: not so long that looks at the others come late.
+    /// How long a target in trouble is waited for: where there are others, not so long that looks at them come late.
     fn patience(&self, now: Moment) -> Duration {
-        self.changes_interval(now).clamp(PATIENCE.0, PATIENCE.1)
+        let is_alone = self.parts.flows.len() == 1;
+        if is_alone { PATIENCE.1 } else { self.changes_interval(now).clamp(PATIENCE.0, PATIENCE.1) }
     }
 
     fn hear_clock(&mut self, system: &SystemId, reading: ClockReading) {

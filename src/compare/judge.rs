@@ -291,7 +291,8 @@ fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
     }
     // What the target came to hold the owner may have held unseen: a state that we never saw, or one that it returned to.
     let since = case.older.map_or(0, |older| (older + 1).min(case.states.len()));
-    let moved = !stands_still || is_rewritten(case.target, &track) || comes_back(&case.states);
+    let comes_back = case.older.is_some() && comes_back(&case.states);
+    let moved = !stands_still || is_rewritten(case.target, &track) || comes_back;
     let unseen = moved && has_gaps(&case.states[since..]);
     if led || unseen {
         track.possible_until = track.possible_until.max(newest_birth(&case.states));

@@ -94,9 +94,10 @@ fn a_target_that_was_ahead_of_an_old_read_owes_nothing_for_that_time() {
 
 #[test]
 fn an_owner_that_comes_back_to_its_values_may_have_come_back_to_the_targets() {
-    // The target stands still at 1 while the owner goes through `states`, one every ten seconds.
+    // The target follows to 1 and stands still there while the owner goes through `states`, one every ten seconds.
     let check = |states: [u128; 6], expect: Verdict| {
-        let mut track = Some(tracked(holds(1)));
+        let behind = first(None, &changed(holds(1), 89, 90), &look(holds(0), 91)).track;
+        let mut track = first(behind, &look(holds(2), 100), &look(holds(1), 101)).track;
         let mut last = None;
         for (when, state) in (110..).step_by(10).zip(states) {
             let judgement = confirmed(track, &look(holds(state), when), &look(holds(1), when), context());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::book::Write;
 use super::plan::Effect;
 use super::truth::Address;
-use super::{DisturbanceKind, FaultKind, Options, System};
+use super::{DisturbanceKind, Entity, FaultKind, Options, System};
 use crate::model::{Interval, Lag, Moment, Verdict};
 
 mod disturbed;
@@ -235,9 +235,9 @@ fn written(moment: Moment) -> String {
     moment.to_utc().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// How long one of these systems was disturbed in `span`.
-fn disturbed_time(day: &Day, systems: [System; 2], span: Interval, options: &Options) -> Duration {
-    let touching = day.disturbed.iter().filter(|disturbed| systems.contains(&disturbed.system));
+/// How long one of an entity's systems was disturbed in `span`. A target that is slow to answer delays looks at the others.
+fn disturbed_time(day: &Day, entity: Entity, span: Interval, options: &Options) -> Duration {
+    let touching = day.disturbed.iter().filter(|disturbed| entity.systems().any(|system| system == disturbed.system));
     let overlaps = touching.filter_map(|disturbed| disturbed::felt(disturbed, options).intersect(span));
     overlaps.map(|overlap| overlap.high.since(overlap.low)).sum()
 }

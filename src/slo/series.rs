@@ -264,11 +264,13 @@ impl Series {
         self.began = Some(self.began.map_or(minute, |began| began.min(minute)));
     }
 
-    /// Forgets what is known from `minute` on, to be told again.
+    /// Forgets the counts of the minutes from `minute` on, to be told again. Who saw them stays: a look vouches for the time
+    /// after it, longer than what is told again.
     pub fn forget_from(&mut self, minute: Minute) {
         let keep = usize::try_from((minute.0 - self.first.0).max(0)).unwrap_or(usize::MAX);
-        self.slots.truncate(keep);
-        self.told_to = self.told_to.map(|told| told.min(minute));
+        for slot in self.slots.iter_mut().skip(keep) {
+            *slot = Slot { cover: slot.cover, gauge: slot.gauge, ..Slot::default() };
+        }
     }
 
     /// Folds minutes that no tier looks back to into quarters, and drops what is older than the window.

@@ -41,10 +41,6 @@ impl Unit {
         let accepted = self.accepted().await?;
         let before = self.schemas.clone();
         for look in schema.looks.iter().filter(|look| is_wanted(look.reader.system())) {
-            if let Some(trouble) = look.reader.budget().trouble() {
-                self.note_failure(&mut run, &trouble);
-                continue;
-            }
             let seen = self.shapes_seen.insert(look.reader.system().clone(), run.started);
             seen_before = seen_before.min(seen.unwrap_or(Moment::MIN));
             match patiently(&*look.reader, patience, look.reader.describe(&look.mapping)).await {

@@ -75,8 +75,7 @@ pub fn check(
     for said in estimated.iter().filter(|said| said.at <= closing) {
         // A key is looked at in this run or the last ones, and may wait for its verdict.
         let since = said.at - options.decidable_after() - options.probe_every * 2;
-        let systems = [said.entity.owner(), said.target];
-        let is_disturbed = disturbed_time(day, systems, Interval::new(since, said.at), options) > Duration::ZERO;
+        let is_disturbed = disturbed_time(day, said.entity, Interval::new(since, said.at), options) > Duration::ZERO;
         let Some(course) = courses.get(&(said.entity, said.target)).filter(|_| since > opened && !is_disturbed) else {
             continue;
         };

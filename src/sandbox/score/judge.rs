@@ -70,13 +70,13 @@ impl<'a> Judge<'a> {
         report.at < episode.began.low && report.until > episode.began.high + self.options.deadline
     }
 
-    /// How long an episode lasted while neither of its systems was disturbed.
+    /// How long an episode lasted while none of the entity's systems was disturbed.
     fn calm_length(&self, address: &Address, episode: &Episode) -> Duration {
         self.calm(address, episode.span(self.closing))
     }
 
     fn calm(&self, address: &Address, span: Interval) -> Duration {
-        let disturbed = disturbed_time(self.day, sides(address), span, self.options);
+        let disturbed = disturbed_time(self.day, address.entity, span, self.options);
         span.high.since(span.low).saturating_sub(disturbed)
     }
 
@@ -87,10 +87,10 @@ impl<'a> Judge<'a> {
         self.calm(&report.address, waited) > self.options.deadline + self.options.probe_every * 2
     }
 
-    /// Whether one of its systems was disturbed at some moment of `span`.
+    /// Whether a system of the entity was disturbed at some moment of `span`.
     pub fn is_disturbed(&self, address: &Address, span: Interval) -> bool {
         let until = Interval::new(span.low, span.high + self.options.decidable_after());
-        disturbed_time(self.day, sides(address), until, self.options) > Duration::ZERO
+        disturbed_time(self.day, address.entity, until, self.options) > Duration::ZERO
     }
 
     /// Whether there was a difference longer than the deadline when the report was made, or values could not be read for
