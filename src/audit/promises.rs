@@ -109,6 +109,8 @@ struct Held {
     since: Minute,
     /// When everything was read last; `None`: it must be.
     read_all: Option<Minute>,
+    /// When anything was read last: what came since then is new.
+    read_at: Minute,
     gauges: Gauges,
     minutes: Minutes,
     /// What is worked on, as far as any promise looks back.
@@ -207,6 +209,7 @@ impl Evaluator {
                 lease,
                 since,
                 read_all: None,
+                read_at: since,
                 gauges: Gauges::default(),
                 minutes: Minutes::default(),
                 maintenance: Vec::new(),

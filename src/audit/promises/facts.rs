@@ -133,17 +133,19 @@ pub(super) async fn read(
     now: Minute,
 ) -> Result<(), FactsError> {
     let spooled = parts.spool.status().oldest_age.as_secs() / 60;
-    let overlap = OVERLAP + i64::try_from(spooled).unwrap_or(i64::MAX / 4);
+    let passed = (now.0 - held.read_at.0).max(0);
+    let overlap = OVERLAP + passed + i64::try_from(spooled).unwrap_or(i64::MAX / 4);
     let is_known = held.read_all.is_some_and(|read| now.0 - read.0 < AGAIN);
     if is_known && overlap < AGAIN {
         let from = now.plus(-overlap);
         let facts = Facts::read(&parts.ledger, watched, from, now.plus(2), 1).await?;
         watched.iter_mut().for_each(|one| one.series.forget_from(from));
         facts.tell(watched);
+        held.read_at = now;
         return Ok(());
     }
     read_all(&parts.ledger, watched, now, Some(held.since)).await?;
-    held.read_all = Some(now);
+    (held.read_all, held.read_at) = (Some(now), now);
     Ok(())
 }
 

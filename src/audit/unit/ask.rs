@@ -44,6 +44,8 @@ pub(super) enum Answer {
     Clock(Result<ClockReading, ReadError>),
     /// Of the keys of one portion, in the order in which they were asked for.
     Keys(Result<KeyedRead, ReadError>),
+    /// Of no portion that it has not told of yet.
+    GivenUp(ReadError),
 }
 
 /// Answers of several targets, as they come. What is still asked when this is dropped is given up.
@@ -119,16 +121,20 @@ impl Question {
         let mut reads = stream::iter(std::mem::take(&mut self.keys)).map(read).buffered(READS_AT_ONCE);
         while left > 0 {
             let answer = match tokio::time::timeout(TICK, reads.next()).await {
-                Ok(Some(read)) => read,
+                Ok(Some(read)) => Answer::Keys(read),
                 Ok(None) => return,
                 Err(_) if Instant::now() < deadline => continue,
                 Err(_) => match self.reader.budget().recent_trouble() {
-                    Some(error) => Err(error),
+                    // Nothing may come after it: it would be taken for the answer to another portion.
+                    Some(error) => {
+                        let _gone = answers.send((self.number, Answer::GivenUp(error))).await;
+                        return;
+                    }
                     None => continue,
                 },
             };
             left -= 1;
-            let _gone = answers.send((self.number, Answer::Keys(answer))).await;
+            let _gone = answers.send((self.number, answer)).await;
         }
     }
 }

@@ -108,12 +108,20 @@ impl Unit {
             match answer {
                 Answer::Clock(heard) => self.take_clock(&parts.flows[look.flow].target.system, heard),
                 Answer::Keys(read) => {
-                    self.take_answer(run, &parts.flows[look.flow], look, window, read);
-                    if look.portions.len() == 0 {
-                        let unconfirmed = std::mem::take(&mut look.unconfirmed);
-                        look.decided += self.confirm(run, look.flow, unconfirmed).await;
+                    let portion = look.portions.next().unwrap_or_default();
+                    self.take_answer(run, &parts.flows[look.flow], look, portion, window, read);
+                }
+                Answer::GivenUp(error) => {
+                    self.note_failure(run, &error);
+                    for sighting in look.portions.by_ref().flatten() {
+                        self.unread(run, look.flow, sighting, window, error.reason_code());
                     }
                 }
+            }
+            let look = &mut looks[number];
+            if look.portions.len() == 0 && !look.unconfirmed.is_empty() {
+                let unconfirmed = std::mem::take(&mut look.unconfirmed);
+                look.decided += self.confirm(run, look.flow, unconfirmed).await;
             }
         }
         looks.iter().map(|look| look.decided).collect()
@@ -133,16 +141,16 @@ impl Unit {
         }
     }
 
-    /// What a target holds of the next portion of keys.
+    /// What a target holds of a portion of keys.
     fn take_answer<'a>(
         &mut self,
         run: &mut Run,
         unit_flow: &'a UnitFlow,
         look: &mut LookAt<'a>,
+        portion: &'a [&'a Sighting],
         window: ReadWindow,
         read: Result<KeyedRead, ReadError>,
     ) {
-        let portion = look.portions.next().unwrap_or_default();
         match read {
             Ok(read) => {
                 run.summary.target_records += read.records.len() as u64;
