@@ -270,24 +270,22 @@ impl Run {
                 continue;
             }
             let sum = |part: fn(&Decided) -> u64| of_frame().map(part).sum();
-            self.rows.samples.push(SampleRow {
-                tenant: flow.tenant.to_string(),
-                entity: flow.id.entity.to_string(),
-                owner: flow.id.owner.to_string(),
-                target: flow.id.target.to_string(),
-                at: ledger_time(at),
-                run_id: self.id,
-                frame: frame.as_str().to_owned(),
+            let keys = Keys {
                 good: sum(|keys| keys.good),
                 bad: sum(|keys| keys.bad),
                 missing: sum(|keys| keys.missing),
                 unknown: sum(|keys| keys.unknown),
-            });
+            };
+            self.keys_of(flow, at, frame.as_str(), &keys);
         }
     }
 
     /// Records the keys that a sweep of a flow has compared.
     pub fn swept_keys(&mut self, flow: &Flow, at: Moment, keys: &Keys) {
+        self.keys_of(flow, at, "sweep", keys);
+    }
+
+    fn keys_of(&mut self, flow: &Flow, at: Moment, frame: &str, keys: &Keys) {
         self.rows.samples.push(SampleRow {
             tenant: flow.tenant.to_string(),
             entity: flow.id.entity.to_string(),
@@ -295,7 +293,7 @@ impl Run {
             target: flow.id.target.to_string(),
             at: ledger_time(at),
             run_id: self.id,
-            frame: "sweep".to_owned(),
+            frame: frame.to_owned(),
             good: keys.good,
             bad: keys.bad,
             missing: keys.missing,

@@ -283,10 +283,10 @@ impl Budget {
         pace.speed_up(Instant::now());
     }
 
-    /// What a request came to. A success ends what [`Self::trouble`] tells.
-    pub fn note<T>(&self, outcome: Result<&T, &ReadError>) {
+    /// What a request came to: its error, if it failed. A success ends what [`Self::trouble`] tells.
+    pub fn note(&self, failure: Option<&ReadError>) {
         let mut trouble = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *trouble = Trouble::after(*trouble, outcome.err(), Instant::now());
+        *trouble = Trouble::after(*trouble, failure, Instant::now());
     }
 
     /// Why the system is not read at present: its last answer was a refusal, or there was none. `None` when it answers, or

@@ -119,7 +119,7 @@ impl SqlReader {
         }
         self.budget.add_rows(rows);
         let outcome = outcome.map_err(|failure| self.error(failure));
-        self.budget.note(outcome.as_ref());
+        self.budget.note(outcome.as_ref().err());
         outcome
     }
 

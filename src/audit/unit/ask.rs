@@ -44,7 +44,7 @@ pub(super) enum Answer {
     Clock(Result<ClockReading, ReadError>),
     /// Of the keys of one portion, in the order in which they were asked for.
     Keys(Result<KeyedRead, ReadError>),
-    /// Of no portion that it has not told of yet.
+    /// Nothing: it is not waited for any longer. Portions that it has not told of stay unread.
     GivenUp(ReadError),
 }
 
@@ -91,11 +91,19 @@ pub(super) async fn patiently<T>(
     patience: Duration,
     read: impl Future<Output = Result<T, ReadError>> + Send,
 ) -> Result<T, ReadError> {
-    let mut read = pin!(read);
-    let deadline = Instant::now() + patience;
+    in_time(reader, Instant::now() + patience, read).await?
+}
+
+/// What is waited for until `deadline`, and longer as long as the system is not in trouble and was not a moment ago.
+async fn in_time<T>(
+    reader: &dyn Reader,
+    deadline: Instant,
+    awaited: impl Future<Output = T> + Send,
+) -> Result<T, ReadError> {
+    let mut awaited = pin!(awaited);
     loop {
-        match tokio::time::timeout(TICK, &mut read).await {
-            Ok(read) => return read,
+        match tokio::time::timeout(TICK, &mut awaited).await {
+            Ok(came) => return Ok(came),
             Err(_) if Instant::now() < deadline => {}
             Err(_) => {
                 if let Some(trouble) = reader.budget().recent_trouble() {
@@ -113,28 +121,22 @@ impl Question {
             let _gone = answers.send((self.number, Answer::Clock(heard))).await;
         }
         let deadline = Instant::now() + self.patience;
-        let mut left = self.keys.len();
         let read = |keys: Vec<Key>| {
             let (reader, mapping) = (Arc::clone(&self.reader), Arc::clone(&self.mapping));
             async move { reader.by_keys(&mapping, &keys).await }
         };
         let mut reads = stream::iter(std::mem::take(&mut self.keys)).map(read).buffered(READS_AT_ONCE);
-        while left > 0 {
-            let answer = match tokio::time::timeout(TICK, reads.next()).await {
-                Ok(Some(read)) => Answer::Keys(read),
+        loop {
+            let (answer, is_last) = match in_time(&*self.reader, deadline, reads.next()).await {
+                Ok(Some(read)) => (Answer::Keys(read), false),
                 Ok(None) => return,
-                Err(_) if Instant::now() < deadline => continue,
-                Err(_) => match self.reader.budget().recent_trouble() {
-                    // Nothing may come after it: it would be taken for the answer to another portion.
-                    Some(error) => {
-                        let _gone = answers.send((self.number, Answer::GivenUp(error))).await;
-                        return;
-                    }
-                    None => continue,
-                },
+                // Nothing may come after it: it would be taken for the answer to another portion.
+                Err(trouble) => (Answer::GivenUp(trouble), true),
             };
-            left -= 1;
             let _gone = answers.send((self.number, answer)).await;
+            if is_last {
+                return;
+            }
         }
     }
 }

@@ -78,8 +78,7 @@ impl Unit {
     }
 
     /// Examines keys of several flows, as their targets answer: one that keeps us waiting does not keep the others.
-    /// Returns
-    /// how many could be decided, of each.
+    /// Returns how many could be decided, of each.
     pub(super) async fn examine_flows(
         &mut self,
         run: &mut Run,

@@ -119,10 +119,10 @@ impl Client {
         let mut tries = 0;
         loop {
             let after = self.once(request, may_lack, take).await?;
-            match &after {
-                After::Answered(_) => self.budget.note(Ok(&())),
-                After::Failed(error) | After::Again(error) => self.budget.note::<()>(Err(error)),
-            }
+            self.budget.note(match &after {
+                After::Answered(_) => None,
+                After::Failed(error) | After::Again(error) => Some(error),
+            });
             match after {
                 After::Answered(taken) => return Ok(taken),
                 After::Failed(error) => return Err(error),

@@ -36,7 +36,7 @@ impl SqlReader {
             begun = self.engine.begin().await;
         }
         let begun = begun.map_err(|failure| self.error(failure));
-        self.budget.note(begun.as_ref());
+        self.budget.note(begun.as_ref().err());
         let snapshot = begun?;
         Ok(Transaction { snapshot, _permit: permit })
     }
@@ -105,7 +105,7 @@ impl Transaction<'_> {
         let outcome = self.snapshot.query(statement, kinds, &mut count).await;
         reader.budget.add_rows(rows);
         let outcome = outcome.map_err(|failure| reader.error(failure));
-        reader.budget.note(outcome.as_ref());
+        reader.budget.note(outcome.as_ref().err());
         outcome
     }
 }

@@ -17,6 +17,15 @@ async fn world_with_agenda(pair: &Pair, deadline: &str) -> (World, Arc<Agenda>) 
     (world, agenda)
 }
 
+/// A is past its deadline of a second and not in the target; it was in flight when it was last looked at.
+async fn late_key(pair: &Arc<Pair>) -> (World, Arc<Agenda>) {
+    let (mut world, agenda) = world_with_agenda(pair, "1s").await;
+    pair.owner.put("A", 1).await;
+    world.look_until_verdict("A", Verdict::InFlight).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    (world, agenda)
+}
+
 on_each_pair! {
     async fn a_hard_delete_between_the_changes_and_the_targets_read(pair: Pair) {
         pair.both("A", 1).await;
@@ -36,10 +45,7 @@ on_each_pair! {
 
     async fn a_hard_delete_on_both_sides_between_the_reads_of_the_sandwich(pair: Pair) {
         let pair = Arc::new(pair);
-        let (mut world, agenda) = world_with_agenda(&pair, "1s").await;
-        pair.owner.put("A", 1).await;
-        world.look_until_verdict("A", Verdict::InFlight).await;
-        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        let (mut world, agenda) = late_key(&pair).await;
         // Past the deadline A would be missing. It goes while the owner is read the second time.
         let both = Arc::clone(&pair);
         agenda.before_keys_of("erp", async {});
@@ -52,10 +58,7 @@ on_each_pair! {
 
     async fn what_arrives_while_the_confirmation_is_waited_for_is_not_missing(pair: Pair) {
         let pair = Arc::new(pair);
-        let (mut world, agenda) = world_with_agenda(&pair, "1s").await;
-        pair.owner.put("A", 1).await;
-        world.look_until_verdict("A", Verdict::InFlight).await;
-        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        let (mut world, agenda) = late_key(&pair).await;
         // Past the deadline A would be missing. It arrives while the owner keeps us waiting for its second answer.
         let both = Arc::clone(&pair);
         agenda.before_keys_of("erp", async {});
