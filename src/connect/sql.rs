@@ -83,6 +83,25 @@ pub(super) struct SqlReader {
     plans: Mutex<HashMap<EntityId, Arc<Plan>>>,
 }
 
+/// Each try closes the stale connection that it met, and after a change of a table or a restart of the server all of
+/// the pool's are stale.
+struct Tries<'r> {
+    budget: &'r Budget,
+    left: usize,
+}
+
+impl Tries<'_> {
+    /// Whether to ask once more.
+    fn again<T>(&mut self, outcome: &Result<T, Failure>) -> bool {
+        let again = self.left > 0 && outcome.as_ref().is_err_and(errors::is_stale);
+        if again {
+            self.left -= 1;
+            self.budget.add_retry();
+        }
+        again
+    }
+}
+
 impl SqlReader {
     fn dialect(&self) -> Dialect {
         self.engine.dialect()
@@ -97,26 +116,26 @@ impl SqlReader {
         ReadError::Shape { system: self.system.clone(), reason }
     }
 
-    /// Runs one statement within the budget. A connection that had gone stale in the pool is replaced once.
+    /// How often something may be asked anew for connections that had gone stale in the pool.
+    fn tries(&self) -> Tries<'_> {
+        Tries { budget: &self.budget, left: self.budget.limits().concurrency }
+    }
+
+    /// Runs one statement within the budget.
     async fn query(&self, statement: &Statement, kinds: &[Kind], on_row: OnRow<'_>) -> Result<Timing, ReadError> {
         let _permit = self.budget.admit().await?;
         let mut rows = 0;
-        let mut count = |row: &mut RawRow| {
-            rows += 1;
-            on_row(row);
-        };
-        let mut outcome = self.engine.query(statement, kinds, &mut count).await;
-        if let Err(failure) = &outcome
-            && rows == 0
-            && errors::is_stale(failure)
-        {
-            self.budget.add_retry();
+        let mut tries = self.tries();
+        let outcome = loop {
             let mut count = |row: &mut RawRow| {
                 rows += 1;
                 on_row(row);
             };
-            outcome = self.engine.query(statement, kinds, &mut count).await;
-        }
+            let outcome = self.engine.query(statement, kinds, &mut count).await;
+            if rows > 0 || !tries.again(&outcome) {
+                break outcome;
+            }
+        };
         self.budget.add_rows(rows);
         let outcome = outcome.map_err(|failure| self.error(failure));
         self.budget.note(outcome.as_ref().err());
@@ -144,11 +163,13 @@ impl SqlReader {
     async fn result_columns(&self, dataset: &Dataset, sources: &[Source]) -> Result<Vec<ResultColumn>, ReadError> {
         let _permit = self.budget.admit().await?;
         let sql = plan::typing_statement(self.dialect(), dataset, sources);
-        let mut outcome = self.engine.prepare(&sql).await;
-        if outcome.as_ref().is_err_and(errors::is_stale) {
-            self.budget.add_retry();
-            outcome = self.engine.prepare(&sql).await;
-        }
+        let mut tries = self.tries();
+        let outcome = loop {
+            let outcome = self.engine.prepare(&sql).await;
+            if !tries.again(&outcome) {
+                break outcome;
+            }
+        };
         outcome.map_err(|failure| self.error(failure))
     }
 

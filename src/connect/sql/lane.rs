@@ -3,7 +3,7 @@
 use super::engine::{Kind, OnRow, Snapshot, Timing};
 use super::plan::Plan;
 use super::text::Statement;
-use super::{SqlReader, errors};
+use super::SqlReader;
 use crate::connect::ReadError;
 use crate::connect::budget::Permit;
 use crate::model::{Interval, Mapping, RawRow, Record};
@@ -30,11 +30,13 @@ impl SqlReader {
 
     async fn begin(&self) -> Result<Transaction<'_>, ReadError> {
         let permit = self.budget.admit().await?;
-        let mut begun = self.engine.begin().await;
-        if begun.as_ref().is_err_and(errors::is_stale) {
-            self.budget.add_retry();
-            begun = self.engine.begin().await;
-        }
+        let mut tries = self.tries();
+        let begun = loop {
+            let begun = self.engine.begin().await;
+            if !tries.again(&begun) {
+                break begun;
+            }
+        };
         let begun = begun.map_err(|failure| self.error(failure));
         self.budget.note(begun.as_ref().err());
         let snapshot = begun?;

@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::rowhash::Cell;
 use super::text::{Arg, Dialect, Statement, Term};
 use super::totals::rows_of_days;
-use super::{SqlReader, errors, plan};
+use super::{SqlReader, plan};
 use crate::connect::{Buckets, Extent, Mark, OnGroup, OnRecord, ReadError, ReadWindow, Sweeper};
 use crate::model::mapping::Source;
 use crate::model::{Mapping, Raw, RawRow};
@@ -128,15 +128,17 @@ impl SqlReader {
         recipe.key.iter().chain(&recipe.values).map(form).collect()
     }
 
-    /// Runs one statement within the budget, once more when a connection had gone stale in the pool.
+    /// Runs one statement within the budget.
     async fn row_hashes(&self, sql: &str, cells: &[Cell], mark: Mark) -> Result<Vec<RowHash>, ReadError> {
         let _permit = self.budget.admit().await?;
         let mut rows = Vec::new();
-        let mut outcome = self.engine.hash_rows(sql, cells, mark, &mut |row| rows.push(row)).await;
-        if rows.is_empty() && outcome.as_ref().is_err_and(errors::is_stale) {
-            self.budget.add_retry();
-            outcome = self.engine.hash_rows(sql, cells, mark, &mut |row| rows.push(row)).await;
-        }
+        let mut tries = self.tries();
+        let outcome = loop {
+            let outcome = self.engine.hash_rows(sql, cells, mark, &mut |row| rows.push(row)).await;
+            if !rows.is_empty() || !tries.again(&outcome) {
+                break outcome;
+            }
+        };
         self.budget.add_rows(rows.len());
         outcome.map(|_| rows).map_err(|failure| self.error(failure))
     }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::{join, join_all};
 use plumbline::connect::{Cursor, KeyRange, ReadError};
 use plumbline::model::FieldType;
 use plumbline::model::mapping::Source;
 
 use super::bed::{Bed, mapping, numbers, open, stamped};
-use crate::support::{PrivatePostgres, wait_until};
+use crate::support::{PrivatePostgres, postgres, wait_until};
 
 fn thing() -> plumbline::model::Mapping {
     mapping("x", 1, &[("id", FieldType::Integer), ("v", FieldType::Integer)])
@@ -105,6 +106,42 @@ async fn a_table_that_changes_while_it_is_read_is_met_again() {
             let invalid = shown.starts_with("invalid");
             assert!(bed.pick(invalid, shown == "10", invalid), "{}: {shown}", bed.name());
         }
+    }
+}
+
+/// Each connection has prepared the statement for a column that has another type now.
+#[tokio::test]
+async fn all_connections_may_have_gone_stale_at_once() {
+    let database = postgres().await.database().await;
+    let pool = database.pool();
+    let bed = Bed::Postgres(database);
+    filled(&bed).await;
+    let mut system = bed.system();
+    system.budget.concurrency = 4;
+    let reader = open(&system);
+    let read = async || reader.by_keys(&thing(), &numbers([1])).await;
+    read().await.unwrap();
+    // Who waits for the table cannot lend its connection to another read.
+    let mut holder = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE x").execute(&mut *holder).await.unwrap();
+    let waiting = async || {
+        let text = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        sqlx::query_scalar::<_, i64>(text).fetch_one(&pool).await.unwrap()
+    };
+    let let_go = async {
+        wait_until(async || waiting().await == 4).await;
+        holder.commit().await.unwrap();
+    };
+    let (reads, ()) = join(join_all((0..4).map(|_| read())), let_go).await;
+    for read in reads {
+        assert_eq!(read.unwrap().records.len(), 1);
+    }
+    bed.run("ALTER TABLE x ALTER COLUMN v TYPE text USING 'n' || v").await;
+    let error = read().await.unwrap_err();
+    assert!(matches!(error, ReadError::Shape { .. }), "{error}");
+    assert_eq!(reader.budget().usage().retries, 4, "{error}");
+    for read in join_all((0..8).map(|_| read())).await {
+        assert_eq!(read.unwrap().records.len(), 1);
     }
 }
 

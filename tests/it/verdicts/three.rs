@@ -1,9 +1,10 @@
 //! One owner with two targets, and deadlines from several promises.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plumbline::connect::Reader;
+use plumbline::connect::{ReadError, Reader};
 use plumbline::model::Verdict;
 
 use super::between::{Agenda, Between};
@@ -105,6 +106,47 @@ async fn a_target_that_keeps_us_waiting_does_not_keep_the_other() {
     // Asked one after the other they would wait for ever.
     tokio::time::timeout(Duration::from_secs(60), looks).await.expect("targets are asked at once");
     assert!(of_store.is_done() && of_cash.is_done());
+}
+
+/// SQLite is asked for 512 keys at once. It refuses the first portion for longer than it is waited for, and answers at last.
+#[tokio::test]
+async fn what_a_target_says_too_late_is_no_answer_to_another_question() {
+    let company = Company::new().await;
+    let agenda = Arc::new(Agenda::default());
+    let cash: Arc<Mutex<Option<Arc<dyn Reader>>>> = Arc::default();
+    let around = |reader: Arc<dyn Reader>| {
+        if reader.system().as_str() != "cash" {
+            return reader;
+        }
+        *cash.lock().unwrap() = Some(Arc::clone(&reader));
+        Arc::new(Between::new(reader, &agenda)) as Arc<dyn Reader>
+    };
+    let mut world = company.world_through("", around).await;
+    let cash = cash.lock().unwrap().take().unwrap();
+    for database in [&company.cash, &company.store, &company.erp] {
+        let rows: Vec<_> = (0..600).map(|key| format!("('K{key:03}', 1, {})", database.now())).collect();
+        database.run(&format!("INSERT INTO stock (sku, qty, updated_at) VALUES {}", rows.join(", "))).await;
+    }
+    agenda.before_keys_of("cash", async move {
+        let limit = "it refuses requests".to_owned();
+        cash.budget().note(Some(&ReadError::Budget { system: cash.system().clone(), limit }));
+        // Past its patience of a second and past the deadline.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    });
+    world.look_until("everything to be seen", |world| {
+        let agreed: BTreeSet<_> = world
+            .checks()
+            .into_iter()
+            .filter(|row| row.target == "cash" && row.verdict == "match")
+            .map(|row| row.key)
+            .collect();
+        agreed.len() == 600
+    })
+    .await;
+    assert!(agenda.is_done());
+    let refused = world.checks().into_iter().filter(|row| row.verdict == "unknown").count();
+    assert!(refused > 0);
+    assert_eq!(world.discrepancies(), []);
 }
 
 #[tokio::test]
