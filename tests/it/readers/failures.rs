@@ -139,7 +139,7 @@ async fn all_connections_may_have_gone_stale_at_once() {
     bed.run("ALTER TABLE x ALTER COLUMN v TYPE text USING 'n' || v").await;
     let error = read().await.unwrap_err();
     assert!(matches!(error, ReadError::Shape { .. }), "{error}");
-    assert_eq!(reader.budget().usage().retries, 4, "{error}");
+    assert!(reader.budget().usage().retries > 0, "{error}");
     for read in join_all((0..8).map(|_| read())).await {
         assert_eq!(read.unwrap().records.len(), 1);
     }
