@@ -1,9 +1,9 @@
 //! The way of the statements of one read: one by one, or all in one snapshot where a record has several parts.
 
+use super::SqlReader;
 use super::engine::{Kind, OnRow, Snapshot, Timing};
 use super::plan::Plan;
 use super::text::Statement;
-use super::SqlReader;
 use crate::connect::ReadError;
 use crate::connect::budget::Permit;
 use crate::model::{Interval, Mapping, RawRow, Record};

@@ -125,7 +125,8 @@ async fn all_connections_may_have_gone_stale_at_once() {
     let mut holder = pool.begin().await.unwrap();
     sqlx::query("LOCK TABLE x").execute(&mut *holder).await.unwrap();
     let waiting = async || {
-        let text = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let text =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
         sqlx::query_scalar::<_, i64>(text).fetch_one(&pool).await.unwrap()
     };
     let let_go = async {

@@ -43,12 +43,14 @@ pub struct Between {
     pub by_key_only: bool,
     /// How much of its changes it gives at most in one call; 0: as much as is asked for.
     pub page: usize,
+    /// For how many keys it can be asked at once; 0: for as many as the system can.
+    pub portion: usize,
 }
 
 impl Between {
     /// Hands a reader through, minding the agenda.
     pub fn new(reader: Arc<dyn Reader>, agenda: &Arc<Agenda>) -> Self {
-        Self { reader, agenda: Arc::clone(agenda), by_key_only: false, page: 0 }
+        Self { reader, agenda: Arc::clone(agenda), by_key_only: false, page: 0, portion: 0 }
     }
 }
 
@@ -72,7 +74,7 @@ impl Reader for Between {
     }
 
     fn keys_at_once(&self, mapping: &Mapping) -> usize {
-        self.reader.keys_at_once(mapping)
+        if self.portion == 0 { self.reader.keys_at_once(mapping) } else { self.portion }
     }
 
     async fn by_keys(&self, mapping: &Mapping, keys: &[Key]) -> Result<KeyedRead, ReadError> {
