@@ -153,6 +153,13 @@ pub struct Evidence {
     pub series: Vec<(Moment, Option<f64>)>,
 }
 
+impl Evidence {
+    /// Whether there is something to draw: a scale, and a minute in which something was decided.
+    pub fn has_chart(&self) -> bool {
+        self.series.len() > 1 && self.series.iter().any(|(_, sli)| sli.is_some())
+    }
+}
+
 /// What happened to an incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Happened {
@@ -310,6 +317,12 @@ impl Incident {
             | Cause::Auditor
             | Cause::Delivery { .. } => None,
         }
+    }
+
+    /// Whether records would show what is wrong, and none is known yet: a flow can be known to be late before the ledger holds
+    /// the checks that found it out.
+    pub fn lacks_records(&self) -> bool {
+        matches!(self.cause, Cause::Flow(_) | Cause::Path { .. }) && self.evidence.samples.is_empty()
     }
 
     /// The system that it is about: the blind one, the queue's, the blamed one, else the flow's target.

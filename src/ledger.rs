@@ -12,7 +12,7 @@ mod schema;
 mod shipper;
 pub mod spool;
 
-pub use embedded::embedded_client;
+pub use embedded::{answers, embedded_client};
 pub use error::LedgerError;
 pub use history::{Looks, Notice, OpenDiscrepancy, SampledShare, Second};
 pub use migrate::migrate;

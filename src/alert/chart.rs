@@ -33,14 +33,14 @@ fn failed(error: impl std::fmt::Display) -> ChartError {
     ChartError(error.to_string())
 }
 
-/// The incident's series as a PNG; `None` when there are not two points. Times are shown in `zone`.
+/// The incident's series as a PNG; `None` when there is nothing to draw. Times are shown in `zone`.
 ///
 /// # Errors
 /// When it cannot be drawn.
 pub fn png(incident: &Incident, zone: Tz) -> Result<Option<Vec<u8>>, ChartError> {
     let series = &incident.evidence.series;
     let objective = incident.broken.iter().map(|slo| slo.objective).max_by(f64::total_cmp);
-    if series.iter().filter(|(_, sli)| sli.is_some()).count() < 2 {
+    if !incident.evidence.has_chart() {
         return Ok(None);
     }
     let series = known(series);
@@ -102,7 +102,12 @@ fn draw(area: &Area<'_>, series: &[(Moment, Option<f64>)], objective: Option<f64
         chart.draw_series([label]).map_err(failed)?;
     }
     for piece in series.split(|(_, sli)| sli.is_none()) {
-        let points = piece.iter().filter_map(|(moment, sli)| Some((hours(*moment), (*sli)?)));
+        let points: Vec<(f64, f64)> =
+            piece.iter().filter_map(|(moment, sli)| Some((hours(*moment), (*sli)?))).collect();
+        // No line goes through a minute whose neighbours are not known.
+        if let [alone] = points[..] {
+            chart.draw_series([Circle::new(alone, 5, LINE.filled())]).map_err(failed)?;
+        }
         chart.draw_series(LineSeries::new(points, LINE.stroke_width(4))).map_err(failed)?;
     }
     Ok(())
@@ -155,9 +160,18 @@ mod tests {
     }
 
     #[test]
-    fn without_two_points_there_is_no_chart() {
+    fn one_known_minute_is_drawn_and_none_is_not() {
         let mut incident = example_incident();
-        incident.evidence.series.truncate(1);
+        let series = &mut incident.evidence.series;
+        let known = series.len() - 3;
+        series.iter_mut().enumerate().for_each(|(number, (_, sli))| *sli = (number == known).then_some(0.5));
+        let alone = png(&incident, Tz::UTC).unwrap().unwrap();
+        incident.evidence.series[known].1 = Some(0.9);
+        assert_ne!(png(&incident, Tz::UTC).unwrap().unwrap(), alone, "the minute can be seen");
+        incident.evidence.series[known].1 = None;
         assert_eq!(png(&incident, Tz::UTC).unwrap(), None);
+        incident.evidence.series.truncate(1);
+        incident.evidence.series[0].1 = Some(0.5);
+        assert_eq!(png(&incident, Tz::UTC).unwrap(), None, "one minute is no scale");
     }
 }

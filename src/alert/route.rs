@@ -193,28 +193,8 @@ mod tests {
     use crate::config::{Environment, parse_with};
     use crate::incident::Blame;
 
+    const REST: &str = include_str!("../../tests/fixtures/prices.toml");
     const HEAD: &str = r#"
-[system.erp]
-kind = "sqlite"
-url = "sqlite:erp.db"
-[system.store]
-kind = "sqlite"
-url = "sqlite:store.db"
-[entity.price]
-key = "sku"
-fields.sku = "text"
-fields.price = { type = "decimal", owner = "erp" }
-[entity.price.in.erp]
-dataset = "price"
-changed_at = "at"
-fields = { sku = "sku", price = "price" }
-[entity.price.in.store]
-dataset = "price"
-fields = { sku = "sku", price = "price" }
-[[probe]]
-entity = "price"
-kind = "changes"
-schedule = "every 30s"
 [channel.chat]
 kind = "slack"
 url = "env:URL"
@@ -235,7 +215,7 @@ entity = "price"
 
     fn alerting(routes: &str) -> Arc<Alerting> {
         let environment = Environment::fixed([("URL", "https://hooks.example.org/x"), ("KEY", "key")]);
-        let text = format!("{HEAD}{routes}");
+        let text = format!("{REST}{HEAD}{routes}");
         let config = parse_with(&text, Path::new("plumbline.toml"), Path::new("/"), &environment);
         config.unwrap_or_else(|problems| panic!("{problems}")).alerting
     }

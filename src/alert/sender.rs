@@ -22,7 +22,7 @@ use super::view::{Setting, view};
 use crate::causes::chain;
 use crate::config::alerting::{Alerting, ChannelKind};
 use crate::fault;
-use crate::incident::{Happened, IncidentState, Severity, Step};
+use crate::incident::{Happened, Severity, Step};
 use crate::metrics::{Delivery, Metrics};
 use crate::model::{Moment, TenantId};
 use crate::retry::Backoff;
@@ -30,9 +30,11 @@ use crate::state::{Claimed, OutboxRow, StateError, StateStore};
 
 mod folding;
 mod pace;
+mod present;
 mod undelivered;
 
 pub use pace::Pace;
+use present::Present;
 use undelivered::Loss;
 
 /// How long what ended is sent to receivers that want repetition, as Prometheus does.
@@ -239,8 +241,10 @@ impl Worker {
         let Ok(payload) = Payload::from_stored(&claimed.row.payload) else {
             return self.give_up(claimed, None, "what is stored of it is damaged", now).await;
         };
-        let Some(payload) = self.present(claimed, payload).await? else {
-            return self.state.cancelled(claimed, now).await.map(drop);
+        let payload = match self.present(payload, now).await? {
+            Present::Told(payload) => payload,
+            Present::Late => return self.state.put_off(claimed, now + self.shared.pace.poll).await,
+            Present::Nothing => return self.state.cancelled(claimed, now).await.map(drop),
         };
         let notice = match notice(&claimed.row, &payload, now, &self.shared) {
             Ok(notice) => notice,
@@ -262,21 +266,6 @@ impl Worker {
             Answer::Again { why, after } => self.again(claimed, &payload, &why, after).await,
             Answer::Refused { why } => self.give_up(claimed, Some(&payload), &why, now).await,
         }
-    }
-
-    /// A reminder tells how the incident is now, and nothing when somebody looks after it or it is over.
-    async fn present(&self, claimed: &Claimed, payload: Payload) -> Result<Option<Payload>, StateError> {
-        let Payload::Step(mut told) = payload else { return Ok(Some(payload)) };
-        if !matches!(told.step.happened, Happened::Reminder | Happened::Escalated { .. }) {
-            return Ok(Some(Payload::Step(told)));
-        }
-        let Some(held) = self.state.incident(told.incident.id).await? else { return Ok(Some(Payload::Step(told))) };
-        if held.incident.state != IncidentState::Open {
-            tracing::debug!("nobody has to be reminded of {} any more", claimed.row.incident);
-            return Ok(None);
-        }
-        told.incident = held.incident;
-        Ok(Some(Payload::Step(told)))
     }
 
     /// The incident's timeline shows who was told. Best effort: what it lacks was told all the same.

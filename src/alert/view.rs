@@ -187,7 +187,7 @@ fn of_step(told: &Told, now: Moment, setting: &Setting) -> View {
         next_command,
         command: format!("plumbline incident show {}", incident.id),
         links: link.map(|url| Link { name: "Incident".to_owned(), url }).into_iter().collect(),
-        has_chart: incident.evidence.series.iter().filter(|(_, sli)| sli.is_some()).count() > 1,
+        has_chart: incident.evidence.has_chart(),
         ..View::default()
     }
 }

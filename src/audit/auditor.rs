@@ -16,7 +16,7 @@ use crate::causes::chain;
 use crate::clock::{AnchoredClock, Clock};
 use crate::config::{Config, Ledger as LedgerConfig};
 use crate::connect;
-use crate::ledger::engine::{EmbeddedEngine, EmbeddedOptions};
+use crate::ledger::engine::{EmbeddedEngine, EmbeddedOptions, ReaderAccess};
 use crate::ledger::{self, Ledger, LedgerOptions, Shipper, ShipperStatus, Spool, SpoolOptions};
 use crate::metrics::{Metrics, RunKind};
 use crate::retry::Backoff;
@@ -321,6 +321,31 @@ pub async fn open_ledger(
     let client = ledger::embedded_client(&engine.url()).with_database(&settings.database);
     let client = client.with_user(engine.user()).with_password(engine.password());
     Ok((Some(Arc::new(engine)), client))
+}
+
+/// A client that reads the ledger's database: of a server, of the auditor that runs on the embedded ledger, or of an engine
+/// of its own while none does.
+///
+/// # Errors
+/// When the embedded engine can neither be reached nor started.
+pub async fn read_ledger(
+    config: &Config,
+    options: &Options,
+) -> anyhow::Result<(Option<Arc<EmbeddedEngine>>, clickhouse::Client)> {
+    let settings = &config.plumbline.ledger;
+    if settings.url.is_none() {
+        let dir = config.plumbline.data_dir.join("ledger");
+        let found = ReaderAccess::find(&dir);
+        let found = found.with_context(|| format!("how to read the ledger in `{}` cannot be read", dir.display()))?;
+        if let Some(ReaderAccess { url, login }) = found {
+            let client = ledger::embedded_client(&url).with_database(&settings.database);
+            let client = client.with_user(&login.user).with_password(login.password.expose_secret());
+            if ledger::answers(&client).await {
+                return Ok((None, client));
+            }
+        }
+    }
+    open_ledger(config, options).await
 }
 
 /// What the config says about the ledger's tables.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 
-use super::table::table;
+use super::table::{instant, table};
 use super::{ConfigFile, Exit, Failure};
 use crate::alert::teller::Teller;
 use crate::audit::auditor::stored_state;
@@ -135,7 +135,7 @@ fn row(incident: &Incident) -> Vec<String> {
         short(incident),
         incident.state.as_str().to_owned(),
         incident.severity.as_str().to_owned(),
-        format!("{:?}", incident.opened_at),
+        instant(incident.opened_at),
         incident.cause.to_string(),
         broken.join(", "),
         incident.evidence.wrong.to_string(),
@@ -220,22 +220,22 @@ fn teller(config: &Config) -> Arc<dyn Tell> {
 
 fn render(incident: &Incident, steps: &[Step]) -> String {
     let mut text = format!(
-        "{}  {} ({})\nabout   {}\nsince   {:?}\n",
+        "{}  {} ({})\nabout   {}\nsince   {}\n",
         incident.id,
         incident.state.as_str(),
         incident.severity.as_str(),
         incident.cause,
-        incident.opened_at
+        instant(incident.opened_at)
     );
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             text.push_str(&format!("{name:<8}{value}\n"));
         }
     };
-    line("ended", incident.resolved_at.map(|end| format!("{end:?}")));
+    line("ended", incident.resolved_at.map(instant));
     line("blame", incident.blame.as_ref().map(|blame| format!("{}: {}", blame.system, blame.because)));
     line("charge", incident.assignee.clone());
-    line("quiet", incident.snoozed_until.map(|until| format!("until {until:?}")));
+    line("quiet", incident.snoozed_until.map(|until| format!("until {}", instant(until))));
     for slo in &incident.broken {
         let figures = format!(
             "{}: {} (burns at {:.1}x, {}; {:.1} % of the budget left)",
@@ -265,10 +265,10 @@ fn render(incident: &Incident, steps: &[Step]) -> String {
         (!each.is_empty()).then(|| format!("{what}: {}", each.join(", ")))
     };
     line("worst", named("records", keys.clone()));
-    line("", named("hours", hours.iter().map(|(hour, bad)| (format!("{hour:?}"), *bad)).collect()));
+    line("", named("hours", hours.iter().map(|(hour, bad)| (instant(*hour), *bad)).collect()));
     line("", named("targets", targets.clone()));
     for step in steps {
-        text.push_str(&format!("{:?}  {}\n", step.at, in_words(&step.happened)));
+        text.push_str(&format!("{}  {}\n", instant(step.at), in_words(&step.happened)));
     }
     text
 }
@@ -280,7 +280,7 @@ fn in_words(happened: &Happened) -> String {
         Happened::Acknowledged { by } => format!("{word} by {by}"),
         Happened::Assigned { to, by } => format!("{word} to {to} by {by}"),
         Happened::Note { by, text } => format!("{word} by {by}: {text}"),
-        Happened::Snoozed { until, by } => format!("{word} until {until:?} by {by}"),
+        Happened::Snoozed { until, by } => format!("{word} until {} by {by}", instant(*until)),
         Happened::Escalated { level } => format!("{word}, step {level}"),
         Happened::Notified { channel, outcome } => format!("{word} through {channel}: {outcome}"),
         Happened::Resolved { by: Some(by) } => format!("{word} by {by}"),

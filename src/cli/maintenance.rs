@@ -3,7 +3,7 @@
 use anyhow::{Context as _, anyhow};
 use uuid::Uuid;
 
-use super::table::table;
+use super::table::{instant, table};
 use super::{ConfigFile, Exit, Failure};
 use crate::audit::auditor::{open_state, secret};
 use crate::config::{Config, parse_duration};
@@ -82,7 +82,7 @@ async fn list(file: &ConfigFile) -> Result<Exit, Failure> {
 
 fn row(work: &MaintenanceRow) -> Vec<String> {
     let systems = if work.systems.is_empty() { "everything".to_owned() } else { work.systems.join(", ") };
-    let times = [work.from, work.to].map(|time| format!("{time:?}"));
+    let times = [work.from, work.to].map(instant);
     let [from, to] = times;
     vec![work.id.clone(), from, to, systems, work.reason.clone(), work.by.clone()]
 }
@@ -100,7 +100,7 @@ async fn add(args: &AddArgs) -> Result<Exit, Failure> {
     let work = MaintenanceRow { id, from, to: from + length, systems, reason, by };
     state.add_maintenance(&work).await.context("the maintenance is not recorded")?;
     state.close().await;
-    println!("{}: from {:?} to {:?}", work.id, work.from, work.to);
+    println!("{}: from {} to {}", work.id, instant(work.from), instant(work.to));
     Ok(Exit::Good)
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::{DateTime, NaiveDate};
 
-use super::table::table;
+use super::table::{counted, instant, table};
 use super::{ConfigFile, Exit, Failure};
-use crate::audit::auditor::{Options, open_ledger, stored_state};
+use crate::audit::auditor::{Options, read_ledger, stored_state};
 use crate::audit::promises::{Line, Past, Status, UNIT, all_maintenance, past};
 use crate::clock::{AnchoredClock, Clock};
 use crate::config::{self, Config};
@@ -94,7 +94,7 @@ async fn status(args: &StatusArgs) -> Result<Exit, Failure> {
         let open: Vec<Incident> = open.into_iter().map(|held| held.incident).collect();
         status.lines.iter().for_each(|line| print!("{}", detail(line, &open)));
     }
-    println!("as of {:?}", Minute(status.minute).start());
+    println!("as of {}", instant(Minute(status.minute).start()));
     let is_kept = |line: &Line| matches!(line.state.as_str(), "kept" | "holding");
     Ok(if status.lines.iter().all(is_kept) { Exit::Good } else { Exit::Bad })
 }
@@ -133,7 +133,7 @@ fn detail(line: &Line, open: &[Incident]) -> String {
     };
     let Contributors { keys, hours, targets } = &line.contributors;
     add("worst records", keys.iter().map(|(key, times)| format!("{key} ({times} times)")).collect());
-    add("worst hours", hours.iter().map(|(hour, bad)| format!("{hour:?} ({bad} bad)")).collect());
+    add("worst hours", hours.iter().map(|(hour, bad)| format!("{} ({bad} bad)", instant(*hour))).collect());
     add("worst targets", targets.iter().map(|(target, bad)| format!("{target} ({bad} bad)")).collect());
     let is_about = |incident: &&Incident| {
         let breaks = incident.broken.iter().any(|slo| slo.name == line.slo && slo.promise == line.promise);
@@ -169,9 +169,7 @@ async fn run_backtest(args: &BacktestArgs) -> Result<Exit, Failure> {
     let now = AnchoredClock::from_machine().now();
     let (from, to) = span(args, now)?;
     let program = std::env::current_exe().context("cannot tell which program this is")?;
-    let (engine, client) = open_ledger(&config, &Options { program })
-        .await
-        .context("an embedded ledger can be asked only while no auditor runs on it")?;
+    let (engine, client) = read_ledger(&config, &Options { program }).await?;
     let ledger = Ledger::new(client, config.plumbline.tenant.clone());
     let state = stored_state(&config).await?;
     let maintenance = all_maintenance(&config, state.as_ref(), from).await.context("maintenance cannot be read")?;
@@ -220,17 +218,17 @@ fn render(found: &[Past], (from, to): (Minute, Minute)) -> String {
     let episodes = || found.iter().flat_map(|past| past.episodes.iter().map(move |episode| (past, episode)));
     let count = |word: &str| episodes().filter(|(_, episode)| episode.severity.as_str() == word).count();
     let mut text = format!(
-        "from {:?} to {:?}: would have paged {} times and opened {} tickets\n",
-        from.start(),
-        to.start(),
-        count("page"),
-        count("ticket")
+        "from {} to {}: would have paged {} and opened {}\n",
+        instant(from.start()),
+        instant(to.start()),
+        counted(count("page"), "time"),
+        counted(count("ticket"), "ticket")
     );
     let rows: Vec<Vec<String>> = episodes()
         .map(|(past, episode)| {
             let end = episode.to.map_or_else(|| "still".to_owned(), |to| minutes(to.0 - episode.from.0));
             vec![
-                format!("{:?}", episode.from.start()),
+                instant(episode.from.start()),
                 end,
                 episode.severity.as_str().to_owned(),
                 past.slo.clone(),
@@ -245,7 +243,7 @@ fn render(found: &[Past], (from, to): (Minute, Minute)) -> String {
     }
     for past in found.iter().filter(|past| past.began.is_none_or(|began| began > from)) {
         let since =
-            past.began.map_or_else(|| "nothing".to_owned(), |began| format!("nothing before {:?}", began.start()));
+            past.began.map_or_else(|| "nothing".to_owned(), |began| format!("nothing before {}", instant(began.start())));
         text.push_str(&format!("note: the ledger knows {since} of `{}` for {}\n", past.slo, past.about));
     }
     text
@@ -275,10 +273,10 @@ mod tests {
             began: Some(at(10)),
         };
         insta::assert_snapshot!(render(&[past], (at(0), at(1440))), @r"
-        from 2025-12-30T00:00:00.000000Z to 2025-12-31T00:00:00.000000Z: would have paged 1 times and opened 0 tickets
-        when                         for     severity  slo    about                why                                 came back
-        2025-12-30T01:00:00.000000Z  1h 15m  page      fresh  stock: erp -> store  14.4x over 1h and 5m (up to 33.3x)          1
-        note: the ledger knows nothing before 2025-12-30T00:10:00.000000Z of `fresh` for stock: erp -> store
+        from 2025-12-30T00:00:00Z to 2025-12-31T00:00:00Z: would have paged 1 time and opened 0 tickets
+        when                  for     severity  slo    about                why                                 came back
+        2025-12-30T01:00:00Z  1h 15m  page      fresh  stock: erp -> store  14.4x over 1h and 5m (up to 33.3x)          1
+        note: the ledger knows nothing before 2025-12-30T00:10:00Z of `fresh` for stock: erp -> store
         ");
     }
 
@@ -310,7 +308,7 @@ mod tests {
         insta::assert_snapshot!(detail(&line, &[incident]), @r"
         99.5 % of price changes erp -> store within 5m over 30d
           worst records  4711 (4 times)
-          worst hours    2025-12-30T00:00:00.000000Z (371 bad)
+          worst hours    2025-12-30T00:00:00Z (371 bad)
           worst targets  store (412 bad)
           incident       0192f0c4-7d3a-7000-8000-000000000001 (page), flow price: erp -> store
           money at risk  1284.5 EUR, 96 GBP

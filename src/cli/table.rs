@@ -1,4 +1,7 @@
-//! Plain tables for people: columns two spaces apart, no borders, easy to `grep` and `awk`.
+//! Plain tables for people: columns two spaces apart, no borders, easy to `grep` and `awk`; and how times and counts stand in
+//! what commands print.
+
+use crate::model::Moment;
 
 /// Lays out `rows` under `head`; numbers (columns in `right`) stand to the right.
 pub fn table(head: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
@@ -23,6 +26,16 @@ pub fn table(head: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
         text.push_str(&line(row.iter().map(String::as_str).collect()));
     }
     text
+}
+
+/// A time to the second, in a form that options take as well.
+pub fn instant(moment: Moment) -> String {
+    moment.to_utc().format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// `1 ticket`, `2 tickets`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The client for the embedded engine.
+//! The client for the embedded engine, and whether one answers.
 
 use std::time::Duration;
 
@@ -22,4 +22,13 @@ pub fn embedded_client(url: &str) -> Client {
     connector.set_keepalive(Some(Duration::from_secs(60)));
     let client = HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(connector);
     Client::with_http_client(client).with_url(url).with_compression(Compression::None)
+}
+
+/// How long an engine on this machine may take to answer nothing much.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Whether a question is answered: there is an engine, and it knows the login.
+pub async fn answers(client: &Client) -> bool {
+    let asked = client.query("SELECT 1").fetch_one::<u8>();
+    matches!(tokio::time::timeout(ANSWER, asked).await, Ok(Ok(1)))
 }

@@ -23,6 +23,7 @@ mod lexer;
 mod locate;
 mod lock;
 mod logins;
+mod reader;
 mod request;
 mod session;
 mod settings;
@@ -44,6 +45,7 @@ pub use auth::{Login, Role, Users};
 pub use core::CLICKHOUSE_VERSION;
 pub use locate::{HOW_TO_GET, LIBCHDB_VERSION, find as find_libchdb};
 pub use logins::Logins;
+pub use reader::ReaderAccess;
 pub use settings::Limits;
 pub use supervisor::{EmbeddedEngine, EmbeddedOptions, EngineError, READY};
 

@@ -21,6 +21,8 @@ use uuid::Uuid;
 use crate::engine::TestEngine;
 use crate::support::{postgres, sqlite};
 
+mod totals;
+
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 const FLOW: &str = "stock: erp -> store";
@@ -455,7 +457,7 @@ async fn two_auditors_on_one_state_open_one_incident_and_people_move_it() {
 
     let replay = world.run(&["slo", "backtest", "--from", "4d"], &url);
     assert_eq!(replay.status.code(), Some(1), "{}", told(&replay));
-    assert!(told(&replay).contains("would have paged 2 times"), "{}", told(&replay));
+    assert!(told(&replay).contains("would have paged 2 times "), "{}", told(&replay));
     assert!(told(&replay).contains("14.4x over 1h and 5m"), "{}", told(&replay));
 
     let work = world.run(&["maintenance", "add", "upgrade", "--for", "2h", "--system", "store"], &url);

@@ -16,6 +16,9 @@ pub struct Pace {
     pub first_wait: Duration,
     /// The longest wait between two tries.
     pub longest_wait: Duration,
+    /// How long the beginning of an incident waits at most for records that show what is wrong: the ledger gets them some
+    /// seconds after it is known that they are late.
+    pub records_within: Duration,
 }
 
 impl Default for Pace {
@@ -24,6 +27,7 @@ impl Default for Pace {
             poll: Duration::from_secs(1),
             first_wait: Duration::from_secs(2),
             longest_wait: Duration::from_secs(300),
+            records_within: Duration::from_secs(20),
         }
     }
 }

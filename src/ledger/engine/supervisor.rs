@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::auth::{Login, Users};
 use super::logins::Logins;
+use super::reader::ReaderAccess;
 
 /// How long the engine may take until it takes requests; a large directory is checked when it opens.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -97,28 +98,34 @@ struct Status {
 pub struct EmbeddedEngine {
     address: SocketAddr,
     users: Users,
+    data_dir: PathBuf,
     status: Arc<Status>,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
 }
 
 impl EmbeddedEngine {
-    /// Starts the engine and waits until it takes requests.
+    /// Starts the engine and waits until it takes requests. While it runs, [`ReaderAccess::find`] says how to read it.
     ///
     /// # Errors
     /// When it does not start; the text holds what the process said, for instance how to get libchdb.
     pub async fn start(mut options: EmbeddedOptions) -> Result<Self, EngineError> {
         let reader = options.reader.clone().unwrap_or_else(|| random_login("reader"));
-        let users = Users { writer: random_login("plumbline"), reader: Some(reader) };
+        let users = Users { writer: random_login("plumbline"), reader: Some(reader.clone()) };
         let status = Arc::<Status>::default();
         let process = Process::start(&options, &users).await?;
         options.listen = process.address;
+        let data_dir = options.data_dir.clone();
+        let access = ReaderAccess { url: format!("http://{}", process.address), login: reader };
+        if let Err(error) = access.leave(&data_dir) {
+            tracing::warn!(%error, "commands cannot read the ledger while this runs: {error}");
+        }
         status.running(&process);
         let stop = CancellationToken::new();
         let supervisor = Supervisor { options, users: users.clone(), status: status.clone(), stop: stop.clone() };
         let address = process.address;
         let task = tokio::spawn(supervisor.keep_running(process));
-        Ok(Self { address, users, status, stop, task: Some(task) })
+        Ok(Self { address, users, data_dir, status, stop, task: Some(task) })
     }
 
     /// The address for clients; stays the same over restarts.
@@ -169,6 +176,7 @@ impl EmbeddedEngine {
 
 impl Drop for EmbeddedEngine {
     fn drop(&mut self) {
+        ReaderAccess::take_back(&self.data_dir);
         self.stop.cancel();
     }
 }

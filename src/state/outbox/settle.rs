@@ -81,6 +81,25 @@ impl StateStore {
         Ok(())
     }
 
+    /// A message was claimed too early: it is put back unsent until `at`, as if nobody had claimed it.
+    ///
+    /// # Errors
+    /// When the database does not answer; the message is tried again when its claim has run out.
+    pub async fn put_off(&self, claimed: &Claimed, at: Moment) -> Result<(), StateError> {
+        sqlx::query(
+            "UPDATE outbox SET leased_by = '', leased_until = 0, next_at = $1, attempts = attempts - 1 \
+             WHERE id = $2 AND leased_by = $3 AND attempts = $4",
+        )
+        .bind(at.micros())
+        .bind(claimed.row.id.as_str())
+        .bind(claimed.auditor.as_str())
+        .bind(count(claimed.attempts))
+        .execute(&self.pool)
+        .await
+        .map_err(StateError::sql("put a message off"))?;
+        Ok(())
+    }
+
     /// The receiver will never take a message. What follows is told elsewhere, in the same transaction.
     ///
     /// # Errors

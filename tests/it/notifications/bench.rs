@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use plumbline::alert::route::Routing;
 use plumbline::alert::sender::{Pace, Sender};
+use plumbline::alert::teller::Teller;
 use plumbline::alert::view::example_incident;
 use plumbline::config::{Alerting, Environment, parse_with};
 use plumbline::incident::{Happened, Incident, IncidentId, Step};
@@ -19,29 +20,7 @@ use uuid::Uuid;
 use crate::support::{TestSqlite, sqlite, wait_until};
 
 /// What every config needs besides its channels.
-pub const REST: &str = r#"
-[system.erp]
-kind = "sqlite"
-url = "sqlite:erp.db"
-[system.store]
-kind = "sqlite"
-url = "sqlite:store.db"
-[entity.price]
-key = "sku"
-fields.sku = "text"
-fields.price = { type = "decimal", owner = "erp" }
-[entity.price.in.erp]
-dataset = "price"
-changed_at = "at"
-fields = { sku = "sku", price = "price" }
-[entity.price.in.store]
-dataset = "price"
-fields = { sku = "sku", price = "price" }
-[[probe]]
-entity = "price"
-kind = "changes"
-schedule = "every 30s"
-"#;
+pub const REST: &str = include_str!("../../fixtures/prices.toml");
 
 pub const SECRETS: [(&str, &str); 2] = [("KEY", "0123456789abcdef0123456789abcdef"), ("PASSWORD", "correct horse")];
 
@@ -58,6 +37,7 @@ pub const QUICK: Pace = Pace {
     poll: Duration::from_millis(20),
     first_wait: Duration::from_millis(50),
     longest_wait: Duration::from_millis(200),
+    records_within: Duration::from_millis(500),
 };
 
 pub struct Bench {
@@ -100,7 +80,11 @@ impl Bench {
     }
 
     pub async fn over(url: &str, text: &str, environment: &[(&str, &str)]) -> Self {
-        let state = StateStore::open(url, &secret()).await.unwrap();
+        Self::with(url, &secret(), text, environment).await
+    }
+
+    pub async fn with(url: &str, secret: &StateSecret, text: &str, environment: &[(&str, &str)]) -> Self {
+        let state = StateStore::open(url, secret).await.unwrap();
         state.migrate().await.unwrap();
         Self { state, alerting: alerting(text, environment), _file: None }
     }
@@ -110,13 +94,21 @@ impl Bench {
     }
 
     pub fn start_as(&self, auditor: &str) -> Sending {
+        self.start_at(auditor, QUICK)
+    }
+
+    pub fn start_at(&self, auditor: &str, pace: Pace) -> Sending {
         let metrics = Arc::new(Metrics::new());
         let sender =
-            Sender::new(Arc::clone(&self.alerting), Arc::clone(&metrics), &TenantId::default(), auditor, QUICK)
-                .unwrap();
+            Sender::new(Arc::clone(&self.alerting), Arc::clone(&metrics), &TenantId::default(), auditor, pace).unwrap();
         let stop = CancellationToken::new();
         let _task = tokio::spawn(sender.run(self.state.clone(), stop.clone()));
         Sending { stop, metrics, _task }
+    }
+
+    /// Who writes what a step gives to tell into its transaction.
+    pub fn teller(&self) -> Teller {
+        Teller::new(Arc::clone(&self.alerting))
     }
 
     pub async fn now(&self) -> Moment {

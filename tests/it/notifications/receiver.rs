@@ -79,6 +79,11 @@ impl Receiver {
         Self { book, url, task }
     }
 
+    /// Gives these answers when those before are used up.
+    pub fn then(&self, answers: impl IntoIterator<Item = Answer>) {
+        self.book.lock().unwrap().answers.extend(answers);
+    }
+
     pub fn requests(&self) -> Vec<Request> {
         self.book.lock().unwrap().requests.clone()
     }
