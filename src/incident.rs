@@ -100,6 +100,9 @@ pub struct BrokenSlo {
     pub since: Moment,
 }
 
+/// Records that show what is wrong of an incident.
+pub const SAMPLES: u64 = 3;
+
 /// A record that shows what is wrong. Key and values are masked as their store rules say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleRecord {
@@ -319,10 +322,12 @@ impl Incident {
         }
     }
 
-    /// Whether records would show what is wrong, and none is known yet: a flow can be known to be late before the ledger holds
-    /// the checks that found it out.
+    /// Whether records would show what is wrong, and too few of them are known yet: a flow can be known to be late before the
+    /// ledger holds the checks that found it out.
     pub fn lacks_records(&self) -> bool {
-        matches!(self.cause, Cause::Flow(_) | Cause::Path { .. }) && self.evidence.samples.is_empty()
+        let is_about_records = matches!(self.cause, Cause::Flow(_) | Cause::Path { .. });
+        let wanted = self.evidence.overdue.clamp(1, SAMPLES);
+        is_about_records && (self.evidence.samples.len() as u64) < wanted
     }
 
     /// The system that it is about: the blind one, the queue's, the blamed one, else the flow's target.

@@ -8,15 +8,15 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::payload::{Line, Payload, Several, Told, Undelivered};
-use crate::incident::{BrokenSlo, Cause, Contributors, Happened, Incident, SampleRecord, Severity};
+use crate::incident::{BrokenSlo, Cause, Contributors, Happened, Incident, SAMPLES, SampleRecord, Severity};
 use crate::model::Moment;
 
 mod examples;
 mod words;
 
 pub use examples::{example_incident, example_payloads, examples};
-pub use words::duration;
-use words::{amount, budget, grouped, percent, time};
+pub use words::{amount, budget, duration};
+use words::{grouped, percent, time};
 
 /// What surrounds every message.
 #[derive(Clone, Debug)]
@@ -149,9 +149,6 @@ pub struct LineView {
     pub link: String,
 }
 
-/// Most sample records in a message; the incident has the rest.
-const SAMPLES: usize = 3;
-
 /// What a message says.
 pub fn view(payload: &Payload, team: &str, now: Moment, setting: &Setting) -> View {
     let mut view = match payload {
@@ -182,7 +179,7 @@ fn of_step(told: &Told, now: Moment, setting: &Setting) -> View {
         figures: figures(incident, now, setting.zone),
         blamed: incident.blame.as_ref().map(|blame| blame.system.to_string()).unwrap_or_default(),
         because: incident.blame.as_ref().map(|blame| blame.because.replace('`', "")).unwrap_or_default(),
-        samples: incident.evidence.samples.iter().take(SAMPLES).map(sample).collect(),
+        samples: incident.evidence.samples.iter().take(SAMPLES as usize).map(sample).collect(),
         next_step,
         next_command,
         command: format!("plumbline incident show {}", incident.id),
@@ -278,7 +275,7 @@ fn figures(incident: &Incident, now: Moment, zone: Tz) -> Vec<Figure> {
     let evidence = &incident.evidence;
     let mut figures = Vec::new();
     let mut add = |name: &str, value: String| figures.push(Figure { name: name.to_owned(), value });
-    if evidence.checked > 0 {
+    if evidence.wrong > 0 {
         let share = evidence.wrong as f64 / evidence.checked as f64;
         add(
             "Wrong",

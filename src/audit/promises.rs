@@ -195,6 +195,10 @@ impl Evaluator {
             return Ok(false);
         }
         let Parts { state, auditor, lease_time, clock, .. } = &self.parts;
+        if let Some(held) = &self.held {
+            // What is known of the minute under way must outlive the lease's time.
+            state.renew(auditor, std::slice::from_ref(&held.lease), *lease_time).await?;
+        }
         let leases = state.acquire(&[UNIT.to_owned()], auditor, *lease_time, 1).await?;
         let Some(lease) = leases.into_iter().next() else {
             if self.held.take().is_some() {
@@ -286,9 +290,10 @@ impl Evaluator {
             return if found.is_clean { Standing::Clean } else { Standing::Holding(evidence) };
         };
         let now = self.parts.clock.now();
-        let evidence = match found.broken.first() {
-            Some(worst) => self.evidence(*worst, last, judged).await,
-            None => Evidence::default(),
+        let evidence = match (evidence::of_this_minute(last, now), found.broken.first()) {
+            (Some(evidence), _) => evidence,
+            (None, Some(worst)) => self.evidence(*worst, last, judged).await,
+            (None, None) => Evidence::default(),
         };
         Standing::Firing(Finding {
             tenant: self.tenant().clone(),

@@ -1,12 +1,14 @@
 //! `plumbline incident`: what is broken, and what people do about it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
 use super::table::{instant, table};
 use super::{ConfigFile, Exit, Failure};
 use crate::alert::teller::Teller;
+use crate::alert::view::{amount, budget, duration};
 use crate::audit::auditor::stored_state;
 use crate::config::{Config, parse_duration};
 use crate::incident::{Contributors, Happened, Incident, Refused, Step};
@@ -238,25 +240,27 @@ fn render(incident: &Incident, steps: &[Step]) -> String {
     line("quiet", incident.snoozed_until.map(|until| format!("until {}", instant(until))));
     for slo in &incident.broken {
         let figures = format!(
-            "{}: {} (burns at {:.1}x, {}; {:.1} % of the budget left)",
+            "{}: {} (burns at {:.1}x, {}; error budget {})",
             slo.name,
             slo.promise,
             slo.burn,
             slo.tier,
-            slo.budget_left * 100.0
+            budget(slo.budget_left)
         );
         line("breaks", Some(figures));
     }
     let evidence = &incident.evidence;
     line("wrong", Some(format!("{} of {} records, {} overdue", evidence.wrong, evidence.checked, evidence.overdue)));
-    line("lag", evidence.lag_p99_us.map(|lag| format!("99 in 100 changes within {:.1} s", lag as f64 / 1e6)));
-    let money: Vec<String> = evidence.money_at_risk.iter().map(ToString::to_string).collect();
+    let lag = evidence.lag_p99_us.map(Duration::from_micros);
+    line("lag", lag.map(|lag| format!("99 in 100 changes within {}", duration(lag))));
+    let money: Vec<String> = evidence.money_at_risk.iter().map(amount).collect();
     line("money", (!money.is_empty()).then(|| money.join(", ")));
     for record in &evidence.samples {
+        line("record", Some(format!("{}: {}", record.key, record.verdict)));
         let fields = record.fields.iter().zip(record.owner_values.iter().zip(&record.target_values));
-        let fields: Vec<String> =
-            fields.map(|(field, (owner, target))| format!("{field} {owner} but {target}")).collect();
-        line("record", Some(format!("{} {} {}", record.key, record.verdict, fields.join(", ")).trim_end().to_owned()));
+        for (field, (owner, target)) in fields {
+            line("", Some(format!("  {field}: {owner} (right) / {target} (there)")));
+        }
         line("", record.link.clone());
     }
     let Contributors { keys, hours, targets } = &evidence.contributors;
@@ -267,6 +271,7 @@ fn render(incident: &Incident, steps: &[Step]) -> String {
     line("worst", named("records", keys.clone()));
     line("", named("hours", hours.iter().map(|(hour, bad)| (instant(*hour), *bad)).collect()));
     line("", named("targets", targets.clone()));
+    text.push('\n');
     for step in steps {
         text.push_str(&format!("{}  {}\n", instant(step.at), in_words(&step.happened)));
     }
@@ -285,5 +290,51 @@ fn in_words(happened: &Happened) -> String {
         Happened::Notified { channel, outcome } => format!("{word} through {channel}: {outcome}"),
         Happened::Resolved { by: Some(by) } => format!("{word} by {by}"),
         Happened::Resolved { by: None } => format!("{word}: the figures are clean"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::view::example_incident;
+
+    #[test]
+    fn an_incident_is_shown_with_its_records_and_its_timeline() {
+        let incident = example_incident();
+        let steps = [
+            Step { at: incident.opened_at, happened: Happened::Opened },
+            Step {
+                at: incident.opened_at,
+                happened: Happened::Notified { channel: "mail".to_owned(), outcome: "delivered".to_owned() },
+            },
+        ];
+        insta::assert_snapshot!(render(&incident, &steps), @r"
+        0192f0c4-7d3a-7000-8000-000000000001  open (page)
+        about   flow price: erp -> store
+        since   2026-11-23T09:59:00Z
+        blame   store: 412 of 412 late records are stale there, and it answered every read
+        breaks  prices-fresh: 99.5 % of price changes erp -> store within 5m over 30d (burns at 61.2x, 14.4x over 1h and 5m; error budget overdrawn by 258 %)
+        wrong   412 of 18230 records, 388 overdue
+        lag     99 in 100 changes within 39 min
+        money   1,284.50 EUR, 96.00 GBP
+        record  4711: stale
+                  price: 19.90 EUR (right) / 17.90 EUR (there)
+                https://shop.example.org/wp-admin/post.php?post=4711
+        record  4712: stale
+                  price: 5.00 EUR (right) / 4.50 EUR (there)
+                https://shop.example.org/wp-admin/post.php?post=4712
+        record  4790: stale
+                  price: 129.00 GBP (right) / 119.00 GBP (there)
+                https://shop.example.org/wp-admin/post.php?post=4790
+        record  4791: stale
+                  price: 1.00 EUR (right) / 0.90 EUR (there)
+                https://shop.example.org/wp-admin/post.php?post=4791
+        worst   records: 4711 (4), 4790 (2)
+                hours: 2026-11-23T10:00:00Z (371), 2026-11-23T09:00:00Z (41)
+                targets: store (412), warehouse (3)
+
+        2026-11-23T09:59:00Z  opened
+        2026-11-23T09:59:00Z  notified through mail: delivered
+        ");
     }
 }

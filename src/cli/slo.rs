@@ -1,5 +1,6 @@
 //! `plumbline slo`: how the promises stand, and what would have been told of the past.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -7,6 +8,7 @@ use chrono::{DateTime, NaiveDate};
 
 use super::table::{counted, instant, table};
 use super::{ConfigFile, Exit, Failure};
+use crate::alert::view::amount;
 use crate::audit::auditor::{Options, read_ledger, stored_state};
 use crate::audit::promises::{Line, Past, Status, UNIT, all_maintenance, past};
 use crate::clock::{AnchoredClock, Clock};
@@ -22,7 +24,7 @@ const MOST: usize = 1_000;
 /// What to know of the promises.
 #[derive(Debug, clap::Subcommand)]
 pub enum SloCommand {
-    /// How each promise stands, as of the last evaluation; exit 1 if one is burning or without data.
+    /// How each promise stands, as of the last evaluation; exit 1 if one is burning, overdrawn or without data.
     Status(StatusArgs),
     /// When somebody would have been told with this config, from the ledger; exit 1 if ever.
     Backtest(BacktestArgs),
@@ -132,7 +134,8 @@ fn detail(line: &Line, open: &[Incident]) -> String {
         }
     };
     let Contributors { keys, hours, targets } = &line.contributors;
-    add("worst records", keys.iter().map(|(key, times)| format!("{key} ({times} times)")).collect());
+    let often = |times: u64| counted(usize::try_from(times).unwrap_or(usize::MAX), "time");
+    add("worst records", keys.iter().map(|(key, times)| format!("{key} ({})", often(*times))).collect());
     add("worst hours", hours.iter().map(|(hour, bad)| format!("{} ({bad} bad)", instant(*hour))).collect());
     add("worst targets", targets.iter().map(|(target, bad)| format!("{target} ({bad} bad)")).collect());
     let is_about = |incident: &&Incident| {
@@ -140,7 +143,7 @@ fn detail(line: &Line, open: &[Incident]) -> String {
         breaks || incident.flow().is_some_and(|flow| flow.to_string() == about(line))
     };
     for incident in open.iter().filter(is_about) {
-        let money: Vec<String> = incident.evidence.money_at_risk.iter().map(ToString::to_string).collect();
+        let money: Vec<String> = incident.evidence.money_at_risk.iter().map(amount).collect();
         add("incident", vec![format!("{} ({}), {}", incident.id, incident.severity.as_str(), incident.cause)]);
         add("money at risk", money);
     }
@@ -241,12 +244,22 @@ fn render(found: &[Past], (from, to): (Minute, Minute)) -> String {
     if !rows.is_empty() {
         text.push_str(&table(&["when", "for", "severity", "slo", "about", "why", "came back"], &rows, &[6]));
     }
-    for past in found.iter().filter(|past| past.began.is_none_or(|began| began > from)) {
+    for ((slo, began), about) in unknown_before(found, from) {
         let since =
-            past.began.map_or_else(|| "nothing".to_owned(), |began| format!("nothing before {}", instant(began.start())));
-        text.push_str(&format!("note: the ledger knows {since} of `{}` for {}\n", past.slo, past.about));
+            began.map_or_else(|| "nothing".to_owned(), |began| format!("nothing before {}", instant(began.start())));
+        let about = if about.len() > 3 { counted(about.len(), "flow") } else { about.join(", ") };
+        text.push_str(&format!("note: the ledger knows {since} of `{slo}` for {about}\n"));
     }
     text
+}
+
+/// What the ledger does not know the begin of, of each SLO together.
+fn unknown_before(found: &[Past], from: Minute) -> BTreeMap<(&str, Option<Minute>), Vec<&str>> {
+    let mut unknown: BTreeMap<(&str, Option<Minute>), Vec<&str>> = BTreeMap::new();
+    for past in found.iter().filter(|past| past.began.is_none_or(|began| began > from)) {
+        unknown.entry((&past.slo, past.began)).or_default().push(&past.about);
+    }
+    unknown
 }
 
 #[cfg(test)]
@@ -311,7 +324,7 @@ mod tests {
           worst hours    2025-12-30T00:00:00Z (371 bad)
           worst targets  store (412 bad)
           incident       0192f0c4-7d3a-7000-8000-000000000001 (page), flow price: erp -> store
-          money at risk  1284.5 EUR, 96 GBP
+          money at risk  1,284.50 EUR, 96.00 GBP
         ");
     }
 

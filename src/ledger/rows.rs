@@ -391,7 +391,7 @@ pub struct SloMinuteRow {
     pub run_id: Uuid,
     /// The indicator's word.
     pub indicator: String,
-    /// `kept`, `burning` (a tier fires), `no_data` or `holding`.
+    /// `kept`, `burning` (a tier fires), `no_data`, `holding` or `overdrawn`.
     pub state: String,
     /// Share of good over the window, everything unknown good. Without maintenance.
     pub sli_best: f64,

@@ -362,8 +362,8 @@ impl Series {
         })
     }
 
-    /// The share of good in each of the last minutes, oldest first: of its events, or of its time where nothing was decided and
-    /// only the overdue gauge is known; `None` where nothing is.
+    /// The share of good in each of the last minutes, oldest first: the worse of events and overdue gauge, as promises are
+    /// judged; `None` where neither is known.
     pub fn shares(&self, now: Minute, minutes: i64) -> Vec<(Minute, Option<f64>)> {
         let share = |minute: Minute| {
             let index = usize::try_from(minute.0 - self.first.0).ok()?;
@@ -371,7 +371,7 @@ impl Series {
             let events = u64::from(slot.good) + u64::from(slot.bad);
             let of_events = (events > 0).then(|| f64::from(slot.good) / events as f64);
             match slot.gauge {
-                Gauge::Bad => Some(of_events.unwrap_or(0.0)),
+                Gauge::Bad => Some(0.0),
                 Gauge::Fine => of_events.or(Some(1.0)),
                 Gauge::Unknown => of_events,
             }

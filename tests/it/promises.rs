@@ -19,7 +19,7 @@ use plumbline::state::{StateSecret, StateStore, Untold};
 use uuid::Uuid;
 
 use crate::engine::TestEngine;
-use crate::support::{postgres, sqlite};
+use crate::support::{postgres, sqlite, wait_until};
 
 mod totals;
 
@@ -119,6 +119,10 @@ impl World {
     }
 
     async fn auditor(&self, name: &str) -> (Evaluator, Spool) {
+        self.auditor_with(name, Duration::from_secs(600)).await
+    }
+
+    async fn auditor_with(&self, name: &str, lease_time: Duration) -> (Evaluator, Spool) {
         let spool = Spool::open(&self.dir.path().join(name), SpoolOptions::new(1 << 30), &self.state).await.unwrap().0;
         let evaluator = Evaluator::new(Parts {
             config: Arc::clone(&self.config),
@@ -128,7 +132,7 @@ impl World {
             metrics: Arc::new(Metrics::new()),
             clock: Arc::clone(&self.hand) as Arc<dyn Clock>,
             auditor: name.to_owned(),
-            lease_time: Duration::from_secs(600),
+            lease_time,
             tell: Arc::new(Untold),
         });
         (evaluator, spool)
@@ -475,4 +479,22 @@ async fn two_auditors_on_one_state_open_one_incident_and_people_move_it() {
 async fn first_holds(world: &World) -> bool {
     let units = ["promises".to_owned()];
     !world.state.acquire(&units, "one", Duration::from_secs(600), 1).await.unwrap().is_empty()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_evaluation_that_is_later_than_its_lease_goes_on_where_it_was() {
+    let file = sqlite().await;
+    let world = World::new(&file.url()).await;
+    world.seen(-1440, 60).await;
+    let short = Duration::from_millis(50);
+    let (mut evaluator, spool) = world.auditor_with("one", short).await;
+    world.tick(&mut evaluator, 0).await.unwrap();
+    let began = world.state.now().await.unwrap();
+    wait_until(async || world.state.now().await.unwrap().since(began) > short * 2).await;
+    world.tick(&mut evaluator, 1).await.unwrap();
+    spool.seal().await;
+    Shipper::new(spool, world.client(), world.dir.path().join("dead")).drain().await.unwrap();
+    let minutes: u64 = world.client().query("SELECT count() FROM slo_minute").fetch_one().await.unwrap();
+    assert_eq!(minutes, 2, "the minute before is told, a row a promise");
+    world.engine.engine.stop().await;
 }

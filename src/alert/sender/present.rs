@@ -45,13 +45,14 @@ impl Worker {
 
     /// Evaluation renews the figures of an open incident; once it has found records, the message has them, too.
     async fn with_records(&self, mut told: Box<Told>, now: Moment) -> Result<Present, StateError> {
-        let held = self.state.incident(told.incident.id).await?;
-        match held.map(|held| held.incident) {
-            Some(incident) if !incident.lacks_records() => told.incident.evidence = incident.evidence,
-            Some(incident) if incident.is_open() && now.since(told.step.at) < self.shared.pace.records_within => {
+        if let Some(held) = self.state.incident(told.incident.id).await? {
+            let is_early = now.since(told.step.at) < self.shared.pace.records_within;
+            if held.incident.lacks_records() && held.incident.is_open() && is_early {
                 return Ok(Present::Late);
             }
-            Some(_) | None => {}
+            if !held.incident.evidence.samples.is_empty() {
+                told.incident.evidence = held.incident.evidence;
+            }
         }
         Ok(Present::Told(Payload::Step(told)))
     }

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use crate::model::{Moment, Money};
 
 /// `12 % left`, `overdrawn by 30 %`.
-pub(super) fn budget(left: f64) -> String {
+pub fn budget(left: f64) -> String {
     match left {
         left if left < 0.0 => format!("overdrawn by {:.0} %", -left * 100.0),
         left => format!("{:.0} % left", left * 100.0),
@@ -51,7 +51,7 @@ pub(super) fn grouped(count: u64) -> String {
 }
 
 /// `1,234.50 EUR`: with the currency's digits behind the point, those before it in threes.
-pub(super) fn amount(money: &Money) -> String {
+pub fn amount(money: &Money) -> String {
     let text = money.amount.to_string();
     let (whole, behind) = text.split_once('.').unwrap_or((&text, ""));
     let digits = usize::try_from(money.currency.minor_digits()).unwrap_or_default();

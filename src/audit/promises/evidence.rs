@@ -7,7 +7,7 @@ use super::Evaluator;
 use super::contributors::contributors;
 use crate::causes::chain;
 use crate::config::show_duration;
-use crate::incident::{BrokenSlo, Evidence, SampleRecord};
+use crate::incident::{BrokenSlo, Evidence, SAMPLES, SampleRecord};
 use crate::ledger::LedgerError;
 use crate::ledger::promises::WrongRecord;
 use crate::model::{Currency, EntityId, Flow, FlowId, Moment, Money, Number, SystemId};
@@ -16,12 +16,19 @@ use crate::state::HeldIncident;
 
 /// Lags and wrong records are told of so long before now, or since the incident began.
 const LAST: Duration = Duration::from_secs(3600);
-/// Records that are shown.
-const SHOWN: usize = 3;
 /// Records whose money is added up.
 const ADDED_UP: u64 = 10_000;
 /// Minutes of a chart.
 const CHART: i64 = 180;
+
+/// What an open incident has already been given in this minute, once it names records: however many incidents are open, the
+/// ledger is asked about each once a minute.
+pub(super) fn of_this_minute(last: Option<&HeldIncident>, now: Moment) -> Option<Evidence> {
+    let incident = &last?.incident;
+    let (read, _) = incident.evidence.series.last()?;
+    let is_known = incident.is_open() && !incident.lacks_records() && Minute::of(*read) == Minute::of(now);
+    is_known.then(|| incident.evidence.clone())
+}
 
 /// The entity of what is broken, if it is the same everywhere.
 pub(super) fn entity(found: &CauseStanding, judged: &[Judged<'_>]) -> Option<EntityId> {
@@ -144,7 +151,7 @@ impl Evaluator {
             evidence.wrong = wrong.len() as u64;
         }
         evidence.money_at_risk = money_at_risk(&wrong);
-        evidence.samples = wrong.into_iter().take(SHOWN).map(|record| self.shown(record, flow)).collect();
+        evidence.samples = wrong.into_iter().take(SAMPLES as usize).map(|record| self.shown(record, flow)).collect();
         Ok(())
     }
 }

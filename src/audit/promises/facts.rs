@@ -52,9 +52,14 @@ impl Gauges {
     /// Takes in the present figures of promises about some fields: what the ledger knows to be open in them.
     pub async fn note_fields(&mut self, minute: Minute, parts: &Parts, watched: &[Watched]) -> Result<(), LedgerError> {
         let now = parts.clock.now();
+        let mut of_fields: BTreeMap<&[String], Vec<OpenInFields>> = BTreeMap::new();
         for one in watched.iter().filter(|one| !one.fields.is_empty() && one.promise.indicator.has_overdue()) {
             let (Some(name), Some(flow)) = (one.gauge(), &one.flow) else { continue };
-            let open = parts.ledger.open_in_fields(&one.fields).await?;
+            // However many promises are about the same fields, the ledger is asked once.
+            if !of_fields.contains_key(&*one.fields) {
+                of_fields.insert(&one.fields, parts.ledger.open_in_fields(&one.fields).await?);
+            }
+            let open = &of_fields[&*one.fields];
             let (entity, owner, target) = one.place();
             let is_ours = |row: &&OpenInFields| (&*row.entity, &*row.owner, &*row.target) == (entity, owner, target);
             let found = open.iter().find(is_ours).map_or_else(Gauge::default, |row| Gauge {
@@ -169,6 +174,21 @@ pub(super) async fn read_all(
     Ok(())
 }
 
+/// The deepest and the oldest that a queue may be.
+type Allowed = (u64, Duration);
+
+fn allowed(indicator: Indicator) -> Option<Allowed> {
+    match indicator {
+        Indicator::QueueAge(within) => Some((u64::MAX, within)),
+        Indicator::QueueDepth(at_most) => Some((at_most, Duration::from_secs(u64::MAX / 1_000_000))),
+        Indicator::Freshness(_)
+        | Indicator::Agreement
+        | Indicator::Completeness
+        | Indicator::TotalsVariance
+        | Indicator::ProbeAvailability => None,
+    }
+}
+
 /// What the ledger says of a span.
 struct Facts {
     changes: Vec<DecidedChanges>,
@@ -179,7 +199,8 @@ struct Facts {
     /// By floor; of a promise about some fields as that one told it.
     overdue: Vec<(Floor, Vec<OverdueMinutes>)>,
     totals: Vec<DecidedChanges>,
-    queues: Vec<(usize, Vec<QueueSamples>)>,
+    /// By what promises allow a queue.
+    queues: BTreeMap<Allowed, Vec<QueueSamples>>,
     runs: Vec<EndedRuns>,
 }
 
@@ -204,7 +225,7 @@ impl Facts {
             of_fields: Vec::new(),
             overdue: Vec::new(),
             totals: Vec::new(),
-            queues: Vec::new(),
+            queues: BTreeMap::new(),
             runs: Vec::new(),
         };
         if measures(|indicator| matches!(indicator, Indicator::Agreement | Indicator::Completeness)) {
@@ -224,13 +245,10 @@ impl Facts {
         if measures(|indicator| indicator == Indicator::ProbeAvailability) {
             facts.runs = ledger.ended_runs(span).await?;
         }
-        for (index, one) in watched.iter().enumerate() {
-            let (deepest, oldest) = match one.promise.indicator {
-                Indicator::QueueAge(within) => (u64::MAX, within),
-                Indicator::QueueDepth(at_most) => (at_most, Duration::from_secs(u64::MAX / 1_000_000)),
-                _ => continue,
-            };
-            facts.queues.push((index, ledger.queue_samples(span, deepest, oldest).await?));
+        let allowed: BTreeSet<Allowed> = watched.iter().filter_map(|one| allowed(one.promise.indicator)).collect();
+        for (deepest, oldest) in allowed {
+            let rows = ledger.queue_samples(span, deepest, oldest).await?;
+            facts.queues.insert((deepest, oldest), rows);
         }
         Ok(facts)
     }
@@ -259,9 +277,9 @@ impl Facts {
                 });
             }
         }
-        for (index, rows) in &self.queues {
-            let one = &mut watched[*index];
-            let Some((system, queue)) = one.queue.clone() else { continue };
+        for one in watched.iter_mut() {
+            let rows = allowed(one.promise.indicator).and_then(|allowed| self.queues.get(&allowed));
+            let (Some(rows), Some((system, queue))) = (rows, one.queue.clone()) else { continue };
             for row in rows.iter().filter(|row| row.system == system.as_str() && row.queue == queue) {
                 let at = Minute::of_seconds(row.at);
                 one.series.add(at, Counts { good: row.samples - row.bad, bad: row.bad, unknown: 0 });

@@ -31,7 +31,7 @@ pub struct Line {
     pub owner: String,
     /// Target system; the name of a queue.
     pub target: String,
-    /// `kept`, `burning`, `no_data` or `holding`.
+    /// `kept`, `burning`, `no_data`, `holding` or `overdrawn`.
     pub state: String,
     /// Share of good, everything unknown good and everything unknown bad.
     pub sli: (f64, f64),

@@ -91,6 +91,7 @@ pub fn state_word(found: &Evaluation) -> &'static str {
         Some(_) => "burning",
         None if found.no_data => "no_data",
         None if holds => "holding",
+        None if found.budget_left < 0.0 => "overdrawn",
         None => "kept",
     }
 }

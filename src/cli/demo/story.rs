@@ -38,7 +38,7 @@ impl Story {
         Ok(held.iter().map(|held| line(&held.incident, &mails, opened)).collect())
     }
 
-    /// All incidents and the first mail about them in full, for the end.
+    /// All incidents and the first mail that names records in full, for the end.
     ///
     /// # Errors
     /// When state does not answer.
@@ -49,8 +49,12 @@ impl Story {
             let at = clock_face(*at);
             text.push_str(&format!("incident   opened {at} ({severity}), {state}: {matter}, {} mails\n", mails.len()));
         }
-        if let Some(mail) = self.post.mails().first() {
-            text.push_str(&format!("the first mail, {}:\n", mail.file.display()));
+        let mails = self.post.mails();
+        // Where a system cannot be read, there are no records to name.
+        let names_records = |mail: &&Mail| mail.text.contains("For instance:");
+        if let Some(mail) = mails.iter().find(names_records).or(mails.first()) {
+            let chart = if mail.has_picture { " with its chart" } else { "" };
+            text.push_str(&format!("a mail{chart}, {}:\n", mail.file.display()));
             let body = mail.text.lines().map(|line| format!("  | {line}").trim_end().to_owned() + "\n");
             text.push_str(&format!("  | {}\n  |\n", mail.subject));
             text.extend(body);

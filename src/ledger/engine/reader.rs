@@ -43,8 +43,8 @@ impl ReaderAccess {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let Stored { url, user, password } =
-            serde_json::from_str(&text).map_err(|_| io::Error::new(ErrorKind::InvalidData, "it does not hold a login"))?;
+        let Stored { url, user, password } = serde_json::from_str(&text)
+            .map_err(|_| io::Error::new(ErrorKind::InvalidData, "it does not hold a login"))?;
         Ok(Some(Self { url, login: Login { user, password: SecretString::from(password) } }))
     }
 
@@ -54,7 +54,8 @@ impl ReaderAccess {
     /// When the directory cannot be written.
     pub(super) fn leave(&self, data_dir: &Path) -> io::Result<()> {
         let Login { user, password } = &self.login;
-        let stored = Stored { url: self.url.clone(), user: user.clone(), password: password.expose_secret().to_owned() };
+        let stored =
+            Stored { url: self.url.clone(), user: user.clone(), password: password.expose_secret().to_owned() };
         let text = serde_json::to_string(&stored).map_err(io::Error::other)?;
         let fresh = data_dir.join(format!("{FILE}.new"));
         match std::fs::remove_file(&fresh) {

@@ -13,13 +13,21 @@ pub struct Mail {
     pub thread: String,
     /// Its plain text.
     pub text: String,
+    /// Whether a picture comes with it.
+    pub has_picture: bool,
 }
 
 impl Mail {
     pub(super) fn new(file: PathBuf, mail: &str) -> Self {
         let (head, body) = mail.split_once("\r\n\r\n").unwrap_or((mail, ""));
         let thread = [header(head, "References"), header(head, "Message-ID")].into_iter().find(|name| !name.is_empty());
-        Self { file, subject: header(head, "Subject"), thread: thread.unwrap_or_default(), text: plain(head, body) }
+        Self {
+            file,
+            subject: header(head, "Subject"),
+            thread: thread.unwrap_or_default(),
+            text: plain(head, body),
+            has_picture: body.contains("\r\nContent-Type: image/png"),
+        }
     }
 }
 
@@ -88,7 +96,7 @@ mod tests {
                     Content-Type: text/html\r\n\r\n<p>no</p>\r\n--b1--\r\n";
         let mail = Mail::new(PathBuf::new(), mail);
         assert_eq!((mail.subject.as_str(), mail.thread.as_str()), ("late again", "<one@x>"));
-        assert_eq!(mail.text, "a → b, soft end");
+        assert_eq!((mail.text.as_str(), mail.has_picture), ("a → b, soft end", false));
     }
 
     #[test]

@@ -46,7 +46,11 @@ pub fn mails(directory: &TempDir) -> Vec<String> {
     let entries = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "eml")).collect();
     files.sort();
-    let text = |file: &PathBuf| std::fs::read_to_string(file).unwrap().replace("\r\n ", " ");
+    let text = |file: &PathBuf| {
+        let mail = std::fs::read_to_string(file).unwrap();
+        let (head, body) = mail.split_once("\r\n\r\n").unwrap();
+        format!("{}\r\n\r\n{body}", head.replace("\r\n ", " "))
+    };
     files.iter().map(text).collect()
 }
 

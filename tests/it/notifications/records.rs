@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use plumbline::alert::sender::Pace;
-use plumbline::incident::{Cause, Evidence, Incident, IncidentId, Step};
 use plumbline::incident::Happened::Opened;
+use plumbline::incident::{Cause, Evidence, Incident, IncidentId, Step};
 use plumbline::state::{Changed, IncidentChange, Untold};
 use uuid::Uuid;
 
@@ -51,7 +51,10 @@ async fn the_first_message_waits_for_records_and_keeps_nobody_waiting() {
         IncidentChange { incident: Incident { evidence, ..held.incident }, version: Some(held.version), steps: vec![] };
     assert_eq!(bench.state.change_incident(&change, None, &Untold).await.unwrap(), Changed::Done);
     let told = hook.has(2).await;
-    assert_eq!((told[1].json()["subject"].as_str(), samples(&told[1])), (Some(&*format!("plumbline-{}", incident.id)), 3));
+    assert_eq!(
+        (told[1].json()["subject"].as_str(), samples(&told[1])),
+        (Some(&*format!("plumbline-{}", incident.id)), 3)
+    );
     assert_eq!(told[1].json()["message"]["kind"], "opened");
     bench.quiet().await;
     assert_eq!(hook.requests().len(), 2);

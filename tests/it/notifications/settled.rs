@@ -34,6 +34,10 @@ async fn what_was_taken_is_noted_by_and_by_and_not_sent_again() {
     bench.quiet().await;
     let noted = sqlx::query("SELECT last_value, (SELECT attempts FROM outbox WHERE status = 'delivered') FROM notings");
     let noted = noted.fetch_one(&database.pool()).await.unwrap();
-    assert_eq!((noted.get::<i64, _>(0), noted.get::<i64, _>(1)), (REFUSALS + 1, 1), "one try, noted at the fourth time");
+    assert_eq!(
+        (noted.get::<i64, _>(0), noted.get::<i64, _>(1)),
+        (REFUSALS + 1, 1),
+        "one try, noted at the fourth time"
+    );
     assert_eq!(hook.requests().len(), 1);
 }
