@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::engine::TestEngine;
 use crate::support::{postgres, sqlite, wait_until};
 
+mod indicators;
 mod totals;
 
 const MINUTE: i64 = 60_000_000;
