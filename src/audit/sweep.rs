@@ -1,34 +1,33 @@
 //! Sweeps: every difference between two systems. [`finder`] says which keys were not seen to agree; those are judged like
 //! any other key, and what is in flight is looked at again until it is decided. Nothing here decides by itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::causes::chain;
 use crate::clock::Clock;
 use crate::compare::Side;
-use crate::ledger::rows::{CheckRow, RunRows};
 use crate::metrics::Metrics;
 use crate::model::digest::DigestKey;
-use crate::model::{FlowId, Key, Moment, TenantId, Verdict};
-use crate::state::change::{InFlightEntry, Lease, StateChange};
+use crate::model::{FlowId, Moment, TenantId, Verdict};
+use crate::state::change::Lease;
 use crate::sweep::{Choice, Strategy};
 
-use super::entry::key_from_bytes;
-use super::journal::{Committed, Journal, JournalError};
+use super::journal::Journal;
 use super::unit::{Shared, Unit, UnitError, UnitParts};
 
 pub mod disk;
 pub mod finder;
+mod judging;
 pub mod side;
 
 use disk::Shelf;
 use finder::{Finder, Name, Options, Piece, SweepError};
+use judging::{Judging, KEPT, Rows, batch};
 use side::{Only, SweepSide};
 
 /// A sweep outside the schedule: nothing is kept but the report.
@@ -71,6 +70,8 @@ pub struct FlowSweep {
     pub ended: Ended,
     /// How long it took.
     pub took: Duration,
+    /// Rows that waited on disk for their partners.
+    pub spilled: u64,
 }
 
 /// How a sweep ended.
@@ -150,13 +151,6 @@ pub enum Stage {
     Waiting(Duration),
 }
 
-/// Suspects that are judged in one run.
-const BATCH: usize = 1_000;
-/// Suspects and differences that stay in memory; the others lie on disk.
-const KEPT: usize = 4_000;
-/// Keys in flight that stay in memory.
-const IN_FLIGHT: usize = 4_000;
-
 impl Sweeping {
     /// Sweeps one flow of a unit. What cannot be read is in the report.
     ///
@@ -196,6 +190,7 @@ impl Sweeping {
             verified_through,
             ended,
             took,
+            spilled: went.spilled,
         })
     }
 
@@ -216,6 +211,7 @@ impl Sweeping {
         }
         let mut finder = Finder::begin(owner, target, tolerances, options, None).await?;
         (went.rows, went.about) = (finder.rows(), finder.about());
+        finder.judge_at_most(self.may_find(judging));
         let mut suspects: Shelf<Name> = Shelf::new(KEPT);
         let mut ended = Ended::Complete;
         loop {
@@ -224,10 +220,15 @@ impl Sweeping {
                 progress(judging.progress(Stage::Chosen(finder.choice().clone()), went));
             }
             let Some(next) = finder.next(&mut suspects).await? else { break };
-            went.piece = next;
-            let is_enough = |judging: &Judging| self.most_differences.is_some_and(|most| judging.found() >= most);
-            while suspects.len() >= BATCH as u64 && !is_enough(judging) {
-                judging.judge(&mut suspects).await?;
+            (went.piece, went.spilled) = (next, finder.spilled());
+            if let Some(whole) = finder.whole() {
+                let judged = judging.judge_span(&whole).await?;
+                finder.take_judged(judged)?;
+                went.piece = finder.piece();
+                finder.judge_at_most(self.may_find(judging));
+            }
+            while suspects.len() >= judging.batch as u64 && self.may_find(judging) > 0 {
+                judging.judge(&mut suspects, self.may_find(judging)).await?;
                 judging.suspects = suspects.len();
                 progress(judging.progress(Stage::Reading, went));
             }
@@ -237,15 +238,20 @@ impl Sweeping {
                 ended = Ended::TimeOver;
                 break;
             }
-            if is_enough(judging) {
+            if self.may_find(judging) == 0 {
                 ended = Ended::EnoughFound;
                 break;
             }
         }
-        while !suspects.is_empty() && ended != Ended::EnoughFound {
-            judging.judge(&mut suspects).await?;
+        while !suspects.is_empty() && self.may_find(judging) > 0 {
+            judging.judge(&mut suspects, self.may_find(judging)).await?;
         }
-        Ok(ended)
+        Ok(if suspects.is_empty() { ended } else { Ended::EnoughFound })
+    }
+
+    /// How many more differences it may find.
+    fn may_find(&self, judging: &Judging) -> u64 {
+        self.most_differences.map_or(u64::MAX, |most| most.saturating_sub(judging.found()))
     }
 
     async fn judging(&self, parts: Arc<UnitParts>, flow: usize) -> Result<Judging, UnitError> {
@@ -275,6 +281,7 @@ impl Sweeping {
             differences: Shelf::new(KEPT),
             keys: [0; Verdict::ALL.len()],
             suspects: 0,
+            batch: batch(self.options.memory),
         })
     }
 }
@@ -286,6 +293,7 @@ struct Went {
     choice: Option<Choice>,
     rows: Option<u64>,
     about: Option<u64>,
+    spilled: u64,
 }
 
 /// Both sides of a flow.
@@ -323,140 +331,5 @@ impl From<UnitError> for Stop {
 impl From<std::io::Error> for Stop {
     fn from(error: std::io::Error) -> Self {
         Self::Sweep(error.into())
-    }
-}
-
-/// Judges suspects in a unit of its own and keeps what comes of them.
-struct Judging {
-    clock: Arc<dyn Clock>,
-    unit: Unit,
-    flow: usize,
-    flow_id: FlowId,
-    rows: Arc<Rows>,
-    /// The last check of keys that are not decided, by the keys' hashes; not of those on disk.
-    pending: BTreeMap<String, CheckRow>,
-    waiting: Shelf<InFlightEntry>,
-    differences: Shelf<Difference>,
-    keys: [u64; Verdict::ALL.len()],
-    suspects: u64,
-}
-
-impl Judging {
-    fn progress(&self, stage: Stage, went: &Went) -> Progress {
-        let (flow, differences) = (self.flow_id.clone(), self.differences.len());
-        let Went { piece, rows, about, .. } = *went;
-        Progress { flow, stage, piece, rows, about, differences, suspects: self.suspects }
-    }
-
-    /// Keys that do not agree, in flight or for certain.
-    fn found(&self) -> u64 {
-        self.differences.len() + self.unit.in_flight() as u64 + self.waiting.len()
-    }
-
-    /// Judges some of the suspects.
-    async fn judge(&mut self, suspects: &mut Shelf<Name>) -> Result<(), Stop> {
-        let names = suspects.take(BATCH)?;
-        let keys: Vec<Key> = names.iter().filter_map(|name| key_from_bytes(name)).collect();
-        let summary = self.unit.look_at_suspects(self.flow, &keys).await?;
-        if let Some(reason) = summary.failure.filter(|_| summary.total() == 0) {
-            let left = keys.len() as u64 + suspects.len();
-            return Err(Stop::Unread(format!("{left} suspected keys could not be read: {reason}")));
-        }
-        self.collect()?;
-        Ok(())
-    }
-
-    /// Takes what the unit's runs came to since the last time.
-    fn collect(&mut self) -> std::io::Result<()> {
-        for row in self.rows.take() {
-            self.pending.remove(&row.key_hash);
-            match Verdict::ALL.into_iter().find(|verdict| row.is(*verdict)) {
-                Some(Verdict::Match) => self.keys[Verdict::Match as usize - 1] += 1,
-                Some(verdict) if verdict.is_bad() => {
-                    self.keys[verdict as usize - 1] += 1;
-                    self.differences.push(difference(row))?;
-                }
-                _ => {
-                    self.pending.insert(row.key_hash.clone(), row);
-                }
-            }
-        }
-        self.unit.let_go_decided();
-        if self.unit.in_flight() > IN_FLIGHT {
-            self.pending.clear();
-            self.unit.take_undecided().into_iter().try_for_each(|entry| self.waiting.push(entry))?;
-        }
-        Ok(())
-    }
-
-    /// Looks at keys in flight again until all are decided, a side cannot be read, or it is `until`.
-    async fn wait(&mut self, until: Moment, mut progress: impl FnMut(Duration, &Self)) -> anyhow::Result<()> {
-        loop {
-            if self.unit.in_flight() == 0 && !self.waiting.is_empty() {
-                let entries = self.waiting.take(IN_FLIGHT)?;
-                self.unit.put_back(self.flow, &entries)?;
-            }
-            let Some(due) = self.unit.next_undecided().filter(|due| *due <= until) else { return Ok(()) };
-            progress(until.since(self.clock.now()), self);
-            tokio::time::sleep(due.since(self.clock.now())).await;
-            let failure = self.unit.recheck_due().await?.failure;
-            self.collect()?;
-            if failure.is_some() {
-                // Waiting longer would not decide what cannot be read; whoever asked can ask again.
-                return Ok(());
-            }
-        }
-    }
-
-    /// What is not decided by now is in flight or unknown.
-    fn report(mut self) -> std::io::Result<([u64; Verdict::ALL.len()], Shelf<Difference>)> {
-        let undecided = self.unit.in_flight() as u64 + self.waiting.len();
-        let listed = self.pending.len() as u64;
-        for row in std::mem::take(&mut self.pending).into_values() {
-            let verdict = Verdict::ALL.into_iter().find(|verdict| row.is(*verdict)).unwrap_or(Verdict::Unknown);
-            self.keys[verdict as usize - 1] += 1;
-            self.differences.push(difference(row))?;
-        }
-        self.keys[Verdict::InFlight as usize - 1] += undecided.saturating_sub(listed);
-        Ok((self.keys, self.differences))
-    }
-}
-
-fn difference(row: CheckRow) -> Difference {
-    let values = row.owner_values.into_iter().zip(row.target_values);
-    let fields = row.fields.into_iter().zip(values).map(|(field, (owner, target))| (field, owner, target)).collect();
-    let CheckRow { key, key_hash, verdict, likely, reason, .. } = row;
-    Difference { key, key_hash, verdict, likely, reason, fields }
-}
-
-/// Keeps the checks of the last runs and nothing else.
-#[derive(Default)]
-struct Rows {
-    checks: Mutex<Vec<CheckRow>>,
-}
-
-impl Rows {
-    fn take(&self) -> Vec<CheckRow> {
-        std::mem::take(&mut self.checks.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-#[async_trait]
-impl Journal for Rows {
-    async fn position(&self, _unit: &str) -> Result<Option<Vec<u8>>, JournalError> {
-        Ok(None)
-    }
-
-    async fn in_flight_after(&self, _: &str, _: &str, _: usize) -> Result<Vec<(String, InFlightEntry)>, JournalError> {
-        Ok(Vec::new())
-    }
-
-    async fn baselines(&self, _: &str, _: &[String]) -> Result<HashMap<String, u128>, JournalError> {
-        Ok(HashMap::new())
-    }
-
-    async fn commit(&self, _change: StateChange, rows: RunRows) -> Result<Committed, JournalError> {
-        self.checks.lock().unwrap_or_else(PoisonError::into_inner).extend(rows.checks);
-        Ok(Committed::Yes)
     }
 }

@@ -316,6 +316,10 @@ impl Reader for SqlReader {
         self.forget_on_shape(mapping, read)
     }
 
+    fn keys_at_once(&self, _mapping: &Mapping) -> usize {
+        keys_at_once(self.dialect())
+    }
+
     async fn landmark(&self, mapping: &Mapping, within: KeyRange<'_>, keys: usize) -> Result<Reach, ReadError> {
         self.reach(mapping, within, keys.max(1)).await
     }

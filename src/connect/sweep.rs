@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use super::{ReadError, ReadWindow};
 use crate::model::{Mapping, Record};
-use crate::sweep::{Form, Obstacle, PartDigest, Recipe, RowHash, Span};
+use crate::sweep::{Batch, Form, Obstacle, PartDigest, Recipe, RowHash, Span};
 use crate::totals::{Days, Fields};
 
 /// Receives each record of a read.
@@ -99,6 +100,17 @@ pub trait Sweeper: Send + Sync {
         mark: Mark,
         span: Span,
     ) -> Result<Vec<RowHash>, ReadError>;
+
+    /// All rows in the order of their keys, each with its key and the hash of the recipe's values, in batches, until the
+    /// receiver goes away. Only for keys that are integers, texts or UUIDs as the columns have them
+    /// ([`has_plain_key`](crate::sweep::has_plain_key)); rows whose key cannot be read are left out.
+    async fn scan_hashes(
+        &self,
+        mapping: &Mapping,
+        recipe: &Recipe,
+        mark: Mark,
+        batches: mpsc::Sender<Batch>,
+    ) -> Result<(), ReadError>;
 
     /// Digests of the buckets of keys of which rows lie in these pages.
     async fn digest_pages(

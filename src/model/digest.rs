@@ -31,10 +31,7 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) {
         Value::Null => out.push(0),
         Value::Bool(value) => out.extend([1, u8::from(*value)]),
         Value::Number(value) => match value.as_i64() {
-            Some(whole) => {
-                out.push(2);
-                out.extend(whole.to_le_bytes());
-            }
+            Some(whole) => put_whole(whole, out),
             None => tagged(3, value.to_string().as_bytes(), out),
         },
         Value::Money(value) => {
@@ -42,7 +39,7 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) {
             out.extend(value.currency.code().as_bytes());
             encode(&Value::Number(value.amount.clone()), out);
         }
-        Value::Text(value) => tagged(5, value.as_bytes(), out),
+        Value::Text(value) => put_text(value, out),
         Value::Time(value) => {
             out.push(6);
             out.extend(value.micros().to_le_bytes());
@@ -51,13 +48,27 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) {
             out.push(7);
             out.extend(value.num_days_from_ce().to_le_bytes());
         }
-        Value::Uuid(value) => {
-            out.push(8);
-            out.extend(value.as_bytes());
-        }
+        Value::Uuid(value) => put_uuid(*value, out),
         Value::Bytes(value) => tagged(9, value, out),
         Value::Invalid(value) => tagged(10, value.reason.as_bytes(), out),
     }
+}
+
+/// Appends what [`encode`] makes of a whole number.
+pub fn put_whole(value: i64, out: &mut Vec<u8>) {
+    out.push(2);
+    out.extend(value.to_le_bytes());
+}
+
+/// Appends what [`encode`] makes of a text.
+pub fn put_text(value: &str, out: &mut Vec<u8>) {
+    tagged(5, value.as_bytes(), out);
+}
+
+/// Appends what [`encode`] makes of a UUID.
+pub fn put_uuid(value: Uuid, out: &mut Vec<u8>) {
+    out.push(8);
+    out.extend(value.as_bytes());
 }
 
 fn tagged(tag: u8, body: &[u8], out: &mut Vec<u8>) {

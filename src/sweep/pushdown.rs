@@ -143,6 +143,20 @@ pub fn is_counted(mapping: &Mapping) -> bool {
         && matches!(columns[..], [rule] if is_number(rule) && rule.steps.is_empty() && rule.scale.is_none() && rule.when.is_none())
 }
 
+/// Whether a key's parts are integers, texts or UUIDs just as columns hold them, so that rows can be told apart without making
+/// records of them.
+pub fn has_plain_key(mapping: &Mapping) -> bool {
+    let is_plain = |rule: &FieldRule| {
+        matches!(rule.origin, Origin::Source(_))
+            && matches!(rule.field_type, FieldType::Integer | FieldType::Text | FieldType::Uuid)
+            && rule.steps.is_empty()
+            && rule.scale.is_none()
+            && rule.when.is_none()
+    };
+    let mut rules = mapping.key.iter().map(|field| mapping.fields.get(*field).and_then(Option::as_ref));
+    mapping.xref.is_empty() && !mapping.key_index && rules.all(|rule| rule.is_some_and(is_plain))
+}
+
 /// Columns of both sides that must be equal.
 #[derive(Default)]
 struct Pairs {
@@ -223,17 +237,22 @@ fn scopes(owner: &Mapping, target: &Mapping, pairs: &mut Pairs) -> Result<(), Ob
     Ok(())
 }
 
-/// One form for each column that both sides can take, parallel to both lists; `None` where there is none.
-pub fn common_forms(ours: &[Form], theirs: &[Form]) -> Option<Vec<Form>> {
-    let common = |(ours, theirs): (&Form, &Form)| match (ours, theirs) {
+/// One form for each column that both sides can take, parallel to all lists; `None` where there is none. `reads_as`: what the
+/// columns are read as.
+pub fn common_forms(ours: &[Form], theirs: &[Form], reads_as: &[Option<FieldType>]) -> Option<Vec<Form>> {
+    let common = |((ours, theirs), reads_as): ((&Form, &Form), &Option<FieldType>)| match (ours, theirs) {
         (Form::Unknown, _) | (_, Form::Unknown) => None,
         (Form::Int4, Form::Int8) | (Form::Int8, Form::Int4) => Some(Form::Int8),
+        // Where a UUID is held as text, equal texts are equal UUIDs.
+        (Form::Uuid, Form::Text) | (Form::Text, Form::Uuid) => {
+            matches!(reads_as, Some(FieldType::Uuid | FieldType::Text)).then_some(Form::Text)
+        }
         (ours, theirs) => (ours == theirs).then_some(*ours),
     };
-    if ours.len() != theirs.len() {
+    if ours.len() != theirs.len() || ours.len() != reads_as.len() {
         return None;
     }
-    ours.iter().zip(theirs).map(common).collect()
+    ours.iter().zip(theirs).zip(reads_as).map(common).collect()
 }
 
 #[cfg(test)]
@@ -243,8 +262,12 @@ mod tests {
     #[test]
     fn forms_meet_only_where_equal_values_have_equal_hashes() {
         let check = |ours: &[Form], theirs: &[Form], expect: Option<&[Form]>| {
-            assert_eq!(common_forms(ours, theirs).as_deref(), expect, "{ours:?} {theirs:?}");
+            let reads_as = vec![Some(FieldType::Text); ours.len()];
+            assert_eq!(common_forms(ours, theirs, &reads_as).as_deref(), expect, "{ours:?} {theirs:?}");
         };
+        check(&[Form::Uuid], &[Form::Text], Some(&[Form::Text]));
+        assert_eq!(common_forms(&[Form::Uuid], &[Form::Text], &[None]), None, "raw values are tested");
+        assert_eq!(common_forms(&[Form::Uuid], &[Form::Text], &[Some(FieldType::Bytes)]), None);
         check(&[Form::Int4, Form::Text], &[Form::Int8, Form::Text], Some(&[Form::Int8, Form::Text]));
         check(&[Form::Int4], &[Form::Int4], Some(&[Form::Int4]));
         check(&[Form::Text], &[Form::Padded], None);

@@ -22,5 +22,6 @@ mod shopify;
 mod shopify_points;
 mod shopify_reading;
 mod shopify_verdicts;
+mod sweeping;
 mod verdicts;
 mod woo;

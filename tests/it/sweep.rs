@@ -1,6 +1,6 @@
 //! Sweeps on real servers: exactly the planted differences, whatever the engines, the way and the traps.
 
-mod bed;
+pub mod bed;
 mod bounded;
 mod broken;
 mod crash;
@@ -9,3 +9,4 @@ mod live;
 mod probe;
 mod traps;
 mod types;
+mod wide;

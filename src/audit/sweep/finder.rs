@@ -9,11 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::compare::Side;
 use crate::connect::{Extent, ReadError};
 use crate::model::{Flow, FlowField, Tolerance};
-use crate::sweep::{Choice, Facts, Form, Obstacle, Pace, Recipe, Sample, Strategy, choose, common_forms, recipes};
+use crate::sweep::{
+    Choice, Facts, Form, Obstacle, Pace, Recipe, Sample, Span, Strategy, choose, common_forms, has_plain_key, recipes,
+};
 
 use super::disk::Shelf;
 use super::side::SweepSide;
 
+mod named;
 mod pages;
 mod rows;
 mod scan;
@@ -70,6 +73,33 @@ pub struct Options {
     pub strategy: Option<Strategy>,
     /// What it may keep in memory, in bytes.
     pub memory: usize,
+}
+
+/// A span of which so much differs that its rows are not compared here: whoever judges reads it as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// Which keys.
+    pub span: Span,
+    /// Most of them that may be judged at once.
+    pub most: u64,
+    /// What their records may take in memory.
+    pub bytes: usize,
+}
+
+/// What judging a [`Whole`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// All that differs in it has been judged.
+    Through {
+        /// Rows of the owner in it.
+        owner_rows: u64,
+        /// Rows of the target.
+        target_rows: u64,
+        /// Keys that differ, those in flight among them.
+        differing: u64,
+    },
+    /// Nothing was judged: it holds more than fits, or took too long.
+    TooMuch,
 }
 
 /// Goes through both sides.
@@ -168,7 +198,10 @@ impl Finder {
 
     /// Looks at some rows of both sides, to know about how many differ.
     async fn look(&self, comparison: &Comparison) -> Result<Option<Sample>, SweepError> {
-        let (Some(rows), true) = (self.rows(), self.is_counted()) else { return Ok(None) };
+        let Some(rows) = self.rows() else { return Ok(None) };
+        if !self.is_counted() {
+            return if self.owner.only.is_none() { named::look(self, rows).await } else { Ok(None) };
+        }
         let [at_once, one_by_one] = spans::LOOKS;
         let looks = if matches!(comparison, Comparison::Theirs(_)) { at_once } else { one_by_one };
         let Some(spans) = spans::looks(self.ends(), rows, looks) else { return Ok(None) };
@@ -192,7 +225,10 @@ impl Finder {
             field.tolerance.is_none() && field.owner_projection.is_empty() && field.target_projection.is_empty()
         };
         let is_limited = self.owner.only.is_some() || self.target.only.is_some();
-        if is_limited || !self.is_counted() || !flow.fields.iter().all(is_exact) {
+        // Rows out of scope would be suspects wherever only one side holds them.
+        let mappings = [&self.owner.mapping, &self.target.mapping];
+        let is_named = mappings.iter().all(|mapping| has_plain_key(mapping) && mapping.scope.is_empty());
+        if is_limited || !(self.is_counted() || is_named) || !flow.fields.iter().all(is_exact) {
             return Ok(Comparison::Records);
         }
         let recipes = common_recipes(&self.owner, &self.target, Hashed::Here).await?;
@@ -261,6 +297,15 @@ impl Finder {
         self.piece
     }
 
+    /// Rows that have waited on disk for their partners.
+    pub const fn spilled(&self) -> u64 {
+        match &self.way {
+            Way::Scan(scan) => scan.spilled(),
+            Way::Pages(pages) => pages.spilled(),
+            _ => 0,
+        }
+    }
+
     /// Rows of the larger side, as its database estimates them.
     pub fn rows(&self) -> Option<u64> {
         self.extents.iter().filter_map(|extent| extent.rows).max()
@@ -287,6 +332,39 @@ impl Finder {
         }
         self.piece = piece?;
         Ok(Some(self.piece))
+    }
+
+    /// The span that the last [`next`](Self::next) left to be judged as a whole, if it did. It comes again until
+    /// [`take_judged`](Self::take_judged) is told what became of it.
+    pub fn whole(&self) -> Option<Whole> {
+        match &self.way {
+            Way::Spans(spans) => spans.whole(self.memory),
+            _ => None,
+        }
+    }
+
+    /// At most so many keys can be judged at once from here on.
+    pub fn judge_at_most(&mut self, keys: u64) {
+        if let Way::Spans(spans) = &mut self.way {
+            spans.judge_at_most(keys);
+        }
+    }
+
+    /// What became of the span that was left to be judged. What took too long is tried again as a smaller one.
+    ///
+    /// # Errors
+    /// When a side could not be read.
+    pub fn take_judged(&mut self, judged: Result<Judged, ReadError>) -> Result<(), SweepError> {
+        let Way::Spans(spans) = &mut self.way else { return Ok(()) };
+        match judged {
+            Ok(judged) => {
+                spans.judged(judged);
+                self.piece = spans.piece();
+                Ok(())
+            }
+            Err(ReadError::TimedOut { .. }) if spans.judged(Judged::TooMuch) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Everything is read from here on: most of what was hashed differs.
@@ -338,7 +416,8 @@ async fn common_recipes(
         }
     }
     let (owners, targets) = (owner.mapping.system.to_string(), target.mapping.system.to_string());
-    let Some(common) = common_forms(&forms[0], &forms[1]) else {
+    let reads_as: Vec<_> = found[0].key.iter().chain(&found[0].values).map(|item| item.reads_as).collect();
+    let Some(common) = common_forms(&forms[0], &forms[1], &reads_as) else {
         return Ok(Err(Obstacle::Mapping(format!("`{owners}` and `{targets}` hold a field in different types"))));
     };
     Ok(Ok(found.map(|recipe| with_forms(recipe, &common))))
@@ -373,6 +452,24 @@ impl<T> AbortOnDrop<T> {
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// Puts names on a shelf where nothing can be said of a disk that fails; it is said at the end.
+struct Shelving<'s> {
+    suspects: &'s mut Shelf<Name>,
+    disk: io::Result<()>,
+}
+
+impl<'s> Shelving<'s> {
+    const fn new(suspects: &'s mut Shelf<Name>) -> Self {
+        Self { suspects, disk: Ok(()) }
+    }
+
+    fn push(&mut self, name: &[u8]) {
+        if self.disk.is_ok() {
+            self.disk = self.suspects.push(name.into());
+        }
     }
 }
 

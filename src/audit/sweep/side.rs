@@ -8,11 +8,11 @@ use tokio::task::JoinSet;
 
 use crate::audit::entry::put_key;
 use crate::compare::{Side, State, state_of};
-use crate::connect::{ReadError, Reader, Sweeper};
+use crate::connect::{Mark, ReadError, Reader, Sweeper};
 use crate::model::digest::digest;
 use crate::model::mapping::Origin;
 use crate::model::{Flow, Key, Mapping, Record, Value};
-use crate::sweep::{Batch, Content, Span};
+use crate::sweep::{Batch, Content, Recipe, Span};
 
 /// How to read a side.
 #[derive(Clone)]
@@ -115,6 +115,34 @@ impl SweepSide {
             }
             // Nobody listens any more when the other side failed.
             sender.send(Ok(rows)).await.unwrap_or_default();
+        });
+        receiver
+    }
+
+    /// As [`scan`](Self::scan), with rows that are hashed as they come. `recipes` are the owner's and the target's.
+    pub fn scan_hashes(
+        self,
+        recipes: Arc<[Recipe; 2]>,
+        tasks: &mut JoinSet<()>,
+    ) -> mpsc::Receiver<Result<Rows, ReadError>> {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let mark = if self.side == Side::Owner { Mark::Owner } else { Mark::Target };
+        tasks.spawn(async move {
+            let Some(sweeper) = self.reader.sweeper() else { return };
+            let (batches, mut come) = mpsc::channel(1);
+            let read = sweeper.scan_hashes(&self.mapping, &recipes[mark as usize], mark, batches);
+            let hand_on = async {
+                while let Some(batch) = come.recv().await {
+                    let rows = Rows { read: batch.len() as u64, batch };
+                    if sender.send(Ok(rows)).await.is_err() {
+                        come.close();
+                    }
+                }
+            };
+            if let (Err(error), ()) = tokio::join!(read, hand_on) {
+                // Nobody listens any more when the other side failed.
+                sender.send(Err(error)).await.unwrap_or_default();
+            }
         });
         receiver
     }

@@ -47,11 +47,11 @@ pub(super) fn key_digest(key: &Key) -> u128 {
 }
 
 /// A key whose bad verdict still lacks the second read of the owner.
-struct Unconfirmed<'a> {
-    sighting: &'a Sighting,
+pub(super) struct Unconfirmed<'a> {
+    pub sighting: &'a Sighting,
     target: Vec<Record>,
     owner_look: Look,
-    target_look: Look,
+    pub target_look: Look,
     context: Context<'a>,
 }
 
@@ -194,8 +194,8 @@ impl Unit {
     }
 
     /// The first judgement of a key; `Some` when it is bad and must be confirmed.
-    #[expect(clippy::too_many_arguments, reason = "one call site; the two sides and their windows belong together")]
-    fn first_look<'a>(
+    #[expect(clippy::too_many_arguments, reason = "few call sites; the two sides and their windows belong together")]
+    pub(super) fn first_look<'a>(
         &mut self,
         run: &mut Run,
         flow: usize,
@@ -240,18 +240,13 @@ impl Unit {
     ///
     /// Where the owner makes us wait for it, the target is read once more: what it held then says nothing of now. A key that
     /// has moved meanwhile is judged anew, and confirmed again if it is bad.
-    async fn confirm(&mut self, run: &mut Run, flow: usize, mut pending: Vec<Unconfirmed<'_>>) -> u64 {
+    pub(super) async fn confirm(&mut self, run: &mut Run, flow: usize, mut pending: Vec<Unconfirmed<'_>>) -> u64 {
         let parts = Arc::clone(&self.parts);
         let owner = &parts.owner;
         let at_once = owner.reader.keys_at_once(&owner.mapping).max(1);
         let mut decided = 0;
         for round in 1..=ROUNDS {
-            let is_new = |one: &&Unconfirmed<'_>| {
-                self.queue.get((flow, one.sighting.digest)).is_none_or(|entry| entry.discrepancy.is_none())
-            };
-            if let Some(read) = pending.iter().filter(is_new).map(|one| one.target_look.window.high).max() {
-                self.know_shapes(flow, read).await;
-            }
+            self.know_shapes_of(flow, &pending).await;
             let mut moved = Vec::new();
             while !pending.is_empty() {
                 let chunk: Vec<Unconfirmed<'_>> = pending.drain(..at_once.min(pending.len())).collect();
@@ -272,6 +267,16 @@ impl Unit {
             pending = moved;
         }
         decided
+    }
+
+    /// Before a key is called wrong for the first time, the shapes are looked at as they were then or later.
+    pub(super) async fn know_shapes_of(&mut self, flow: usize, pending: &[Unconfirmed<'_>]) {
+        let is_new = |one: &&Unconfirmed<'_>| {
+            self.queue.get((flow, one.sighting.digest)).is_none_or(|entry| entry.discrepancy.is_none())
+        };
+        if let Some(read) = pending.iter().filter(is_new).map(|one| one.target_look.window.high).max() {
+            self.know_shapes(flow, read).await;
+        }
     }
 
     /// What the target holds now of keys whose confirmation was late; `None` if it was not, or cannot be read.
@@ -303,7 +308,7 @@ impl Unit {
 
     /// Judges keys whose owner was read again; gives those that have to be confirmed once more. `late` is what the target
     /// was found to hold after that.
-    fn confirmed<'s>(
+    pub(super) fn confirmed<'s>(
         &mut self,
         run: &mut Run,
         flow: usize,
@@ -350,7 +355,12 @@ impl Unit {
     }
 
     /// For two-way flows: what both sides last agreed on, by key digest.
-    async fn baselines(&self, run: &mut Run, unit_flow: &UnitFlow, sightings: &[&Sighting]) -> HashMap<u128, Digest> {
+    pub(super) async fn baselines(
+        &self,
+        run: &mut Run,
+        unit_flow: &UnitFlow,
+        sightings: &[&Sighting],
+    ) -> HashMap<u128, Digest> {
         if !unit_flow.flow.is_two_way() {
             return HashMap::new();
         }
@@ -417,7 +427,7 @@ fn without_stand_ins<'r>(flow: &UnitFlow, owner: &'r [Record], mut target: Vec<R
     (if is_nothing { &[] } else { owner }, target)
 }
 
-fn context(unit_flow: &UnitFlow, baseline: Option<Digest>) -> Context<'_> {
+pub(super) fn context(unit_flow: &UnitFlow, baseline: Option<Digest>) -> Context<'_> {
     Context { deadline: unit_flow.flow.deadline, baseline, tolerances: &unit_flow.tolerances }
 }
 

@@ -7,9 +7,12 @@ use super::{Unit, UnitError};
 
 mod probe;
 mod rate;
+mod whole;
 
 use crate::audit::entry::Entry;
 use crate::audit::run::{Run, Summary};
+use crate::audit::sweep::finder::{Judged, Whole};
+use crate::connect::ReadError;
 use crate::metrics::RunKind;
 use crate::model::{Key, Moment};
 use crate::state::change::InFlightEntry;
@@ -29,6 +32,21 @@ impl Unit {
         self.measure_clock(&parts.flows[flow].target).await;
         self.judge_suspects(&mut run, flow, keys).await;
         self.commit(run, None).await
+    }
+
+    /// Judges all that differs in a span of keys, in one run; see [`judge_span`](Self::judge_span).
+    ///
+    /// # Errors
+    /// When the lease is lost, or state or spool fail.
+    pub async fn look_at_span(&mut self, flow: usize, whole: &Whole) -> Result<Result<Judged, ReadError>, UnitError> {
+        let parts = Arc::clone(&self.parts);
+        let mut run = Run::begin(RunKind::Sweep, self.lease.clone(), self.shared.clock.now());
+        run.summary.complete = true;
+        self.measure_clock(&parts.owner).await;
+        self.measure_clock(&parts.flows[flow].target).await;
+        let judged = self.judge_span(&mut run, flow, whole).await;
+        self.commit(run, None).await?;
+        Ok(judged)
     }
 
     /// Judges suspects within a run. `false` when the owner could not be read: nothing is known of them.

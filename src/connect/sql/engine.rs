@@ -11,12 +11,13 @@ use sqlx::{AssertSqlSafe, Column, ColumnIndex, Database, Executor, IntoArguments
 use tokio::time::Instant;
 
 use super::errors;
-use super::rowhash::{Cell, OnHash, RowHasher};
+use super::rowhash::{Cell, HANDING_OVER, OnHash, RowHasher};
 use super::source::Source;
 use super::text::{Arg, Dialect, Statement};
 use crate::clock::Clock;
 use crate::connect::Mark;
-use crate::model::{Moment, Raw, RawRow};
+use crate::model::{FieldType, Moment, Raw, RawRow};
+use crate::sweep::Batch;
 
 mod snapshot;
 
@@ -131,6 +132,18 @@ pub(super) trait Engine: Send + Sync {
     /// Runs one statement without bound values and hands over the hash of each row.
     async fn hash_rows(&self, sql: &str, cells: &[Cell], mark: Mark, on_row: OnHash<'_>) -> Result<Timing, Failure>;
 
+    /// Runs one long statement without bound values and without the server's statement limit, and hands over its rows in
+    /// batches, each with its key, read as these types, and its hash. The limit applies to each pause. Ends early when nobody
+    /// listens any more.
+    async fn pour_hashes(
+        &self,
+        sql: &str,
+        cells: &[Cell],
+        mark: Mark,
+        keys: &[FieldType],
+        batches: &tokio::sync::mpsc::Sender<Batch>,
+    ) -> Result<(), Failure>;
+
     /// Runs one long statement without the server's statement limit and sends its rows until the receiver goes
     /// away. The limit applies to each pause between two rows.
     async fn pour(
@@ -139,6 +152,19 @@ pub(super) trait Engine: Send + Sync {
         kinds: Vec<Kind>,
         rows: tokio::sync::mpsc::Sender<Result<RawRow, Failure>>,
     );
+}
+
+/// Comes to its end when no row has come for so long.
+async fn stalled(progress: &AtomicU64, limit: Duration) {
+    let mut before = progress.load(Ordering::Relaxed);
+    loop {
+        tokio::time::sleep(limit).await;
+        let now = progress.load(Ordering::Relaxed);
+        if now == before && now != HANDING_OVER {
+            return;
+        }
+        before = now;
+    }
 }
 
 /// What differs between the engines.
@@ -396,6 +422,30 @@ where
         };
         tokio::time::timeout(self.limit + GRACE, work).await.map_err(|_| Failure::TimedOut(self.limit))??;
         Ok(Timing { sent, answered: self.clock.now() })
+    }
+
+    async fn pour_hashes(
+        &self,
+        sql: &str,
+        cells: &[Cell],
+        mark: Mark,
+        keys: &[FieldType],
+        batches: &tokio::sync::mpsc::Sender<Batch>,
+    ) -> Result<(), Failure> {
+        let mut lent = self.lend().await?;
+        let connection = lent.connection()?;
+        D::arm(connection, Duration::MAX).await?;
+        if let Some(unlimited) = D::UNLIMITED {
+            connection.execute(unlimited).await?;
+        }
+        let progress = AtomicU64::new(0);
+        let mut rows = RowHasher::named(cells, mark, keys, batches, &progress);
+        tokio::select! {
+            outcome = D::take_up(connection, sql, &mut rows) => outcome?,
+            () = stalled(&progress, self.limit + GRACE) => return Err(Failure::TimedOut(self.limit)),
+        }
+        rows.hand_over().await;
+        Ok(())
     }
 
     async fn explain(&self, statement: &Statement) -> Result<Vec<Explained>, Failure> {

@@ -63,6 +63,9 @@ impl Driver for MysqlDriver {
                 index += 1;
             }
             rows.end();
+            if !rows.hand_over_if_full().await {
+                break;
+            }
         }
         Ok(())
     }

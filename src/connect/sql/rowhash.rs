@@ -4,12 +4,17 @@
 //! Each value becomes a tag and its canonical content: numbers without trailing zeros, stamps as microseconds, texts and
 //! bytes with their length. What could not be read as a value gets the side's mark, which differs between the sides.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::mpsc;
+use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::engine::Kind;
 use crate::connect::Mark;
-use crate::model::Number;
-use crate::sweep::{Form, RowHash};
+use crate::model::digest::{put_text, put_uuid, put_whole};
+use crate::model::{FieldType, Number};
+use crate::sweep::{Batch, Content as Compared, Form, RowHash};
 
 /// How one column of an answer is taken up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +53,32 @@ pub(super) struct RowHasher<'a> {
     cells: &'a [Cell],
     mark: Mark,
     next: usize,
-    key: Option<i64>,
     buffer: Vec<u8>,
-    /// Rows whose first column is no key; they are in nobody's span.
-    on_row: OnHash<'a>,
+    rows: Rows<'a>,
 }
+
+/// What becomes of a row.
+enum Rows<'a> {
+    /// Its key is the number in the first column. Rows without one are in nobody's span.
+    Counted { key: Option<i64>, on_row: OnHash<'a> },
+    /// Its key is the first columns, which go into its name and not into its hash.
+    Named(Named<'a>),
+}
+
+/// Rows whose keys are read as these types. Those whose key cannot be read name nothing and are left out.
+struct Named<'a> {
+    keys: &'a [FieldType],
+    name: Vec<u8>,
+    is_whole: bool,
+    batch: Batch,
+    sender: &'a mpsc::Sender<Batch>,
+    progress: &'a AtomicU64,
+}
+
+/// Rows that are handed over at once.
+const BATCH: usize = 512;
+/// What [`Named::progress`] shows while rows are handed over: it is not the server that makes us wait.
+pub(super) const HANDING_OVER: u64 = u64::MAX;
 
 /// Stamps before the year 1 and from 9999 on may not be readable as times.
 const FIRST_MICROS: i64 = -62_135_596_800_000_000;
@@ -65,7 +91,20 @@ const END_FLOAT: f64 = 1e30;
 
 impl<'a> RowHasher<'a> {
     pub fn new(cells: &'a [Cell], mark: Mark, on_row: OnHash<'a>) -> Self {
-        Self { cells, mark, next: 0, key: None, buffer: Vec::with_capacity(256), on_row }
+        Self { cells, mark, next: 0, buffer: Vec::with_capacity(256), rows: Rows::Counted { key: None, on_row } }
+    }
+
+    /// For rows that are told apart by the first columns, whatever they are, and handed over in batches. `progress` moves with
+    /// each row.
+    pub fn named(
+        cells: &'a [Cell],
+        mark: Mark,
+        keys: &'a [FieldType],
+        sender: &'a mpsc::Sender<Batch>,
+        progress: &'a AtomicU64,
+    ) -> Self {
+        let named = Named { keys, name: Vec::new(), is_whole: true, batch: Batch::default(), sender, progress };
+        Self { cells, mark, next: 0, buffer: Vec::with_capacity(256), rows: Rows::Named(named) }
     }
 
     /// How the next value is taken up; `None` beyond the last one.
@@ -76,10 +115,20 @@ impl<'a> RowHasher<'a> {
     /// Takes up the next value.
     pub fn push(&mut self, content: Option<Content<'_>>) {
         let Some(cell) = self.cell() else { return };
-        if self.next == 0 {
-            self.key = if let Some(Content::Int(key)) = content { Some(key) } else { None };
-        }
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        let content = content.map(|content| as_held(cell, content, &mut text));
+        let number = self.next;
         self.next += 1;
+        match &mut self.rows {
+            Rows::Counted { key, .. } if number == 0 => {
+                *key = if let Some(Content::Int(key)) = content { Some(key) } else { None };
+            }
+            Rows::Named(named) if number < named.keys.len() => {
+                named.is_whole &= content.is_some_and(|content| put_name(named.keys[number], content, &mut named.name));
+                return;
+            }
+            _ => {}
+        }
         match content {
             None => self.buffer.push(0),
             Some(content) if is_odd(cell.form, content) => self.buffer.extend([1, self.mark as u8]),
@@ -89,12 +138,72 @@ impl<'a> RowHasher<'a> {
 
     /// The row is over.
     pub fn end(&mut self) {
-        if let (Some(key), true) = (self.key, self.next == self.cells.len()) {
-            (self.on_row)(RowHash { key, hash: xxh3_128(&self.buffer) });
+        let is_complete = self.next == self.cells.len();
+        match &mut self.rows {
+            Rows::Counted { key, on_row } => {
+                if let (Some(key), true) = (key.take(), is_complete) {
+                    on_row(RowHash { key, hash: xxh3_128(&self.buffer) });
+                }
+            }
+            Rows::Named(named) => {
+                if is_complete && std::mem::replace(&mut named.is_whole, true) {
+                    let compared = Compared { digest: Some(xxh3_128(&self.buffer)), tolerant: Box::default() };
+                    named.batch.push(xxh3_128(&named.name), compared, |names| names.extend_from_slice(&named.name));
+                }
+                named.name.clear();
+                named.progress.fetch_add(1, Ordering::Relaxed);
+            }
         }
         self.buffer.clear();
-        (self.next, self.key) = (0, None);
+        self.next = 0;
     }
+
+    /// Hands over what has come, if it is enough. `false` when nobody listens any more.
+    pub async fn hand_over_if_full(&mut self) -> bool {
+        match &self.rows {
+            Rows::Named(named) if named.batch.len() >= BATCH => self.hand_over().await,
+            _ => true,
+        }
+    }
+
+    /// Hands over what has come. `false` when nobody listens any more.
+    pub async fn hand_over(&mut self) -> bool {
+        let Rows::Named(named) = &mut self.rows else { return true };
+        let before = named.progress.swap(HANDING_OVER, Ordering::Relaxed);
+        let is_taken = named.sender.send(std::mem::take(&mut named.batch)).await.is_ok();
+        named.progress.store(before.wrapping_add(1), Ordering::Relaxed);
+        is_taken
+    }
+}
+
+/// A UUID as the text that the other side holds, where that is the form in common.
+fn as_held<'v>(cell: Cell, content: Content<'v>, text: &'v mut [u8; uuid::fmt::Hyphenated::LENGTH]) -> Content<'v> {
+    match (cell, content) {
+        (Cell { kind: Kind::Uuid, form: Form::Text }, Content::Bytes(bytes)) => match Uuid::from_slice(bytes) {
+            Ok(uuid) => Content::Bytes(uuid.hyphenated().encode_lower(text).as_bytes()),
+            Err(_) => Content::Odd,
+        },
+        (_, content) => content,
+    }
+}
+
+/// Adds a part of a key in its canonical encoding; `false` when it cannot be read as that type.
+fn put_name(field_type: FieldType, content: Content<'_>, name: &mut Vec<u8>) -> bool {
+    match (field_type, content) {
+        (FieldType::Integer, Content::Int(value)) => put_whole(value, name),
+        (FieldType::Text, Content::Bytes(bytes)) => match std::str::from_utf8(bytes) {
+            Ok(text) => put_text(text, name),
+            Err(_) => return false,
+        },
+        (FieldType::Uuid, Content::Bytes(bytes)) => {
+            match Uuid::from_slice(bytes).or_else(|_| Uuid::try_parse_ascii(bytes)) {
+                Ok(uuid) => put_uuid(uuid, name),
+                Err(_) => return false,
+            }
+        }
+        _ => return false,
+    }
+    true
 }
 
 fn is_odd(form: Form, content: Content<'_>) -> bool {
@@ -188,6 +297,10 @@ pub(super) fn decimal_text(text: &[u8]) -> Option<Content<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::entry::key_to_bytes;
+    use crate::compare::Side;
+    use crate::model::{Key, Value};
+    use crate::sweep::Matching;
 
     fn decimal(text: &str) -> Option<(i128, i32)> {
         match decimal_text(text.as_bytes()) {
@@ -250,6 +363,45 @@ mod tests {
         check(Form::Date, Content::Count(0), true);
         check(Form::Float8, Content::Float(f64::NAN), true);
         check(Form::Int8, Content::Int(i64::MIN), false);
+    }
+
+    #[tokio::test]
+    async fn names_are_keys_in_their_canonical_encoding() {
+        let uuid = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        let spelled = uuid.hyphenated().to_string().to_uppercase();
+        let key = |value: Value| Some(key_to_bytes(&Key::new([value])));
+        let text = |text: &str| Value::Text(text.into());
+        let check = async |field_type, cell: (Kind, Form), content, expect: Option<Vec<u8>>| {
+            let cell = Cell { kind: cell.0, form: cell.1 };
+            let cells = [cell, Cell { kind: Kind::Text, form: Form::Text }];
+            let (sender, mut batches) = mpsc::channel(1);
+            let (keys, progress) = ([field_type], AtomicU64::new(0));
+            let mut hasher = RowHasher::named(&cells, Mark::Owner, &keys, &sender, &progress);
+            hasher.push(content);
+            hasher.push(Some(Content::Bytes(b"x")));
+            hasher.end();
+            assert!(hasher.hand_over_if_full().await && hasher.hand_over().await);
+            let (mut matching, mut names) = (Matching::new(Vec::new()), Vec::new());
+            matching.take(Side::Owner, batches.recv().await.unwrap(), |_| {});
+            names.extend(matching.drain().map(|open| open.name.to_vec()));
+            assert_eq!(names, Vec::from_iter(expect), "{field_type:?} {content:?}");
+        };
+        let bytes = |bytes: &'static [u8]| Some(Content::Bytes(bytes));
+        check(FieldType::Integer, (Kind::Dynamic, Form::Int8), Some(Content::Int(-7)), key(Value::from(-7))).await;
+        check(FieldType::Text, (Kind::Text, Form::Text), bytes(b"K-1"), key(text("K-1"))).await;
+        check(FieldType::Text, (Kind::Text, Form::Text), bytes(&[0xff]), None).await;
+        check(FieldType::Text, (Kind::Text, Form::Text), None, None).await;
+        let held = Some(Content::Bytes(uuid.as_bytes()));
+        check(FieldType::Text, (Kind::Uuid, Form::Text), held, key(text(&uuid.hyphenated().to_string()))).await;
+        check(FieldType::Uuid, (Kind::Uuid, Form::Text), held, key(Value::Uuid(uuid))).await;
+        check(
+            FieldType::Uuid,
+            (Kind::Text, Form::Text),
+            Some(Content::Bytes(spelled.as_bytes())),
+            key(Value::Uuid(uuid)),
+        )
+        .await;
+        check(FieldType::Uuid, (Kind::Text, Form::Text), bytes(b"none"), None).await;
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use super::engine::Kind;
 use super::plan::Plan;
@@ -13,8 +14,8 @@ use super::totals::rows_of_days;
 use super::{SqlReader, plan};
 use crate::connect::{Buckets, Extent, Mark, OnGroup, OnRecord, ReadError, ReadWindow, Sweeper};
 use crate::model::mapping::Source;
-use crate::model::{Mapping, Raw, RawRow};
-use crate::sweep::{Form, Item, Obstacle, PartDigest, Recipe, RowHash, Span, is_counted};
+use crate::model::{FieldType, Mapping, Raw, RawRow};
+use crate::sweep::{Batch, Form, Item, Obstacle, PartDigest, Recipe, RowHash, Span, is_counted};
 use crate::totals::{Days, Fields};
 
 mod digest;
@@ -223,6 +224,40 @@ impl Sweeper for SqlReader {
         let cell = |item: &Item| Cell { kind: plan.kinds[item.source], form: item.form };
         let cells: Vec<Cell> = items.iter().map(cell).collect();
         self.row_hashes(&sql, &cells, mark).await
+    }
+
+    async fn scan_hashes(
+        &self,
+        mapping: &Mapping,
+        recipe: &Recipe,
+        mark: Mark,
+        batches: mpsc::Sender<Batch>,
+    ) -> Result<(), ReadError> {
+        let plan = self.plan(mapping).await?;
+        let items: Vec<Item> = recipe.key.iter().chain(&recipe.values).copied().collect();
+        let columns: Vec<&str> = items.iter().map(|item| plan.select_of(item.source)).collect();
+        let sql = format!("SELECT {} FROM {} t ORDER BY ", columns.join(", "), plan.table);
+        let mut statement = Statement::new(self.dialect(), sql);
+        statement.list(&plan.key_terms());
+        let cells: Vec<Cell> =
+            items.iter().map(|item| Cell { kind: plan.kinds[item.source], form: item.form }).collect();
+        let keys: Vec<FieldType> = recipe.key.iter().filter_map(|item| item.reads_as).collect();
+        let _permit = self.budget.admit().await?;
+        let (sender, mut come) = mpsc::channel(1);
+        let pour = async {
+            let sender = sender;
+            self.engine.pour_hashes(&statement.sql, &cells, mark, &keys, &sender).await
+        };
+        let hand_on = async {
+            while let Some(batch) = come.recv().await {
+                self.budget.add_rows(batch.len());
+                if batches.send(batch).await.is_err() {
+                    come.close();
+                }
+            }
+        };
+        let (poured, ()) = tokio::join!(pour, hand_on);
+        poured.map_err(|failure| self.error(failure))
     }
 
     async fn digest_spans(

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Finder, MOST_HASHED, Name, Pace, Piece, SweepError, since, thousandths};
+use super::{Finder, MOST_HASHED, Name, Pace, Piece, Shelving, SweepError, since, thousandths};
 use crate::audit::sweep::disk::{Shelf, Spilled};
 use crate::audit::sweep::side::{Rows, SweepSide};
 use crate::compare::Side;
@@ -22,6 +22,7 @@ pub(super) struct Pages {
     only: Option<Vec<i64>>,
     matching: Matching,
     spilled: Option<Spilled>,
+    on_disk: u64,
     piece: Piece,
     is_done: bool,
 }
@@ -61,9 +62,14 @@ impl Pages {
             only: None,
             matching: Matching::new(finder.tolerances.clone()),
             spilled: None,
+            on_disk: 0,
             piece: Piece::default(),
             is_done: false,
         }
+    }
+
+    pub(super) const fn spilled(&self) -> u64 {
+        self.on_disk
     }
 
     pub(super) const fn is_done(&self) -> bool {
@@ -126,10 +132,13 @@ impl Pages {
             if self.spilled.is_some() {
                 self.spill()?;
             }
-            found.extend(self.matching.drain().map(|open| open.name));
+            super::shelve(suspects, std::mem::take(&mut found))?;
+            let mut shelving = Shelving::new(suspects);
+            self.matching.drain().for_each(|open| shelving.push(&open.name));
             if let Some(spilled) = self.spilled.take() {
-                spilled.settle(&mut self.matching, |name| found.push(name.into()))?;
+                spilled.settle(&mut self.matching, |name| shelving.push(name))?;
             }
+            shelving.disk?;
         }
         Ok(super::shelve(suspects, found)?)
     }
@@ -139,6 +148,7 @@ impl Pages {
             Some(spilled) => spilled,
             none => none.insert(Spilled::new()?),
         };
+        self.on_disk += self.matching.len() as u64;
         self.matching.drain().try_for_each(|open| spilled.put(&open))
     }
 }

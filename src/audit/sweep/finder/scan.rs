@@ -1,16 +1,17 @@
 //! Everything of both sides, each in its own order: the way for keys of any type, and for APIs.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::{Finder, Name, Piece, SweepError, thousandths};
+use super::{Comparison, Finder, Name, Piece, Shelving, SweepError, thousandths};
 use crate::audit::sweep::disk::{Shelf, Spilled};
 use crate::audit::sweep::side::{Rows, SweepSide};
 use crate::compare::Side;
 use crate::connect::ReadError;
-use crate::sweep::Matching;
+use crate::sweep::{Matching, Recipe};
 
 /// Both scans under way.
 pub(super) struct Scan {
@@ -19,14 +20,17 @@ pub(super) struct Scan {
     matching: Matching,
     memory: usize,
     spilled: Option<Spilled>,
+    on_disk: u64,
     piece: Piece,
     is_done: bool,
+    /// What is hashed of each side, where rows can be compared by hashes.
+    recipes: Option<Arc<[Recipe; 2]>>,
 }
 
 struct Streams {
     receivers: [mpsc::Receiver<Result<Rows, ReadError>>; 2],
     open: [bool; 2],
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 /// Messages that one piece takes.
@@ -40,9 +44,15 @@ impl Scan {
             matching: Matching::new(finder.tolerances.clone()),
             memory: finder.memory / 2,
             spilled: None,
+            on_disk: 0,
             piece: Piece::default(),
             is_done: false,
+            recipes: if let Comparison::Ours(recipes) = &finder.plain { Some(Arc::clone(recipes)) } else { None },
         })
+    }
+
+    pub(super) const fn spilled(&self) -> u64 {
+        self.on_disk
     }
 
     pub(super) const fn is_done(&self) -> bool {
@@ -53,7 +63,8 @@ impl Scan {
         let mut found: Vec<Name> = Vec::new();
         for _ in 0..MESSAGES {
             let Some((side, rows)) = self.receive().await? else {
-                self.end(&mut found)?;
+                super::shelve(suspects, std::mem::take(&mut found))?;
+                self.end(suspects).await?;
                 break;
             };
             match side {
@@ -76,8 +87,11 @@ impl Scan {
     async fn receive(&mut self) -> Result<Option<(Side, Rows)>, ReadError> {
         let streams = self.streams.get_or_insert_with(|| {
             let mut tasks = JoinSet::new();
-            let receivers = self.sides.clone().map(|side| side.scan(&mut tasks));
-            Streams { receivers, open: [true; 2], _tasks: tasks }
+            let receivers = self.sides.clone().map(|side| match &self.recipes {
+                Some(recipes) => side.scan_hashes(Arc::clone(recipes), &mut tasks),
+                None => side.scan(&mut tasks),
+            });
+            Streams { receivers, open: [true; 2], tasks }
         });
         loop {
             let behind = self.matching.behind();
@@ -100,18 +114,27 @@ impl Scan {
             Some(spilled) => spilled,
             none => none.insert(Spilled::new()?),
         };
+        self.on_disk += self.matching.len() as u64;
         self.matching.drain().try_for_each(|open| spilled.put(&open))
     }
 
-    fn end(&mut self, found: &mut Vec<Name>) -> io::Result<()> {
+    /// Both sides have been read: what waits has no partner.
+    async fn end(&mut self, suspects: &mut Shelf<Name>) -> Result<(), SweepError> {
+        if let Some(mut streams) = self.streams.take() {
+            while let Some(task) = streams.tasks.join_next().await {
+                // A task that died has not read everything.
+                task?;
+            }
+        }
         self.is_done = true;
         if self.spilled.is_some() {
             self.spill()?;
         }
-        found.extend(self.matching.drain().map(|open| open.name));
-        match self.spilled.take() {
-            Some(spilled) => spilled.settle(&mut self.matching, |name| found.push(name.into())),
-            None => Ok(()),
+        let mut shelving = Shelving::new(suspects);
+        self.matching.drain().for_each(|open| shelving.push(&open.name));
+        if let Some(spilled) = self.spilled.take() {
+            spilled.settle(&mut self.matching, |name| shelving.push(name))?;
         }
+        Ok(shelving.disk?)
     }
 }

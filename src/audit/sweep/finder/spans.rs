@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use super::rows::{RowCounts, digests_of, hashes_of, names_of, read};
 use super::{
-    Comparison, Finder, MOST_HASHED, MOST_ROWS, Name, Pace, Piece, Position, SweepError, shelve, since, thousandths,
+    Comparison, Finder, Judged, MOST_HASHED, MOST_ROWS, Name, Pace, Piece, Position, SweepError, Whole, shelve, since,
+    thousandths,
 };
 use crate::audit::sweep::disk::Shelf;
 use crate::connect::ReadError;
@@ -25,6 +26,15 @@ pub(super) struct Spans {
     piece: Piece,
     /// What has been hashed so far.
     seen: Sample,
+    /// Whether so much differs that spans are left to be judged as a whole.
+    wide: bool,
+    /// Such a span, its width, and since when it waits.
+    handed: Option<(Span, i64, Instant)>,
+    /// Keys that such a span may hold: what fits into memory, and what whoever judges has room for.
+    most: u64,
+    room: u64,
+    /// How often it turned out that less differs than the hashes say.
+    misled: u32,
 }
 
 /// Rows of the first span: what comes of them says how large the next one is.
@@ -39,8 +49,15 @@ const CROWDED: u64 = 8;
 const LISTED: u64 = 100_000;
 /// Rows of a span that are hashed here: some megabytes, too.
 const MOST_HASHED_HERE: u64 = 200_000;
-/// When more than one row in so many has another hash, records are compared before keys are judged one by one.
-const DOUBTFUL: u64 = 8;
+/// When more than one row in so many differs, spans are judged as a whole: three reads of all rows cost less than three reads by
+/// key of so many.
+const WIDE: u64 = 8;
+/// Rows that say enough for that.
+const ENOUGH: u64 = 256;
+/// What a key that differs takes in memory until it is recorded, its records left out.
+const JUDGED: usize = 4_096;
+/// When less differs than hashes say, so often, rows are compared as records.
+const MISLED: u32 = 2;
 /// What of both sides is looked at first: so many rows in so many spans, evenly over the keys.
 const LOOKED_AT: f64 = 4_096.0;
 /// Spans of that where one statement does for all of them, and where each is one.
@@ -55,7 +72,73 @@ impl Spans {
         let pace = Pace::new(first, most_rows(&comparison));
         // A first look says how fine parts have to be.
         let (piece, seen) = (Piece::default(), finder.sample.unwrap_or_default());
-        Self { comparison, after: None, low, high, pace, density, is_done: false, piece, seen }
+        let most = (finder.memory / JUDGED) as u64;
+        let mut spans = Self {
+            comparison,
+            after: None,
+            low,
+            high,
+            pace,
+            density,
+            is_done: false,
+            piece,
+            seen,
+            wide: false,
+            handed: None,
+            most,
+            room: u64::MAX,
+            misled: 0,
+        };
+        spans.widen(finder, seen);
+        spans
+    }
+
+    /// Leaves spans to be judged as a whole from here on if so much differs of what was seen.
+    fn widen(&mut self, finder: &Finder, seen: Sample) {
+        let can = finder.owner.only.is_none() && !matches!(self.comparison, Comparison::Theirs(_));
+        if can && !self.wide && seen.rows >= ENOUGH && seen.differing > seen.rows / WIDE {
+            self.wide = true;
+            self.pace = Pace::new(self.keys_of(self.most), self.most);
+        }
+    }
+
+    pub(super) const fn piece(&self) -> Piece {
+        self.piece
+    }
+
+    pub(super) fn whole(&self, memory: usize) -> Option<Whole> {
+        self.handed.map(|(span, width, _)| Whole {
+            span,
+            most: self.most.min(self.room),
+            // A single row is judged whatever it takes.
+            bytes: if width > 1 { memory / 4 } else { usize::MAX },
+        })
+    }
+
+    pub(super) const fn judge_at_most(&mut self, keys: u64) {
+        self.room = if keys > 0 { keys } else { 1 };
+    }
+
+    /// How many keys of the order hold so many rows, about.
+    fn keys_of(&self, rows: u64) -> i64 {
+        (rows as f64 / self.density.max(f64::MIN_POSITIVE)) as i64
+    }
+
+    pub(super) fn judged(&mut self, judged: Judged) -> bool {
+        let Some((span, width, began)) = self.handed.take() else { return true };
+        let Judged::Through { owner_rows, target_rows, differing } = judged else { return self.pace.too_long() };
+        let rows = (owner_rows, target_rows);
+        self.went(span, width, rows, began);
+        // Half of what led here, so that it does not go to and fro.
+        if differing <= rows.0.max(rows.1) / (WIDE * 2) {
+            self.wide = false;
+            self.misled += 1;
+            if self.misled >= MISLED {
+                self.comparison = Comparison::Records;
+            }
+            self.pace = Pace::new(width, most_rows(&self.comparison));
+        }
+        true
     }
 
     /// Goes on where another sweep left off.
@@ -76,7 +159,10 @@ impl Spans {
     }
 
     fn span(&self) -> (Span, i64) {
-        let width = self.pace.width();
+        let mut width = self.pace.width();
+        if self.wide {
+            width = width.min(self.keys_of(self.room)).max(1);
+        }
         let begin = self.after.unwrap_or(self.low.saturating_sub(1));
         let until = begin.saturating_add(width);
         let until = (until < self.high).then_some(until);
@@ -86,12 +172,18 @@ impl Spans {
     pub(super) async fn next(&mut self, finder: &mut Finder, suspects: &mut Shelf<Name>) -> Result<Piece, SweepError> {
         let (span, width) = self.span();
         let began = Instant::now();
+        if self.wide {
+            self.handed = Some((span, width, began));
+            return Ok(self.piece);
+        }
         let done = match self.comparison.clone() {
             Comparison::Theirs(recipes) => self.by_digests(finder, &recipes, (span, width), suspects).await,
             plain => self.by_rows(finder, &plain, span, suspects).await,
         };
         let rows = match done {
-            Ok(rows) => rows,
+            Ok(Some(rows)) => rows,
+            // The same span again, to be judged as a whole.
+            Ok(None) => return Ok(self.piece),
             Err(SweepError::Read(ReadError::TimedOut { .. })) if self.pace.too_long() => {
                 // Denser than the spans before: a smaller one.
                 return Ok(self.piece);
@@ -103,6 +195,7 @@ impl Spans {
             finder.give_up_digests(self.seen.differing, self.seen.rows, "rows");
             self.comparison = finder.plain.clone();
             self.pace = Pace::new(width, most_rows(&self.comparison));
+            self.widen(finder, self.seen);
         }
         Ok(self.piece)
     }
@@ -119,20 +212,21 @@ impl Spans {
         self.piece.done = thousandths(reached, i128::from(self.high) - i128::from(self.low) + 1);
     }
 
-    /// All rows of a span. Where hashes make many suspect, records tell: they may be equal in all that is compared.
+    /// All rows of a span; `None` when so many are suspect that it is better judged as a whole.
     async fn by_rows(
-        &self,
+        &mut self,
         finder: &Finder,
         comparison: &Comparison,
         span: Span,
         suspects: &mut Shelf<Name>,
-    ) -> Result<RowCounts, SweepError> {
-        let (mut found, rows) = read(finder, comparison, span).await?;
-        if matches!(comparison, Comparison::Ours(_)) && found.len() as u64 > rows.0.max(rows.1) / DOUBTFUL {
-            (found, _) = read(finder, &Comparison::Records, span).await?;
+    ) -> Result<Option<RowCounts>, SweepError> {
+        let (found, rows) = read(finder, comparison, span).await?;
+        self.widen(finder, Sample { rows: rows.0.max(rows.1), differing: found.len() as u64 });
+        if self.wide {
+            return Ok(None);
         }
         shelve(suspects, found)?;
-        Ok(rows)
+        Ok(Some(rows))
     }
 
     /// Digests of a span's parts, or of its rows where most parts would differ.
@@ -142,7 +236,7 @@ impl Spans {
         recipes: &Arc<[Recipe; 2]>,
         (span, width): (Span, i64),
         suspects: &mut Shelf<Name>,
-    ) -> Result<RowCounts, SweepError> {
+    ) -> Result<Option<RowCounts>, SweepError> {
         let expected = width as f64 * self.density;
         let parts = |rows: u64| {
             let most = (expected / rows as f64).clamp(1.0, MOST_PARTS) as u32;
@@ -164,7 +258,7 @@ impl Spans {
         }
         let rows = *rows.get_or_insert(listed);
         self.seen.add(rows.0.max(rows.1), found);
-        Ok(rows)
+        Ok(Some(rows))
     }
 
     /// The parts that differ, each so small that its rows are soon hashed one by one, and the rows of all parts.

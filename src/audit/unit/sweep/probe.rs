@@ -205,7 +205,7 @@ impl Unit {
         let mut suspects = self.sweep.suspects.take().unwrap_or_else(|| Shelf::new(KEPT));
         let before = current.position.map_or_else(Piece::default, |position| position.piece);
         let before = self.sweep.finder.as_ref().map_or(before, Finder::piece);
-        let ended = match self.go_on(flow, current.position, &mut suspects).await {
+        let ended = match self.go_on(&mut run, flow, current.position, &mut suspects).await {
             Ok(ended) => ended,
             Err(error) => {
                 self.note_sweep_failure(&mut run, &error);
@@ -225,30 +225,43 @@ impl Unit {
     /// Looks for suspects for a while.
     async fn go_on(
         &mut self,
+        run: &mut Run,
         flow: usize,
         position: Option<Position>,
         suspects: &mut Shelf<Name>,
     ) -> Result<Ended, SweepError> {
-        let part = self.parts.sweep.as_ref().map_or(Duration::ZERO, |sweep| sweep.part);
+        let parts = std::sync::Arc::clone(&self.parts);
+        let part = parts.sweep.as_ref().map_or(Duration::ZERO, |sweep| sweep.part);
         let until = self.shared.clock.now() + part;
         let mut finder = match self.sweep.finder.take() {
             Some(finder) => finder,
             None => {
-                let [owner, target] = sides(&self.parts, flow);
-                let tolerances = self.parts.flows[flow].tolerances.clone();
+                let [owner, target] = sides(&parts, flow);
+                let tolerances = parts.flows[flow].tolerances.clone();
                 let options = Options { strategy: None, memory: MEMORY };
                 let finder = Finder::begin(owner, target, tolerances, options, position).await?;
                 let choice = finder.choice();
-                tracing::info!(flow = %self.parts.flows[flow].flow.id, strategy = %choice.strategy, "swept: {}", choice.reason);
+                tracing::info!(flow = %parts.flows[flow].flow.id, strategy = %choice.strategy, "swept: {}", choice.reason);
                 finder
             }
         };
+        let mut judged = 0;
         loop {
-            if finder.next(suspects).await?.is_none() || finder.is_over() {
+            finder.judge_at_most(self.room().min(MOST_SUSPECTS));
+            finder.next(suspects).await?;
+            if let Some(whole) = finder.whole() {
+                self.measure_clock(&parts.owner).await;
+                self.measure_clock(&parts.flows[flow].target).await;
+                let before = run.summary.total();
+                let outcome = self.judge_span(run, flow, &whole).await;
+                finder.take_judged(outcome)?;
+                judged += run.summary.total() - before;
+            }
+            if finder.is_over() {
                 self.sweep.finder = Some(finder);
                 return Ok(Ended::Through);
             }
-            if self.shared.clock.now() >= until || suspects.len() >= MOST_SUSPECTS {
+            if self.shared.clock.now() >= until || suspects.len() + judged >= MOST_SUSPECTS || self.room() == 0 {
                 break;
             }
         }

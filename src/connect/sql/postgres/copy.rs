@@ -29,6 +29,9 @@ pub(super) async fn take_up(
         while let Some(rest) = body.filter(|rest| !rest.is_empty()) {
             body = Some(row(rest, rows).ok_or_else(|| sqlx::Error::Protocol("a row of COPY is cut short".to_owned()))?);
         }
+        if !rows.hand_over_if_full().await {
+            break;
+        }
     }
     Ok(())
 }

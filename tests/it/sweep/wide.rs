@@ -1,0 +1,131 @@
+//! Where most rows differ, spans are judged from whole reads of both sides: exactly, in little memory, also while both are written.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use plumbline::model::Verdict;
+use plumbline::sweep::Strategy;
+
+use super::bed::{Swept, Way, config_of, run, sweep};
+use crate::support::wait_until;
+use crate::verdicts::pair::{Pair, Product};
+
+const ENTITY: &str = r#"
+    key = ["id"]
+    fields.id = { type = "integer", store = "clear" }
+    fields.qty = { type = "integer", owner = "erp" }
+    fields.name = { type = "text", owner = "erp" }
+"#;
+const MAPPING: &str = r#"
+    dataset = "item"
+    changed_at = "changed"
+    fields = { id = "id", qty = "qty", name = "name" }
+"#;
+const ROWS: usize = 20_000;
+
+/// Twenty thousand rows of a day ago, the same on both sides, that the databases have counted.
+async fn rows(target: Product) -> Pair {
+    let pair = Pair::empty(Product::Postgres, target).await;
+    for side in [&pair.owner, &pair.target] {
+        let (stamp, series, count) = match side.product() {
+            Product::Mariadb => ("datetime(6)", format!("SELECT seq AS n FROM seq_1_to_{ROWS}"), "ANALYZE TABLE item"),
+            _ => ("timestamp", format!("SELECT n FROM generate_series(1, {ROWS}) s(n)"), "ANALYZE item"),
+        };
+        let table = format!("CREATE TABLE item (id bigint PRIMARY KEY, qty bigint, name varchar(40), changed {stamp})");
+        let fill = format!("INSERT INTO item SELECT n, n, concat('item ', n), '2026-01-01' FROM ({series}) AS source");
+        run(side, &[&table, &fill, count]).await;
+    }
+    pair
+}
+
+/// Of which keys something else was found than expected.
+fn others(swept: &Swept, expect: impl Fn(usize) -> Option<&'static str>) -> Vec<String> {
+    let found = |key: usize| {
+        let (verdict, fields) = swept.found.get(&key.to_string())?;
+        Some(format!("{verdict} {}", fields.join(",")).trim().to_owned())
+    };
+    let wrong = |key: &usize| found(*key).as_deref() != expect(*key);
+    (0..ROWS + 2_000).filter(wrong).map(|key| format!("{key}: {:?}", found(key))).take(10).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_differs_is_judged_in_few_reads_and_in_little_memory() {
+    for target in [Product::Postgres, Product::Mariadb] {
+        let pair = rows(target).await;
+        run(
+            &pair.target,
+            &[
+                "UPDATE item SET qty = qty + 1",
+                "UPDATE item SET name = 'other' WHERE id > 15000",
+                "DELETE FROM item WHERE id BETWEEN 7001 AND 7300",
+                "INSERT INTO item VALUES (0, 1, 'extra', '2026-01-01'), (21999, 1, 'extra', '2026-01-01')",
+                // A few are the same among the many that are not.
+                "UPDATE item SET qty = qty - 1 WHERE id BETWEEN 9000 AND 9100",
+            ],
+        )
+        .await;
+        let expect = |key: usize| match key {
+            0 | 21_999 => Some("extra"),
+            7_001..=7_300 => Some("missing"),
+            9_000..=9_100 => None,
+            1..=15_000 => Some("mismatch qty"),
+            15_001..=20_000 => Some("mismatch qty,name"),
+            _ => None,
+        };
+        let config = config_of(&pair, ENTITY, MAPPING, MAPPING);
+        let mut requests = Vec::new();
+        // A piece holds a few hundred rows, then twenty thousand.
+        for memory in [1 << 20, 64 << 20] {
+            let swept = sweep(&config, &pair, Way { memory, ..Way::default() }).await;
+            assert_eq!(others(&swept, expect), Vec::<String>::new(), "{target:?} {memory}");
+            assert_eq!(swept.strategy(), Strategy::Stream);
+            assert!(swept.report.verified_through.is_some());
+            assert_eq!(swept.report.piece.owner_rows, 20_000);
+            assert_eq!(swept.report.of(Verdict::Match), 0, "what agrees is not checked one by one");
+            requests.push(swept.owner_requests);
+        }
+        // By their keys, in portions of a thousand, forty more would have been needed.
+        assert!(requests[1] < 40 && requests[0] > requests[1], "{requests:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_moves_while_spans_are_judged_is_no_difference() {
+    let pair = Arc::new(rows(Product::Mariadb).await);
+    run(&pair.target, &["UPDATE item SET qty = qty + 1 WHERE id > 2000"]).await;
+    let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let writer = {
+        let (pair, stop, written) = (Arc::clone(&pair), Arc::clone(&stop), Arc::clone(&written));
+        tokio::spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                let number = written.fetch_add(1, Ordering::Relaxed);
+                let (id, new) = (number * 7919 % 2_000 + 1, 30_000 + number);
+                for (side, now) in [(&pair.owner, "now() AT TIME ZONE 'UTC'"), (&pair.target, "utc_timestamp(6)")] {
+                    side.run(&format!("UPDATE item SET qty = qty + 1, changed = {now} WHERE id = {id}")).await;
+                    side.run(&format!("INSERT INTO item VALUES ({new}, 1, 'new', {now})")).await;
+                }
+            }
+        })
+    };
+    let config = config_of(&pair, ENTITY, MAPPING, MAPPING);
+    let expect = |key: usize| (2_001..=ROWS).contains(&key).then_some("mismatch qty");
+    for memory in [1 << 20, 64 << 20] {
+        let before = written.load(Ordering::Relaxed);
+        let swept = sweep(&config, &pair, Way { memory, ..Way::default() }).await;
+        assert_eq!(others(&swept, expect), Vec::<String>::new(), "{memory}");
+        wait_until(async || written.load(Ordering::Relaxed) > before + 10).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    writer.await.expect("no write failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_differences_as_were_asked_for_and_no_more() {
+    let pair = rows(Product::Postgres).await;
+    run(&pair.target, &["UPDATE item SET qty = qty + 1"]).await;
+    let config = config_of(&pair, ENTITY, MAPPING, MAPPING);
+    for most in [1, 10, 3_000] {
+        let swept = sweep(&config, &pair, Way { most_differences: Some(most), ..Way::default() }).await;
+        assert_eq!((swept.found.len() as u64, swept.report.verified_through), (most, None));
+    }
+}
