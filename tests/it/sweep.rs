@@ -6,6 +6,7 @@ mod broken;
 mod crash;
 mod exact;
 mod live;
+mod named;
 mod probe;
 mod traps;
 mod types;

@@ -46,7 +46,7 @@ fn service(uri: &Uri) -> Response<Body> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_against_a_database_waits_on_disk_and_is_exact() {
-    let (service, erp) = (Served::by(service).await, postgres().await);
+    let (service, erp) = (Served::by(service).await, postgres().await.database().await);
     for statement in [
         "CREATE TABLE item (id text PRIMARY KEY, qty bigint, name text)".to_owned(),
         format!("INSERT INTO item SELECT 'K-' || n, n * 10, 'item ' || n FROM generate_series(1, {ITEMS}) s(n)"),
