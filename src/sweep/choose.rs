@@ -43,6 +43,8 @@ pub struct Facts {
     pub obstacle: Option<String>,
     /// What a first look at some of the rows found; `None` when nothing was looked at.
     pub sample: Option<Sample>,
+    /// Rows that are read where one differs: 1 where each is hashed by itself, more where those of a bucket are read.
+    pub read_for_one: u64,
 }
 
 /// Rows that were looked at, and how many of them differ.
@@ -82,7 +84,13 @@ impl Sample {
 
     /// Whether so many rows differ that digests only cost time.
     pub fn is_wide(&self) -> bool {
-        self.rows >= ENOUGH && self.share() > WIDE
+        self.is_wide_by(1)
+    }
+
+    /// The same where so many rows are read for one that differs.
+    pub fn is_wide_by(&self, read_for_one: u64) -> bool {
+        let read = 1.0 - (1.0 - self.share()).powf(read_for_one as f64);
+        self.rows >= ENOUGH && read > WIDE
     }
 }
 
@@ -106,7 +114,7 @@ pub fn choose(wanted: Option<Strategy>, facts: &Facts) -> Result<Choice, String>
         (Some(Strategy::Digest), Some(obstacle)) => Err(obstacle.clone()),
         (Some(strategy), _) => chosen(strategy, "as asked for".to_owned()),
         (None, Some(obstacle)) => chosen(Strategy::Stream, obstacle.clone()),
-        (None, None) => match facts.sample.filter(Sample::is_wide) {
+        (None, None) => match facts.sample.filter(|sample| sample.is_wide_by(facts.read_for_one)) {
             Some(sample) => {
                 let reason = format!("{:.0} % of the rows looked at first differ", sample.share() * 100.0);
                 chosen(Strategy::Stream, reason)
@@ -125,7 +133,7 @@ mod tests {
         let check =
             |wanted, obstacle: Option<&str>, share: Option<(u64, u64)>, expect: Result<(Strategy, &str), &str>| {
                 let sample = share.map(|(rows, differing)| Sample { rows, differing });
-                let facts = Facts { obstacle: obstacle.map(str::to_owned), sample };
+                let facts = Facts { obstacle: obstacle.map(str::to_owned), sample, read_for_one: 1 };
                 let expect = expect.map(|(strategy, reason)| Choice { strategy, reason: reason.to_owned() });
                 assert_eq!(choose(wanted, &facts), expect.map_err(str::to_owned));
             };
@@ -136,6 +144,17 @@ mod tests {
         check(None, Some("no hash"), Some((4_000, 0)), Ok((Strategy::Stream, "no hash")));
         check(Some(Strategy::Digest), Some("no hash"), None, Err("no hash"));
         check(Some(Strategy::Stream), None, None, Ok((Strategy::Stream, "as asked for")));
+    }
+
+    #[test]
+    fn buckets_are_read_as_a_whole() {
+        let check = |rows, differing, read_for_one, expect| {
+            assert_eq!(Sample { rows, differing }.is_wide_by(read_for_one), expect, "{differing} of {rows}");
+        };
+        check(2_000, 20, 1, false);
+        check(2_000, 20, 64, false);
+        check(2_000, 30, 64, true);
+        check(500, 500, 64, false);
     }
 
     #[test]

@@ -186,7 +186,8 @@ impl Finder {
         if from.is_none() {
             finder.sample = finder.look(recipes.as_ref().unwrap_or(&finder.plain)).await?;
         }
-        let facts = Facts { obstacle, sample: finder.sample };
+        let read_for_one = if finder.goes_by_spans() { 1 } else { pages::ROWS_A_BUCKET };
+        let facts = Facts { obstacle, sample: finder.sample, read_for_one };
         finder.choice = choose(options.strategy, &facts).map_err(SweepError::Impossible)?;
         finder.way = finder.way(recipes.filter(|_| finder.choice.strategy == Strategy::Digest))?;
         if let (Way::Spans(spans), Some(from)) = (&mut finder.way, from) {
@@ -256,15 +257,21 @@ impl Finder {
         Some((self.rows()? as f64 * sample.share()).round() as u64)
     }
 
+    fn has_pages(&self) -> bool {
+        self.extents.iter().all(|extent| extent.pages.is_some())
+    }
+
+    /// Whether digests are asked for by spans of keys, and not by the tables' pages.
+    fn goes_by_spans(&self) -> bool {
+        let in_order = self.extents.iter().all(|extent| extent.in_order >= IN_ORDER);
+        self.is_counted() && (in_order || !self.has_pages())
+    }
+
     fn way(&self, digests: Option<Comparison>) -> Result<Way, SweepError> {
-        let [owner, target] = &self.extents;
-        let is_counted = self.is_counted();
-        let in_order = owner.in_order.min(target.in_order) >= IN_ORDER;
-        let has_pages = owner.pages.is_some() && target.pages.is_some();
         Ok(match digests {
-            Some(digests) if is_counted && (in_order || !has_pages) => Way::Spans(Spans::new(self, digests)),
-            Some(Comparison::Theirs(recipes)) if has_pages => Way::Pages(Pages::new(self, recipes)),
-            _ if is_counted => Way::Spans(Spans::new(self, self.plain.clone())),
+            Some(digests) if self.goes_by_spans() => Way::Spans(Spans::new(self, digests)),
+            Some(Comparison::Theirs(recipes)) if self.has_pages() => Way::Pages(Pages::new(self, recipes)),
+            _ if self.is_counted() => Way::Spans(Spans::new(self, self.plain.clone())),
             _ => Way::Scan(Scan::new(self)?),
         })
     }

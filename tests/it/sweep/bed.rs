@@ -44,8 +44,8 @@ impl Way {
 /// What a sweep found: verdict and differing fields by key.
 pub struct Swept {
     pub report: FlowSweep,
-    /// Statements that the owner was asked.
-    pub owner_requests: u64,
+    /// Rows that the owner sent.
+    pub owner_rows: u64,
     pub found: BTreeMap<String, (String, Vec<String>)>,
 }
 
@@ -125,7 +125,7 @@ pub async fn sweep_with(config: &str, urls: &[(&str, String)], way: Way, progres
     let parts = units_of(&config, &readers, &indexes, &entity, clock.now()).remove(0);
     let owner = Arc::clone(&parts.owner.reader);
     let mut report = sweeping.sweep(parts, 0, progress).await.unwrap();
-    let owner_requests = owner.usage().requests;
+    let owner_rows = owner.usage().rows;
     let mut found = BTreeMap::new();
     while !report.differences.is_empty() {
         for one in report.differences.take(1_000).unwrap() {
@@ -137,7 +137,7 @@ pub async fn sweep_with(config: &str, urls: &[(&str, String)], way: Way, progres
         }
     }
     assert_eq!(report.of(Verdict::Unknown), 0);
-    Swept { report, owner_requests, found }
+    Swept { report, owner_rows, found }
 }
 
 /// Runs statements, one after the other.

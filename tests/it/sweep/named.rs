@@ -38,7 +38,7 @@ async fn keys(database: &Database, which: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_third_of_many_uuids_and_texts() {
+async fn a_tenth_of_many_uuids_and_texts() {
     use Product::{Mariadb, Postgres};
     for (owner, target, key) in [(Postgres, Mariadb, "uuid"), (Mariadb, Postgres, "text"), (Postgres, Postgres, "uuid")]
     {
@@ -49,13 +49,13 @@ async fn a_third_of_many_uuids_and_texts() {
         let known = if owner == Postgres { &pair.owner } else { &pair.target };
         let mut expect: BTreeMap<String, String> = BTreeMap::new();
         let lost = keys(known, "n <= 30").await;
-        let changed = keys(known, "n > 30 AND n % 3 = 0").await;
+        let changed = keys(known, "n > 30 AND n % 10 = 0").await;
         expect.extend(lost.into_iter().map(|key| (key, "missing ".to_owned())));
         expect.extend(changed.into_iter().map(|key| (key, "mismatch qty".to_owned())));
         let extra = if key == "uuid" { "ffffffff-0000-0000-0000-000000000001" } else { "K-extra" };
         expect.insert(extra.to_owned(), "extra ".to_owned());
         let insert = format!("INSERT INTO item VALUES ('{extra}', 0, 0)");
-        run(&pair.target, &["DELETE FROM item WHERE n <= 30", "UPDATE item SET qty = -n WHERE n % 3 = 0", &insert])
+        run(&pair.target, &["DELETE FROM item WHERE n <= 30", "UPDATE item SET qty = -n WHERE n % 10 = 0", &insert])
             .await;
         for as_type in if key == "uuid" { &["uuid", "text"][..] } else { &["text"] } {
             let config = config(&pair, as_type, &[("qty", "type = \"integer\"")], "");
@@ -67,10 +67,10 @@ async fn a_third_of_many_uuids_and_texts() {
                 .collect();
             assert!(found == expect, "{owner:?} {target:?} {key}: {} found, {} planted", found.len(), expect.len());
             assert!(swept.report.verified_through.is_some());
-            let alike = owner == target;
-            assert_eq!(swept.strategy() == Strategy::Digest, alike, "{:?}", swept.report.choice);
+            // Where the databases could compare, most buckets of keys would differ.
+            assert_eq!(swept.strategy(), Strategy::Stream, "{:?}", swept.report.choice);
             let about = swept.report.about.expect("a first look");
-            assert!((ROWS / 4..ROWS / 2).contains(&about), "about {about} of {ROWS}");
+            assert!((ROWS / 14..ROWS / 7).contains(&about), "about {about} of {ROWS}");
         }
     }
 }

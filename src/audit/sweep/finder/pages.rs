@@ -39,7 +39,7 @@ struct OneSide {
 /// Pages of the first piece.
 const FIRST: i64 = 500;
 /// Rows of a bucket: what is read for one difference.
-const ROWS_A_BUCKET: u64 = 64;
+pub(super) const ROWS_A_BUCKET: u64 = 64;
 /// The most buckets: more would not fit into the memory that PostgreSQL takes for groups.
 const MOST_BUCKETS: u64 = 32_768;
 

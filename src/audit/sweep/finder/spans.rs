@@ -1,7 +1,7 @@
 //! Spans of an integer key: digests of their parts, or all of their rows.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::rows::{RowCounts, digests_of, hashes_of, names_of, read};
 use super::{
@@ -128,7 +128,8 @@ impl Spans {
         let Some((span, width, began)) = self.handed.take() else { return true };
         let Judged::Through { owner_rows, target_rows, differing } = judged else { return self.pace.too_long() };
         let rows = (owner_rows, target_rows);
-        self.went(span, width, rows, began);
+        // Three statements, one after the other.
+        self.went(span, width, rows, since(began) / 3);
         // Half of what led here, so that it does not go to and fro.
         if differing <= rows.0.max(rows.1) / (WIDE * 2) {
             self.wide = false;
@@ -190,7 +191,7 @@ impl Spans {
             }
             Err(error) => return Err(error),
         };
-        self.went(span, width, rows, began);
+        self.went(span, width, rows, since(began));
         if finder.is_free && matches!(self.comparison, Comparison::Theirs(_)) && self.seen.is_wide() {
             finder.give_up_digests(self.seen.differing, self.seen.rows, "rows");
             self.comparison = finder.plain.clone();
@@ -200,9 +201,9 @@ impl Spans {
         Ok(self.piece)
     }
 
-    fn went(&mut self, span: Span, width: i64, rows: RowCounts, began: Instant) {
+    fn went(&mut self, span: Span, width: i64, rows: RowCounts, took: Duration) {
         let most = rows.0.max(rows.1);
-        self.pace.took(width, most, since(began));
+        self.pace.took(width, most, took);
         self.density = most as f64 / width as f64;
         self.piece.owner_rows += rows.0;
         self.piece.target_rows += rows.1;
