@@ -10,5 +10,5 @@ mod span;
 pub use choose::{Choice, Facts, Sample, Strategy, choose, grain};
 pub use matching::{Batch, Content, Matching, Open};
 pub use pace::Pace;
-pub use pushdown::{Form, Item, Obstacle, Recipe, common_forms, has_plain_key, is_counted, recipes};
+pub use pushdown::{Form, Item, Obstacle, Recipe, common_forms, is_counted, names_keys, recipes};
 pub use span::{PartDigest, Parts, RowHash, Span, differing_keys, differing_spans, parts_of};

@@ -103,7 +103,7 @@ pub trait Sweeper: Send + Sync {
 
     /// All rows in the order of their keys, each with its key and the hash of the recipe's values, in batches, until the
     /// receiver goes away. Only for keys that are integers, texts or UUIDs as the columns have them
-    /// ([`has_plain_key`](crate::sweep::has_plain_key)); rows whose key cannot be read are left out.
+    /// ([`names_keys`](crate::sweep::names_keys)); rows whose key cannot be read are left out.
     async fn scan_hashes(
         &self,
         mapping: &Mapping,

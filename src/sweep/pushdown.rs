@@ -145,7 +145,7 @@ pub fn is_counted(mapping: &Mapping) -> bool {
 
 /// Whether a key's parts are integers, texts or UUIDs just as columns hold them, so that rows can be told apart without making
 /// records of them.
-pub fn has_plain_key(mapping: &Mapping) -> bool {
+fn has_plain_key(mapping: &Mapping) -> bool {
     let is_plain = |rule: &FieldRule| {
         matches!(rule.origin, Origin::Source(_))
             && matches!(rule.field_type, FieldType::Integer | FieldType::Text | FieldType::Uuid)
@@ -155,6 +155,18 @@ pub fn has_plain_key(mapping: &Mapping) -> bool {
     };
     let mut rules = mapping.key.iter().map(|field| mapping.fields.get(*field).and_then(Option::as_ref));
     mapping.xref.is_empty() && !mapping.key_index && rules.all(|rule| rule.is_some_and(is_plain))
+}
+
+/// Whether a recipe's columns say all of a plain key, each in a form from which it can be told.
+pub fn names_keys(recipe: &Recipe, mapping: &Mapping) -> bool {
+    let is_named = |item: &Item| {
+        matches!(
+            (item.reads_as, item.form),
+            (Some(FieldType::Integer), Form::Int4 | Form::Int8)
+                | (Some(FieldType::Text | FieldType::Uuid), Form::Text | Form::Uuid)
+        )
+    };
+    has_plain_key(mapping) && recipe.key.len() == mapping.key.len() && recipe.key.iter().all(is_named)
 }
 
 /// Columns of both sides that must be equal.

@@ -10,7 +10,7 @@ use crate::compare::Side;
 use crate::connect::{Extent, ReadError};
 use crate::model::{Flow, FlowField, Tolerance};
 use crate::sweep::{
-    Choice, Facts, Form, Obstacle, Pace, Recipe, Sample, Span, Strategy, choose, common_forms, has_plain_key, recipes,
+    Choice, Facts, Form, Obstacle, Pace, Recipe, Sample, Span, Strategy, choose, common_forms, names_keys, recipes,
 };
 
 use super::disk::Shelf;
@@ -226,14 +226,17 @@ impl Finder {
             field.tolerance.is_none() && field.owner_projection.is_empty() && field.target_projection.is_empty()
         };
         let is_limited = self.owner.only.is_some() || self.target.only.is_some();
-        // Rows out of scope would be suspects wherever only one side holds them.
-        let mappings = [&self.owner.mapping, &self.target.mapping];
-        let is_named = mappings.iter().all(|mapping| has_plain_key(mapping) && mapping.scope.is_empty());
-        if is_limited || !(self.is_counted() || is_named) || !flow.fields.iter().all(is_exact) {
+        if is_limited || !flow.fields.iter().all(is_exact) {
             return Ok(Comparison::Records);
         }
-        let recipes = common_recipes(&self.owner, &self.target, Hashed::Here).await?;
-        Ok(recipes.map_or(Comparison::Records, |recipes| Comparison::Ours(Arc::new(recipes))))
+        let Ok(recipes) = common_recipes(&self.owner, &self.target, Hashed::Here).await? else {
+            return Ok(Comparison::Records);
+        };
+        // Rows out of scope would be suspects wherever only one side holds them.
+        let mut sides = recipes.iter().zip([&self.owner.mapping, &self.target.mapping]);
+        let is_named = sides.all(|(recipe, mapping)| names_keys(recipe, mapping) && mapping.scope.is_empty());
+        let can_hash = self.is_counted() || is_named;
+        Ok(if can_hash { Comparison::Ours(Arc::new(recipes)) } else { Comparison::Records })
     }
 
     /// The smallest and the largest key of both sides.

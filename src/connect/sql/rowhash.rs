@@ -124,7 +124,8 @@ impl<'a> RowHasher<'a> {
                 *key = if let Some(Content::Int(key)) = content { Some(key) } else { None };
             }
             Rows::Named(named) if number < named.keys.len() => {
-                named.is_whole &= content.is_some_and(|content| put_name(named.keys[number], content, &mut named.name));
+                named.is_whole &=
+                    content.is_some_and(|content| put_name(named.keys[number], cell, content, &mut named.name));
                 return;
             }
             _ => {}
@@ -188,8 +189,12 @@ fn as_held<'v>(cell: Cell, content: Content<'v>, text: &'v mut [u8; uuid::fmt::H
 }
 
 /// Adds a part of a key in its canonical encoding; `false` when it cannot be read as that type.
-fn put_name(field_type: FieldType, content: Content<'_>, name: &mut Vec<u8>) -> bool {
+fn put_name(field_type: FieldType, cell: Cell, content: Content<'_>, name: &mut Vec<u8>) -> bool {
     match (field_type, content) {
+        (FieldType::Text, Content::Bytes(bytes)) if cell == (Cell { kind: Kind::Uuid, form: Form::Uuid }) => {
+            let Ok(uuid) = Uuid::from_slice(bytes) else { return false };
+            put_text(uuid.hyphenated().encode_lower(&mut [0; uuid::fmt::Hyphenated::LENGTH]), name);
+        }
         (FieldType::Integer, Content::Int(value)) => put_whole(value, name),
         (FieldType::Text, Content::Bytes(bytes)) => match std::str::from_utf8(bytes) {
             Ok(text) => put_text(text, name),
@@ -393,7 +398,9 @@ mod tests {
         check(FieldType::Text, (Kind::Text, Form::Text), None, None).await;
         let held = Some(Content::Bytes(uuid.as_bytes()));
         check(FieldType::Text, (Kind::Uuid, Form::Text), held, key(text(&uuid.hyphenated().to_string()))).await;
+        check(FieldType::Text, (Kind::Uuid, Form::Uuid), held, key(text(&uuid.hyphenated().to_string()))).await;
         check(FieldType::Uuid, (Kind::Uuid, Form::Text), held, key(Value::Uuid(uuid))).await;
+        check(FieldType::Uuid, (Kind::Uuid, Form::Uuid), held, key(Value::Uuid(uuid))).await;
         check(
             FieldType::Uuid,
             (Kind::Text, Form::Text),

@@ -56,6 +56,9 @@ const WIDE: u64 = 8;
 const ENOUGH: u64 = 256;
 /// What a key that differs takes in memory until it is recorded, its records left out.
 const JUDGED: usize = 4_096;
+/// What a record takes, and each of its fields, where texts are short.
+const RECORD: usize = 400;
+const FIELD: usize = 48;
 /// When less differs than hashes say, so often, rows are compared as records.
 const MISLED: u32 = 2;
 /// What of both sides is looked at first: so many rows in so many spans, evenly over the keys.
@@ -72,7 +75,8 @@ impl Spans {
         let pace = Pace::new(first, most_rows(&comparison));
         // A first look says how fine parts have to be.
         let (piece, seen) = (Piece::default(), finder.sample.unwrap_or_default());
-        let most = (finder.memory / JUDGED) as u64;
+        let record = RECORD + finder.owner.mapping.fields.len() * FIELD;
+        let most = (finder.memory / JUDGED).min(finder.memory / 4 / (record * 2)) as u64;
         let mut spans = Self {
             comparison,
             after: None,
@@ -126,7 +130,11 @@ impl Spans {
 
     pub(super) fn judged(&mut self, judged: Judged) -> bool {
         let Some((span, width, began)) = self.handed.take() else { return true };
-        let Judged::Through { owner_rows, target_rows, differing } = judged else { return self.pace.too_long() };
+        let Judged::Through { owner_rows, target_rows, differing } = judged else {
+            self.most = (self.most / 2).max(1);
+            self.pace = Pace::new(width / 2, self.most);
+            return width > 1;
+        };
         let rows = (owner_rows, target_rows);
         // Three statements, one after the other.
         self.went(span, width, rows, since(began) / 3);
