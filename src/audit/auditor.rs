@@ -126,6 +126,7 @@ impl Auditor {
             secret: secret.digest_key(),
             in_flight: AtomicU64::new(0),
             max_in_flight: config.plumbline.max_in_flight,
+            only_reports: false,
         });
         let sender = Sender::new(
             Arc::clone(&config.alerting),

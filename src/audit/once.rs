@@ -145,6 +145,7 @@ impl Looker {
             secret: self.secret.clone(),
             in_flight: AtomicU64::new(0),
             max_in_flight: self.max_in_flight,
+            only_reports: false,
         });
         for side in parts.flows.iter().map(|flow| &flow.target).chain([&parts.owner]) {
             fill(side, &parts.name, progress).await;

@@ -149,23 +149,44 @@ impl Run {
 
     /// Records one check.
     pub fn check(&mut self, flow: &Flow, parts: CheckParts) {
+        let names = [
+            flow.tenant.to_string(),
+            flow.id.entity.to_string(),
+            flow.id.owner.to_string(),
+            flow.id.target.to_string(),
+            self.kind.as_str().to_owned(),
+        ];
+        self.add_check(names, flow.deadline, parts);
+    }
+
+    /// Records one check for a report, which knows its flow: the row does not name it.
+    pub fn report(&mut self, parts: CheckParts) {
+        self.add_check(Default::default(), Duration::ZERO, parts);
+    }
+
+    fn add_check(
+        &mut self,
+        [tenant, entity, owner, target, probe]: [String; 5],
+        deadline: Duration,
+        parts: CheckParts,
+    ) {
         self.summary.checks[parts.verdict as usize - 1] += 1;
         let mut row = CheckRow {
-            tenant: flow.tenant.to_string(),
-            entity: flow.id.entity.to_string(),
-            owner: flow.id.owner.to_string(),
-            target: flow.id.target.to_string(),
+            tenant,
+            entity,
+            owner,
+            target,
             at: ledger_time(parts.at),
             run_id: self.id,
             token: self.lease.token,
-            probe: self.kind.as_str().to_owned(),
+            probe,
             key_hash: parts.key_hash,
             key: parts.key,
             verdict: parts.verdict.as_str().to_owned(),
             likely: parts.likely,
             lag_low_us: micros(parts.lag.low),
             lag_high_us: micros(parts.lag.high),
-            deadline_us: micros(flow.deadline),
+            deadline_us: micros(deadline),
             reason: parts.reason.to_owned(),
             fields: Vec::with_capacity(parts.fields.len()),
             owner_values: Vec::with_capacity(parts.fields.len()),

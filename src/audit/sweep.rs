@@ -266,6 +266,7 @@ impl Sweeping {
             in_flight: AtomicU64::new(0),
             // What does not fit into memory waits on disk.
             max_in_flight: u64::MAX,
+            only_reports: true,
         });
         let lease = Lease { unit: parts.name.clone(), token: 1 };
         let flow_id = parts.flows[flow].flow.id.clone();

@@ -62,6 +62,8 @@ pub struct Shared {
     pub in_flight: AtomicU64,
     /// How many keys may be in flight before probes are slowed.
     pub max_in_flight: u64,
+    /// Whether all that is wanted is what each key came to: nothing is kept, so no discrepancy opens and no event is told.
+    pub only_reports: bool,
 }
 
 /// One side of a flow: how to read it.

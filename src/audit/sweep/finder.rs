@@ -98,8 +98,10 @@ pub enum Judged {
         /// Keys that differ, those in flight among them.
         differing: u64,
     },
-    /// Nothing was judged: it holds more than fits, or took too long.
-    TooMuch,
+    /// Nothing was judged: more keys differ than may be judged at once, or it took too long.
+    TooMany,
+    /// Nothing was judged: its records do not fit into memory.
+    TooHeavy,
 }
 
 /// Goes through both sides.
@@ -372,7 +374,7 @@ impl Finder {
                 self.piece = spans.piece();
                 Ok(())
             }
-            Err(ReadError::TimedOut { .. }) if spans.judged(Judged::TooMuch) => Ok(()),
+            Err(ReadError::TimedOut { .. }) if spans.judged(Judged::TooMany) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

@@ -323,7 +323,7 @@ impl Unit {
         let mut again = Vec::new();
         for mut one in chunk {
             let records = by_key.remove(&one.sighting.digest).unwrap_or_default();
-            let (records, _) = without_stand_ins(unit_flow, &records, one.target.clone());
+            let records = owners_without_stand_ins(unit_flow, &records, &one.target);
             let seen_at = one.owner_look.window.low;
             let mut second = self.owner_look(one.sighting, records, read.window, seen_at);
             second.state = self.state(unit_flow, Side::Owner, records);
@@ -407,6 +407,14 @@ impl Unit {
         self.tell(error);
         run.summary.failure.get_or_insert(error.reason_code());
     }
+}
+
+/// The owner's part of [`without_stand_ins`].
+fn owners_without_stand_ins<'r>(flow: &UnitFlow, owner: &'r [Record], target: &[Record]) -> &'r [Record] {
+    if flow.flow.owner.xref.is_empty() && flow.target.mapping.xref.is_empty() {
+        return owner;
+    }
+    without_stand_ins(flow, owner, target.to_vec()).0
 }
 
 /// Records of both sides for one key, without those that only stand for a key that has no translation while the other

@@ -96,6 +96,26 @@ impl Unit {
             return;
         }
         let key_hash = self.key_hash(&sighting.key);
+        let untranslated = fields.iter().any(|field| field.owner.is_untranslated() || field.target.is_untranslated());
+        let reason = match judgement.verdict {
+            Verdict::Invalid if doubtful => "schema",
+            Verdict::Invalid | Verdict::InFlight if untranslated => "xref",
+            _ => outcome.reason,
+        };
+        let check = CheckParts {
+            at,
+            key_hash: String::new(),
+            key: self.key_text(&sighting.key),
+            verdict: judgement.verdict,
+            likely: judgement.likely,
+            lag: judgement.lag,
+            reason,
+            fields: self.redacted(unit_flow, &fields),
+        };
+        if self.shared.only_reports {
+            self.report(run, unit_flow, slot, (sighting, &judgement), CheckParts { key_hash, ..check });
+            return;
+        }
         if known.is_some_and(|entry| self.is_unproven(&entry.track)) {
             judgement.event = None;
         }
@@ -110,26 +130,25 @@ impl Unit {
         let open = step.map_or(before, Step::open_after);
         self.requeue(run, unit_flow, slot, sighting, &key_hash, judgement.track.as_ref(), open);
         self.shared.metrics.checks(&unit_flow.flow.id, judgement.verdict, 1);
-        let untranslated = fields.iter().any(|field| field.owner.is_untranslated() || field.target.is_untranslated());
-        let reason = match judgement.verdict {
-            Verdict::Invalid if doubtful => "schema",
-            Verdict::Invalid | Verdict::InFlight if untranslated => "xref",
-            _ => outcome.reason,
-        };
-        let redacted = self.redacted(unit_flow, &fields);
-        run.check(
-            &unit_flow.flow,
-            CheckParts {
-                at,
-                key_hash,
-                key: self.key_text(&sighting.key),
-                verdict: judgement.verdict,
-                likely: judgement.likely,
-                lag: judgement.lag,
-                reason,
-                fields: redacted,
-            },
-        );
+        run.check(&unit_flow.flow, CheckParts { key_hash, ..check });
+    }
+
+    /// Puts into the run what a key came to, and keeps it only while it is not decided. For whoever wants nothing but that: of a
+    /// million keys each thing that is not told counts.
+    fn report(
+        &mut self,
+        run: &mut Run,
+        unit_flow: &UnitFlow,
+        slot: (usize, u128),
+        (sighting, judgement): (&Sighting, &Judgement),
+        check: CheckParts,
+    ) {
+        if judgement.verdict.is_bad() {
+            self.forget(run, unit_flow, slot, &sighting.key);
+        } else {
+            self.requeue(run, unit_flow, slot, sighting, &check.key_hash, judgement.track.as_ref(), None);
+        }
+        run.report(check);
     }
 
     /// Whether the last look that could tell lies in the time in which a shape changed and nobody knew yet: what it saw

@@ -130,12 +130,17 @@ impl Spans {
 
     pub(super) fn judged(&mut self, judged: Judged) -> bool {
         let Some((span, width, began)) = self.handed.take() else { return true };
-        let Judged::Through { owner_rows, target_rows, differing } = judged else {
-            self.most = (self.most / 2).max(1);
-            self.pace = Pace::new(width / 2, self.most);
-            return width > 1;
+        let (rows, differing) = match judged {
+            Judged::Through { owner_rows, target_rows, differing } => ((owner_rows, target_rows), differing),
+            Judged::TooMany | Judged::TooHeavy => {
+                if judged == Judged::TooHeavy {
+                    self.most = (self.most / 2).max(1);
+                }
+                self.pace = Pace::new(width / 2, self.most);
+                self.density *= 2.0;
+                return width > 1;
+            }
         };
-        let rows = (owner_rows, target_rows);
         // Three statements, one after the other.
         self.went(span, width, rows, since(began) / 3);
         // Half of what led here, so that it does not go to and fro.

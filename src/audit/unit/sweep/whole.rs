@@ -25,9 +25,9 @@ impl Unit {
         let parts = Arc::clone(&self.parts);
         let unit_flow = &parts.flows[flow];
         let mut room = whole.bytes;
-        let Some(ours) = read(&parts.owner, whole, &mut room, |_| true).await? else { return Ok(Judged::TooMuch) };
+        let Some(ours) = read(&parts.owner, whole, &mut room, |_| true).await? else { return Ok(Judged::TooHeavy) };
         let Some(theirs) = read(&unit_flow.target, whole, &mut room, |_| true).await? else {
-            return Ok(Judged::TooMuch);
+            return Ok(Judged::TooHeavy);
         };
         let rows = (ours.records.len() as u64, theirs.records.len() as u64);
         let (window, target_window) = (ours.window, theirs.window);
@@ -35,7 +35,7 @@ impl Unit {
         let_go_agreeing(&unit_flow.flow, &mut owners, &mut targets);
         let sightings = sightings(owners, &targets);
         if sightings.len() as u64 > whole.most {
-            return Ok(Judged::TooMuch);
+            return Ok(Judged::TooMany);
         }
         run.summary.owner_records += rows.0;
         run.summary.target_records += rows.1;
