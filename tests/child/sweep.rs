@@ -85,6 +85,7 @@ async fn unit(config: &Config, state: &StateStore, spool: &Spool, secret: &State
         secret: secret.digest_key(),
         in_flight: AtomicU64::new(0),
         max_in_flight: config.plumbline.max_in_flight,
+        only_reports: false,
     });
     let lease = leases.into_iter().next().expect("one lease");
     Unit::resume(Arc::new(parts), shared, lease).await.expect("the unit is taken up")

@@ -80,6 +80,7 @@ impl World {
             secret: secret.digest_key(),
             in_flight: AtomicU64::new(0),
             max_in_flight: config.plumbline.max_in_flight,
+            only_reports: false,
         });
         let indexes = Indexes::new(recorder.state.clone(), secret.digest_key(), Arc::clone(&shared.clock));
         let mut world =
