@@ -114,8 +114,8 @@ impl Spans {
         self.handed.map(|(span, width, _)| Whole {
             span,
             most: self.most.min(self.room),
-            // A single row is judged whatever it takes.
-            bytes: if width > 1 { memory / 4 } else { usize::MAX },
+            // Twice of what rows are reckoned to take. A single row is judged whatever it takes.
+            bytes: if width > 1 { memory / 2 } else { usize::MAX },
         })
     }
 
