@@ -113,7 +113,8 @@ impl Spans {
     pub(super) fn whole(&self, memory: usize) -> Option<Whole> {
         self.handed.map(|(span, width, _)| Whole {
             span,
-            most: self.most.min(self.room),
+            // Keys lie closer here than elsewhere: no reason to read the span again.
+            most: (self.most * 2).min(self.room),
             // Twice of what rows are reckoned to take. A single row is judged whatever it takes.
             bytes: if width > 1 { memory / 2 } else { usize::MAX },
         })
