@@ -55,7 +55,7 @@ const WIDE: u64 = 8;
 /// Rows that say enough for that.
 const ENOUGH: u64 = 256;
 /// What a key that differs takes in memory until it is recorded, its records left out.
-const JUDGED: usize = 4_096;
+const JUDGED: usize = 6_144;
 /// What a record takes, and each of its fields, where texts are short.
 const RECORD: usize = 400;
 const FIELD: usize = 48;
