@@ -7,6 +7,7 @@ mod history;
 mod join;
 mod judge;
 pub mod shape;
+mod standing;
 mod state;
 mod stored;
 
@@ -17,9 +18,11 @@ mod tests;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use join::{Pair, join};
 pub use judge::{agreed_at_once, judge, target_unread};
-pub use state::{agrees, differing, is_projected, projected_field, state_of, within as tolerates};
+pub use state::{agrees, differing, field_hashes, is_projected, projected_field, state_of, within as tolerates};
 
 use crate::model::{Digest, Flow, Interval, Lag, Moment, Tolerance, Value, Verdict, Version};
 
@@ -56,6 +59,8 @@ pub struct Held {
 pub struct Look {
     /// What it held.
     pub state: State,
+    /// A hash of each of the flow's fields: [`field_hashes`]. Empty where they are not told.
+    pub fields: Vec<u64>,
     /// When the read's snapshot was taken.
     pub window: Interval,
     /// The record's own stamp on our timeline, as wide as the clock measurement makes it: when the change was
@@ -104,7 +109,8 @@ pub fn tolerances(flow: &Flow) -> Vec<Tolerance> {
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
-    /// Stale against mismatch is likely, not certain: the owner's history has gaps.
+    /// Stale against mismatch is likely, not certain: the owner's history has gaps. Or the lateness is: a field stood apart
+    /// at look after look of a record that moves faster than it is looked at.
     pub likely: bool,
     /// How long the change took (match) or has so far taken (everything else).
     pub lag: Lag,
@@ -170,6 +176,25 @@ pub struct Track {
     /// The target was read after the owner and held a state unknown to us: the owner may have moved to it in
     /// between. Settled by the next look at the owner.
     pub target_may_lead: bool,
+    /// The fields in which the sides differed at the last look, since when each of them has done so.
+    pub standing: Vec<Standing>,
+}
+
+/// A field that was met with one value in the owner and another one in the target, at every look since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Which, in the flow's order.
+    pub field: usize,
+    /// What the owner held, as a hash.
+    pub owner: u64,
+    /// What the target held.
+    pub target: u64,
+    /// When the first of these looks ended.
+    pub since: Moment,
+    /// When the last of them ended that counted: looks close to each other count as one.
+    pub counted: Moment,
+    /// How many counted.
+    pub looks: u32,
 }
 
 impl Track {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::compare::{Look, Side, State, state_of};
+use crate::compare::{Look, Side, State, field_hashes, state_of};
 use crate::connect::{ClockReading, ReadWindow};
 use crate::model::{Flow, Interval, Moment, Record};
 
@@ -40,7 +40,12 @@ pub fn look(
     stamps: &Stamps,
     not_before: Moment,
 ) -> Look {
-    Look { state: state_of(flow, side, records), ..stamped(records, window, stamps, not_before) }
+    told(flow, side, records, stamped(records, window, stamps, not_before))
+}
+
+/// A look with what the records hold.
+pub fn told(flow: &Flow, side: Side, records: &[&Record], look: Look) -> Look {
+    Look { state: state_of(flow, side, records), fields: field_hashes(flow, side, records), ..look }
 }
 
 /// Like [`look`], but without the work of digesting the state, which stands as absent.
@@ -50,6 +55,7 @@ pub fn stamped(records: &[&Record], window: ReadWindow, stamps: &Stamps, not_bef
     let changed_at = told.and_then(|record| record.changed_at).and_then(|stamp| stamps.interval(stamp));
     Look {
         state: State::Absent,
+        fields: Vec::new(),
         window,
         changed_at,
         commit_within: stamps.commit_delay,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::compare::shape::{ChangeKind, Doubt, ShapeChange, changes, merged};
+use crate::compare::shape::{ChangeKind, Doubt, ShapeChange, changes, counted_on, merged};
 use crate::model::mapping::{FieldRule, Part, Use};
 use crate::model::{Column, Mapping, Moment, Shape, SystemId, Value};
 use crate::state::Acceptance;
@@ -229,7 +229,11 @@ impl Known {
 
     /// What is compared with from now on: what was seen, but of the columns with open changes what they were before.
     fn remember(&mut self, seen: &Shape) {
-        let kept: Vec<Column> = self.columns.iter().filter(|column| self.is_open(&column.name)).cloned().collect();
+        let kept = self.columns.iter().filter(|column| self.is_open(&column.name));
+        let kept: Vec<Column> = match seen.sampled {
+            Some(_) => kept.map(|column| counted_on(column, seen)).collect(),
+            None => kept.cloned().collect(),
+        };
         let is_new_name = |change: &ShapeChange, name: &str| change.kind == ChangeKind::Renamed && change.after == name;
         let old_name = |name: &str| {
             let renamed = self.open.iter().map(|open| &open.change).find(|change| is_new_name(change, name));

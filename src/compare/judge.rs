@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use super::history::{birth, comes_back, forget_oldest, has_gaps, held, left, newest_birth, observe, stored_against};
+use super::standing;
 use super::state::{equal, tolerant_equal};
 use super::{Context, FreshnessEvent, Held, Judgement, Look, Outcome, OwnerState, State, Track};
 use crate::model::{Interval, Lag, Moment, Tolerance, Verdict};
@@ -74,6 +75,7 @@ pub fn target_unread(track: Option<Track>, owner: &Look, tolerances: &[Tolerance
             counted_bad: false,
             target_moved: false,
             target_may_lead: false,
+            standing: Vec::new(),
         };
     };
     observe(&mut track.states, owner);
@@ -193,6 +195,7 @@ impl Track {
             target_seen: Moment::MIN,
             target_moved: false,
             target_may_lead: false,
+            standing: Vec::new(),
             counted_bad: !change_was_seen,
             ..self
         }
@@ -220,7 +223,10 @@ fn differs(case: Case<'_>, track: Option<Track>) -> Judgement {
         return owed_elsewhere();
     }
     let mut event = track.as_ref().and_then(|track| ended(&case, track));
+    let known = track.as_ref().map(|track| track.standing.clone()).unwrap_or_default();
     let mut track = advanced(&case, track);
+    let deadline = case.context.deadline;
+    track.standing = standing::taken_in(&known, case.owner, case.target, case.confirm, deadline);
     let window = case.target.window;
     let mut lag = Lag::between(track.clock(), window);
     // Only what is proven is late: a target that moves while the owner outruns our looks may have agreed in between.
@@ -229,7 +235,10 @@ fn differs(case: Case<'_>, track: Option<Track>) -> Judgement {
     if track.target_may_lead {
         lag.low = Duration::ZERO;
     }
-    let (verdict, likely) = verdict(&case, &track, late);
+    // A target that holds a state of the owner, though an older one, is only as late as that.
+    let stands_apart = case.older.is_none() && standing::is_late(&track.standing, window, deadline);
+    let (verdict, likely) = verdict(&case, &track, late || stands_apart);
+    let likely = likely || (verdict.is_bad() && stands_apart && !late);
     let needs_confirmation = verdict.is_bad() && !is_confirmed(&case);
     if event.is_none() && !track.counted_bad && lag.low > case.context.deadline {
         track.counted_bad = true;
@@ -334,6 +343,7 @@ fn begun(case: &Case<'_>) -> Track {
         counted_bad: false,
         target_moved: false,
         target_may_lead: may_lead(case),
+        standing: Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-pub use sampled::merged;
+pub use sampled::{counted_on, merged};
 
 use types::{Change, Type};
 

@@ -223,6 +223,7 @@ fn look(plan: &Plan, timeline: &Timeline, window: (i64, i64), snapshot: i64, not
     let sequence = i64::try_from(write.map_or(0, |write| write + 1)).unwrap();
     Look {
         state: state(timeline.at(snapshot)),
+        fields: Vec::new(),
         window: Interval::new(moment(window.0), moment(window.1)),
         changed_at: stamp,
         commit_within: plan.commit_bounded.then(|| Duration::from_millis(plan.commit_delay.unsigned_abs())),

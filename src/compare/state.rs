@@ -44,6 +44,22 @@ fn held(flow: &Flow, side: Side, record: &Record) -> Held {
     }
 }
 
+/// A hash of what one side holds in each field of the flow, as far as both systems can hold it; 0 for those that are compared
+/// with tolerance. Empty unless it holds one readable record.
+pub fn field_hashes(flow: &Flow, side: Side, records: &[&Record]) -> Vec<u64> {
+    let mut in_scope = records.iter().filter(|record| record.in_scope);
+    let (Some(record), None) = (in_scope.next(), in_scope.next()) else { return Vec::new() };
+    if !unreadable(flow, record).is_empty() {
+        return Vec::new();
+    }
+    let hash = |field: &FlowField| match field.tolerance {
+        Some(_) => 0,
+        // The lower half of a hash is one, too.
+        None => digest([projected(field, side, record).as_ref()]).0 as u64,
+    };
+    flow.fields.iter().map(hash).collect()
+}
+
 /// Whether two records agree in all fields of the flow, within tolerance. Reads no digests: the fast path.
 /// Both must be in scope; unreadable fields agree with nothing.
 pub fn agrees(flow: &Flow, owner: &Record, target: &Record) -> bool {

@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Held, OwnerState, State, Track};
+use super::{Held, OwnerState, Standing, State, Track};
 use crate::model::digest::{decode, encode};
 use crate::model::{Digest, Interval, Moment, Version};
 
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 #[derive(Serialize, Deserialize)]
 struct StoredTrack {
@@ -21,6 +21,7 @@ struct StoredTrack {
     possible_until: Moment,
     target_moved: bool,
     target_may_lead: bool,
+    standing: Vec<Standing>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,6 +75,7 @@ impl Track {
             possible_until: self.possible_until,
             target_moved: self.target_moved,
             target_may_lead: self.target_may_lead,
+            standing: self.standing.clone(),
         };
         // Writing plain structs into a growing buffer has no way to fail; an empty one reads back as `None`.
         postcard::to_extend(&stored, vec![FORMAT]).unwrap_or_default()
@@ -100,6 +102,7 @@ impl Track {
             possible_until: stored.possible_until,
             target_moved: stored.target_moved,
             target_may_lead: stored.target_may_lead,
+            standing: stored.standing,
         })
     }
 }

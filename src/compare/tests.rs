@@ -24,6 +24,7 @@ fn holds(content: u128) -> State {
 fn look(state: State, when: i64) -> Look {
     Look {
         state,
+        fields: Vec::new(),
         window: between(when, when),
         changed_at: None,
         commit_within: None,
@@ -646,6 +647,7 @@ fn tracks_read_back_and_other_formats_do_not() {
         possible_until: at(9),
         target_moved: true,
         target_may_lead: true,
+        standing: vec![Standing { field: 2, owner: u64::MAX, target: 1, since: at(10), counted: at(11), looks: 3 }],
     };
     let bytes = track.to_bytes();
     assert_eq!(Track::from_bytes(&bytes), Some(track));

@@ -166,6 +166,30 @@ fn records_with_two_types_stay_in_doubt_until_somebody_accepts() {
 }
 
 #[test]
+fn what_records_lose_again_is_told_again() {
+    let sampled = |name: &str, type_name: &str| {
+        let columns = [("sku", "text"), (name, type_name)].into_iter().filter(|(name, _)| !name.is_empty());
+        let column = |(name, type_name): (&str, &str)| Column { seen: 5, ..Column::new(name, type_name) };
+        Shape { columns: columns.map(column).collect(), sampled: Some(5), ..table(&[]) }
+    };
+    let mut looks = Looks { schemas: Schemas::default(), readings: readings(&mapping()), now: 0, accepted: Vec::new() };
+    looks.see(sampled("name", "text"), &[]);
+    let cases = [
+        ("title", "text", "name renamed: name -> title"),
+        ("", "", "name removed: text"),
+        ("name", "integer", "name retyped: text -> integer"),
+    ];
+    for (name, type_name, change) in [cases, cases].concat() {
+        looks.see(sampled(name, type_name), &[&format!("Opened {change}")]);
+        looks.see(sampled(name, type_name), &[]);
+        looks.see(sampled(name, type_name), &[]);
+        looks.see(sampled("name", "text"), &[&format!("Restored {change}")]);
+        looks.see(sampled("name", "text"), &[]);
+    }
+    assert_eq!(looks.open(), 0);
+}
+
+#[test]
 fn doubt_is_about_the_values_that_a_change_can_have_made() {
     let mut looks = Looks::begin(USUAL);
     looks.see(

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::audit::looks::{look, stamped};
+use crate::audit::looks::{look, stamped, told};
 use crate::audit::run::Run;
 use crate::compare::{Context, Look, Side, State, agreed_at_once, agrees, judge, state_of};
 use crate::connect::{KeyedRead, ReadError, ReadWindow};
@@ -225,7 +225,7 @@ impl Unit {
         }
         let track = known.map(|entry| entry.track.clone());
         let target_look = self.target_look(unit_flow, &target, target_window);
-        let owner_look = Look { state: self.state(unit_flow, Side::Owner, owner), ..owner_look };
+        let owner_look = told_of_owner(unit_flow, owner, owner_look);
         let judgement = judge(track, &owner_look, &target_look, None, context);
         if judgement.needs_confirmation {
             return Some(Unconfirmed { sighting, target, owner_look, target_look, context });
@@ -325,8 +325,8 @@ impl Unit {
             let records = by_key.remove(&one.sighting.digest).unwrap_or_default();
             let records = owners_without_stand_ins(unit_flow, &records, &one.target);
             let seen_at = one.owner_look.window.low;
-            let mut second = self.owner_look(one.sighting, records, read.window, seen_at);
-            second.state = self.state(unit_flow, Side::Owner, records);
+            let second = self.owner_look(one.sighting, records, read.window, seen_at);
+            let second = told_of_owner(unit_flow, records, second);
             let known = self.queue.get((flow, one.sighting.digest)).map(|entry| entry.track.clone());
             let mut at = read.window.high;
             let mut confirm = Some(&second);
@@ -433,6 +433,10 @@ fn without_stand_ins<'r>(flow: &UnitFlow, owner: &'r [Record], mut target: Vec<R
     }
     let is_nothing = !target_holds && owner.iter().all(|record| owners.is_stand_in(record));
     (if is_nothing { &[] } else { owner }, target)
+}
+
+fn told_of_owner(flow: &UnitFlow, records: &[Record], look: Look) -> Look {
+    told(&flow.flow, Side::Owner, &records.iter().collect::<Vec<_>>(), look)
 }
 
 pub(super) fn context(unit_flow: &UnitFlow, baseline: Option<Digest>) -> Context<'_> {

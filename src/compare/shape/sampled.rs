@@ -48,6 +48,20 @@ pub fn merged(before: &Shape, after: &Shape) -> Shape {
     Shape { dataset: before.dataset.clone(), columns, sampled, children: Vec::new() }
 }
 
+/// A column that stays remembered as it was while its change is open. It is counted on as if this look had shown it so: what
+/// was always there has to count as that when it is back.
+pub fn counted_on(known: &Column, seen: &Shape) -> Column {
+    let mut column = known.clone();
+    match named(seen, &known.name) {
+        Some(now) => {
+            column.seen += now.seen;
+            column.nulls += now.nulls;
+        }
+        None => column.seen += places(seen, &known.name),
+    }
+    column
+}
+
 fn of_path(before: &Column, after: &Column) -> Option<ShapeChange> {
     let (known, now) = (words(&before.type_name), words(&after.type_name));
     let holds = |word: &&str| known.contains(word) || (*word == "integer" && known.contains(&"number"));
