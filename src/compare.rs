@@ -180,14 +180,12 @@ pub struct Track {
     pub standing: Vec<Standing>,
 }
 
-/// A field that was met with one value in the owner and another one in the target, at every look since.
+/// A field in which the target held one value, and the owner was not met with it, at every look since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// Which, in the flow's order.
     pub field: usize,
-    /// What the owner held, as a hash.
-    pub owner: u64,
-    /// What the target held.
+    /// What the target held, as a hash.
     pub target: u64,
     /// When the first of these looks ended.
     pub since: Moment,

@@ -1,8 +1,8 @@
 //! Fields that stand apart while the record moves: a target that follows its owner, though not in these.
 //!
 //! An owner that changes faster than it is looked at may have held, unseen, what the target holds, so a record's lateness
-//! cannot be proven. But where look after look finds the owner with one value in a field and the target with another,
-//! longer than the deadline, the owner would have had to leave its value and come back to it between any two looks.
+//! cannot be proven. But where look after look finds the target with one value in a field that the owner was not met with,
+//! longer than the deadline, the owner would have had to come to this value and leave it again between two looks.
 
 use std::time::Duration;
 
@@ -23,17 +23,16 @@ pub(super) fn taken_in(
     deadline: Duration,
 ) -> Vec<Standing> {
     let fields = owner.fields.iter().zip(&target.fields).enumerate();
-    let stays = |field: usize, value: &u64| confirm.is_none_or(|confirm| confirm.fields.get(field) == Some(value));
-    let apart = fields.filter(|(field, (owner, target))| owner != target && stays(*field, owner));
+    let met = |field: usize, value: &u64| {
+        confirm.is_some_and(|confirm| confirm.fields.get(field).is_none_or(|owner| owner == value))
+    };
+    let apart = fields.filter(|(field, (owner, target))| owner != target && !met(*field, target));
     let at = target.window;
     apart
-        .map(|(field, (owner, target))| {
-            let same = |known: &&Standing| known.field == field && (known.owner, known.target) == (*owner, *target);
-            match known.iter().find(same) {
-                Some(known) if at.low.since(known.counted) * CLOSE < deadline => *known,
-                Some(known) => Standing { counted: at.high, looks: known.looks.saturating_add(1), ..*known },
-                None => Standing { field, owner: *owner, target: *target, since: at.high, counted: at.high, looks: 1 },
-            }
+        .map(|(field, (_, target))| match known.iter().find(|known| (known.field, known.target) == (field, *target)) {
+            Some(known) if at.low.since(known.counted) * CLOSE < deadline => *known,
+            Some(known) => Standing { counted: at.high, looks: known.looks.saturating_add(1), ..*known },
+            None => Standing { field, target: *target, since: at.high, counted: at.high, looks: 1 },
         })
         .collect()
 }
@@ -102,8 +101,12 @@ mod tests {
         check(&[(0, 7, 8), (10, 7, 8), (20, 7, 8), (35, 7, 8)], (Verdict::InFlight, false));
         let close: Vec<_> = (0..8).map(|look| (look, 7, 8)).chain([(40, 7, 8)]).collect();
         check(&close, (Verdict::InFlight, false));
-        // Either side had another title in between, or they agreed in it.
-        for moved in [(20, 9, 8), (20, 7, 9), (20, 8, 8)] {
+        // The owner's title may move, too.
+        let mut moves = apart.clone();
+        moves[4] = (20, 9, 8);
+        check(&moves, (Verdict::Mismatch, true));
+        // The target had another title in between, or they agreed in it.
+        for moved in [(20, 7, 9), (20, 8, 8)] {
             let mut moves = apart.clone();
             moves[4] = moved;
             check(&moves, (Verdict::InFlight, false));
@@ -111,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_while_it_is_confirmed_does_not_stand() {
+    fn what_the_owner_has_when_it_is_read_again_does_not_stand_apart() {
         let apart: Vec<_> = (0..7).map(|look| (look * 5, 7, 8)).collect();
         let track = follow(&apart).track;
         let (owner, target) = (holds([35, 7], 35), holds([1_035, 8], 35));

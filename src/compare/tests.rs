@@ -647,7 +647,7 @@ fn tracks_read_back_and_other_formats_do_not() {
         possible_until: at(9),
         target_moved: true,
         target_may_lead: true,
-        standing: vec![Standing { field: 2, owner: u64::MAX, target: 1, since: at(10), counted: at(11), looks: 3 }],
+        standing: vec![Standing { field: 2, target: u64::MAX, since: at(10), counted: at(11), looks: 3 }],
     };
     let bytes = track.to_bytes();
     assert_eq!(Track::from_bytes(&bytes), Some(track));
