@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use plumbline::compare::{Context, Look, Side, agrees, join, judge, state_of};
+use plumbline::compare::{Context, Look, Side, agrees, field_hashes, join, judge, state_of};
 use plumbline::model::digest::encode;
 use plumbline::model::mapping::{CurrencyRule, Dataset, FieldRule, Origin, Source, Stamp, Step};
 use plumbline::model::{
@@ -90,6 +90,7 @@ fn verdict(flow: &Flow, owner: &[&Record], target: &[&Record]) -> Verdict {
     }
     let look = |side, records: &[&Record], when| Look {
         state: state_of(flow, side, records),
+        fields: field_hashes(flow, side, records),
         window: Interval::new(Moment::from_micros(when), Moment::from_micros(when)),
         changed_at: None,
         commit_within: None,
