@@ -195,9 +195,11 @@ impl Evaluator {
             return Ok(false);
         }
         let Parts { state, auditor, lease_time, clock, .. } = &self.parts;
-        if let Some(held) = &self.held {
-            // What is known of the minute under way must outlive the lease's time.
-            state.renew(auditor, std::slice::from_ref(&held.lease), *lease_time).await?;
+        // What is known of the minute under way outlives the lease's time, as long as nobody else has taken the lease.
+        if let Some(held) = &self.held
+            && state.renew(auditor, std::slice::from_ref(&held.lease), *lease_time).await?.contains(&held.lease)
+        {
+            return Ok(true);
         }
         let leases = state.acquire(&[UNIT.to_owned()], auditor, *lease_time, 1).await?;
         let Some(lease) = leases.into_iter().next() else {

@@ -12,3 +12,4 @@ mod receivers;
 mod records;
 mod settled;
 mod sharing;
+mod tried;
