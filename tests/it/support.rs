@@ -32,6 +32,18 @@ pub fn http_client(timeout: Duration) -> reqwest::Client {
     reqwest::Client::builder().timeout(timeout).build().expect("a client")
 }
 
+/// The sum of all series of a metric that the auditor at `address` (`http://HOST:PORT`) shows; NaN while it shows none.
+pub async fn metric(address: &str, name: &str) -> f64 {
+    let shown = async {
+        let answer = http_client(Duration::from_secs(10)).get(format!("{address}/metrics")).send().await.ok()?;
+        answer.text().await.ok()
+    };
+    let text = shown.await.unwrap_or_default();
+    let of_metric = |line: &&str| line.starts_with(name) && line[name.len()..].starts_with(['{', ' ']);
+    let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+    text.lines().filter(of_metric).filter_map(value).reduce(|sum, value| sum + value).unwrap_or(f64::NAN)
+}
+
 /// A TCP port on loopback that was free a moment ago.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use crate::config_text::ConfigText;
-use crate::support::{free_port, libchdb, wait_for};
+use crate::support::{free_port, libchdb, metric, wait_for};
 use crate::verdicts::pair::{COMMIT_DELAY, PROBE, Pair, Product, QUANTITIES};
 
 use super::mail::{MailServer, header, mails, picture};
@@ -67,7 +67,10 @@ async fn a_broken_flow_becomes_a_mail_and_its_repair_an_answer_in_the_same_threa
     let arguments = ["serve".to_owned(), "--config".to_owned(), file.display().to_string()];
     let log = dir.path().join("plumbline.log");
     let serve = Program::start(env!("CARGO_BIN_EXE_plumbline"), &arguments, &log, &environment);
-    wait_for(MINUTES, async || answers(&format!("http://{listen}/readyz")).await).await;
+    let address = format!("http://{listen}");
+    wait_for(MINUTES, async || answers(&format!("{address}/readyz")).await).await;
+    // A change before the first look is none that it is to find.
+    wait_for(MINUTES, async || metric(&address, "plumbline_probe_runs_total").await > 0.0).await;
 
     for number in 0..20 {
         pair.both(&format!("S-{number}"), 1).await;
