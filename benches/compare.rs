@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use plumbline::compare::{Context, Look, Side, agrees, field_hashes, join, judge, state_of};
+use plumbline::compare::{Context, Look, Side, agrees, join, judge, state_and_fields};
 use plumbline::model::digest::encode;
 use plumbline::model::mapping::{CurrencyRule, Dataset, FieldRule, Origin, Source, Stamp, Step};
 use plumbline::model::{
@@ -88,16 +88,9 @@ fn verdict(flow: &Flow, owner: &[&Record], target: &[&Record]) -> Verdict {
     {
         return Verdict::Match;
     }
-    let look = |side, records: &[&Record], when| Look {
-        state: state_of(flow, side, records),
-        fields: field_hashes(flow, side, records),
-        window: Interval::new(Moment::from_micros(when), Moment::from_micros(when)),
-        changed_at: None,
-        commit_within: None,
-        version: None,
-        source_version: None,
-        not_before: Moment::MIN,
-        may_hide: false,
+    let look = |side, records: &[&Record], when| {
+        let (state, fields) = state_and_fields(flow, side, records);
+        Look { fields, ..Look::new(state, Interval::new(Moment::from_micros(when), Moment::from_micros(when))) }
     };
     let context = Context { deadline: flow.deadline, baseline: None, tolerances: &[] };
     judge(None, &look(Side::Owner, owner, 1), &look(Side::Target, target, 2), None, context).verdict

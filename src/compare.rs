@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use join::{Pair, join};
 pub use judge::{agreed_at_once, judge, target_unread};
-pub use state::{agrees, differing, field_hashes, is_projected, projected_field, state_of, within as tolerates};
+pub use state::{agrees, differing, is_projected, projected_field, state_and_fields, state_of, within as tolerates};
 
 use crate::model::{Digest, Flow, Interval, Lag, Moment, Tolerance, Value, Verdict, Version};
 
@@ -59,7 +59,7 @@ pub struct Held {
 pub struct Look {
     /// What it held.
     pub state: State,
-    /// A hash of each of the flow's fields: [`field_hashes`]. Empty where they are not told.
+    /// A hash of each of the flow's fields: [`state_and_fields`]. Empty where they are not told.
     pub fields: Vec<u64>,
     /// When the read's snapshot was taken.
     pub window: Interval,
@@ -82,6 +82,21 @@ pub struct Look {
 }
 
 impl Look {
+    /// What a read in `window` found, of which nothing else is known.
+    pub const fn new(state: State, window: Interval) -> Self {
+        Self {
+            state,
+            fields: Vec::new(),
+            window,
+            changed_at: None,
+            commit_within: None,
+            version: None,
+            source_version: None,
+            not_before: Moment::MIN,
+            may_hide: false,
+        }
+    }
+
     /// When the change that the stamp tells of was committed at the latest, as far as that is known.
     fn committed_by(&self) -> Option<Moment> {
         Some(self.changed_at?.high + self.commit_within?)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::compare::{Look, Side, State, field_hashes, state_of};
+use crate::compare::{Look, Side, State, state_and_fields};
 use crate::connect::{ClockReading, ReadWindow};
 use crate::model::{Flow, Interval, Moment, Record};
 
@@ -45,7 +45,8 @@ pub fn look(
 
 /// A look with what the records hold.
 pub fn told(flow: &Flow, side: Side, records: &[&Record], look: Look) -> Look {
-    Look { state: state_of(flow, side, records), fields: field_hashes(flow, side, records), ..look }
+    let (state, fields) = state_and_fields(flow, side, records);
+    Look { state, fields, ..look }
 }
 
 /// Like [`look`], but without the work of digesting the state, which stands as absent.
@@ -54,15 +55,12 @@ pub fn stamped(records: &[&Record], window: ReadWindow, stamps: &Stamps, not_bef
     let told = records.iter().find(|record| record.in_scope).or(records.first());
     let changed_at = told.and_then(|record| record.changed_at).and_then(|stamp| stamps.interval(stamp));
     Look {
-        state: State::Absent,
-        fields: Vec::new(),
-        window,
         changed_at,
         commit_within: stamps.commit_delay,
         version: told.and_then(|record| record.version.clone()),
         source_version: told.and_then(|record| record.source_version.clone()),
         not_before,
-        may_hide: false,
+        ..Look::new(State::Absent, window)
     }
 }
 

@@ -222,15 +222,11 @@ fn look(plan: &Plan, timeline: &Timeline, window: (i64, i64), snapshot: i64, not
     });
     let sequence = i64::try_from(write.map_or(0, |write| write + 1)).unwrap();
     Look {
-        state: state(timeline.at(snapshot)),
-        fields: Vec::new(),
-        window: Interval::new(moment(window.0), moment(window.1)),
         changed_at: stamp,
         commit_within: plan.commit_bounded.then(|| Duration::from_millis(plan.commit_delay.unsigned_abs())),
         version: plan.sequences.then(|| Version::Sequence(Number::from(sequence))),
-        source_version: None,
         not_before,
-        may_hide: false,
+        ..Look::new(state(timeline.at(snapshot)), Interval::new(moment(window.0), moment(window.1)))
     }
 }
 

@@ -54,17 +54,8 @@ mod tests {
     fn holds(fields: [u64; 2], second: i64) -> Look {
         let digest = Digest(u128::from(fields[0]) << 64 | u128::from(fields[1]));
         let at = Moment::from_micros(second * 1_000_000);
-        Look {
-            state: State::Present(Held { digest, two_way: None, one_way: None, tolerant: Vec::new() }),
-            fields: fields.to_vec(),
-            window: Interval::new(at, at),
-            changed_at: None,
-            commit_within: None,
-            version: None,
-            source_version: None,
-            not_before: Moment::MIN,
-            may_hide: false,
-        }
+        let state = State::Present(Held { digest, two_way: None, one_way: None, tolerant: Vec::new() });
+        Look { fields: fields.to_vec(), ..Look::new(state, Interval::new(at, at)) }
     }
 
     fn judged(track: Option<Track>, owner: &Look, target: &Look, confirm: Option<&Look>) -> Judgement {

@@ -11,30 +11,51 @@ use crate::model::{Flow, FlowField, Number, Record, Tolerance, Value};
 /// Reduces what one side holds for a key to a comparable state, projected through the flow.
 /// `records` are all records that the side returned for the key; those out of scope do not count.
 pub fn state_of(flow: &Flow, side: Side, records: &[&Record]) -> State {
+    match readable(flow, records) {
+        Ok(record) => State::Present(held(flow, &values_of(flow, side, record))),
+        Err(state) => state,
+    }
+}
+
+/// [`state_of`], and a hash of what the side holds in each field of the flow, as far as both systems can hold it: 0 for those
+/// that are compared with tolerance. No hashes unless it holds one readable record. Goes through the record once.
+pub fn state_and_fields(flow: &Flow, side: Side, records: &[&Record]) -> (State, Vec<u64>) {
+    match readable(flow, records) {
+        Ok(record) => {
+            let values = values_of(flow, side, record);
+            (State::Present(held(flow, &values)), field_hashes(flow, &values))
+        }
+        Err(state) => (state, Vec::new()),
+    }
+}
+
+/// The only record in scope, if all of it can be read; else the state that is told instead of its content.
+fn readable<'a>(flow: &Flow, records: &[&'a Record]) -> Result<&'a Record, State> {
     let mut in_scope = records.iter().filter(|record| record.in_scope);
-    let Some(record) = in_scope.next() else { return State::Absent };
+    let Some(record) = in_scope.next() else { return Err(State::Absent) };
     let others = in_scope.count();
     if others > 0 {
-        return State::Duplicate(u32::try_from(others + 1).unwrap_or(u32::MAX));
+        return Err(State::Duplicate(u32::try_from(others + 1).unwrap_or(u32::MAX)));
     }
-    let invalid = unreadable(flow, record);
+    let is_invalid = |field: &FlowField| value_of(record, field).is_invalid();
+    let fields = flow.fields.iter().enumerate();
+    let invalid: Vec<usize> = fields.filter(|(_, field)| is_invalid(field)).map(|(position, _)| position).collect();
     let waits = |position: &usize| value_of(record, &flow.fields[*position]).is_untranslated();
     match invalid.len() {
-        0 => State::Present(held(flow, side, record)),
-        _ if invalid.iter().all(waits) => State::Untranslated(invalid),
-        _ => State::Invalid(invalid),
+        0 => Ok(record),
+        _ if invalid.iter().all(waits) => Err(State::Untranslated(invalid)),
+        _ => Err(State::Invalid(invalid)),
     }
 }
 
-fn unreadable(flow: &Flow, record: &Record) -> Vec<usize> {
-    let invalid = |field: &FlowField| value_of(record, field).is_invalid();
-    flow.fields.iter().enumerate().filter(|(_, field)| invalid(field)).map(|(position, _)| position).collect()
+/// What a side holds in each field of the flow.
+fn values_of<'a>(flow: &Flow, side: Side, record: &'a Record) -> Vec<Cow<'a, Value>> {
+    flow.fields.iter().map(|field| projected(field, side, record)).collect()
 }
 
-fn held(flow: &Flow, side: Side, record: &Record) -> Held {
-    let values: Vec<Cow<'_, Value>> = flow.fields.iter().map(|field| projected(field, side, record)).collect();
+fn held(flow: &Flow, values: &[Cow<'_, Value>]) -> Held {
     let of = |wanted: fn(&FlowField) -> bool| {
-        flow.fields.iter().zip(&values).filter(move |(field, _)| wanted(field)).map(|(_, value)| value.as_ref())
+        flow.fields.iter().zip(values).filter(move |(field, _)| wanted(field)).map(|(_, value)| value.as_ref())
     };
     Held {
         digest: digest(of(|field| field.tolerance.is_none())),
@@ -44,20 +65,13 @@ fn held(flow: &Flow, side: Side, record: &Record) -> Held {
     }
 }
 
-/// A hash of what one side holds in each field of the flow, as far as both systems can hold it; 0 for those that are compared
-/// with tolerance. Empty unless it holds one readable record.
-pub fn field_hashes(flow: &Flow, side: Side, records: &[&Record]) -> Vec<u64> {
-    let mut in_scope = records.iter().filter(|record| record.in_scope);
-    let (Some(record), None) = (in_scope.next(), in_scope.next()) else { return Vec::new() };
-    if !unreadable(flow, record).is_empty() {
-        return Vec::new();
-    }
-    let hash = |field: &FlowField| match field.tolerance {
+fn field_hashes(flow: &Flow, values: &[Cow<'_, Value>]) -> Vec<u64> {
+    let hash = |(field, value): (&FlowField, &Cow<'_, Value>)| match field.tolerance {
         Some(_) => 0,
         // The lower half of a hash is one, too.
-        None => digest([projected(field, side, record).as_ref()]).0 as u64,
+        None => digest([value.as_ref()]).0 as u64,
     };
-    flow.fields.iter().map(hash).collect()
+    flow.fields.iter().zip(values).map(hash).collect()
 }
 
 /// Whether two records agree in all fields of the flow, within tolerance. Reads no digests: the fast path.

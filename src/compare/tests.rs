@@ -22,17 +22,7 @@ fn holds(content: u128) -> State {
 }
 
 fn look(state: State, when: i64) -> Look {
-    Look {
-        state,
-        fields: Vec::new(),
-        window: between(when, when),
-        changed_at: None,
-        commit_within: None,
-        version: None,
-        source_version: None,
-        not_before: Moment::MIN,
-        may_hide: false,
-    }
+    Look::new(state, between(when, when))
 }
 
 /// A look at an owner that was seen to change after `not_before`.
