@@ -74,17 +74,7 @@ impl Place {
     async fn commit(&self, runs: &[RunRows]) -> anyhow::Result<Duration> {
         let started = Instant::now();
         for rows in runs {
-            let change = StateChange {
-                run_id: rows.checks[0].run_id,
-                lease: self.lease.clone(),
-                position: None,
-                walk: None,
-                schema: None,
-                sweep: None,
-                in_flight: Vec::new(),
-                baselines: Vec::new(),
-                discrepancies: Vec::new(),
-            };
+            let change = StateChange::new(rows.checks[0].run_id, self.lease.clone());
             self.spool.commit(change, rows).await?;
         }
         self.spool.seal().await;

@@ -57,6 +57,23 @@ pub struct StateChange {
     pub discrepancies: Vec<DiscrepancyChange>,
 }
 
+impl StateChange {
+    /// The change of a run that moved nothing.
+    pub const fn new(run_id: Uuid, lease: Lease) -> Self {
+        Self {
+            run_id,
+            lease,
+            position: None,
+            walk: None,
+            schema: None,
+            sweep: None,
+            in_flight: Vec::new(),
+            baselines: Vec::new(),
+            discrepancies: Vec::new(),
+        }
+    }
+}
+
 /// One key of one flow enters, changes in, or leaves the in-flight queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InFlightChange {

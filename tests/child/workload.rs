@@ -47,18 +47,12 @@ pub fn change(entity: &str, lease: &Lease, number: u64, run_id: Uuid) -> StateCh
     let payload = number.to_string().into_bytes();
     let at = Moment::from_micros(0);
     StateChange {
-        run_id,
-        lease: lease.clone(),
         position: Some(position(number)),
-        walk: None,
-        schema: None,
-        sweep: None,
         in_flight: vec![
             entry(number - 1, None),
             entry(number, Some(InFlightEntry { due_at: at, overdue_at: at, payload })),
         ],
-        baselines: vec![],
-        discrepancies: vec![],
+        ..StateChange::new(run_id, lease.clone())
     }
 }
 

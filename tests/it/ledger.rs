@@ -74,17 +74,7 @@ impl Place {
     }
 
     async fn commit(&self, spool: &Spool, rows: &RunRows) {
-        let change = StateChange {
-            run_id: rows.runs[0].run_id,
-            lease: self.lease.clone(),
-            position: None,
-            walk: None,
-            schema: None,
-            sweep: None,
-            in_flight: vec![],
-            baselines: vec![],
-            discrepancies: vec![],
-        };
+        let change = StateChange::new(rows.runs[0].run_id, self.lease.clone());
         assert_eq!(spool.commit(change, rows).await.unwrap(), Applied::Now);
     }
 

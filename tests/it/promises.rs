@@ -227,15 +227,8 @@ impl World {
             }),
         };
         let change = StateChange {
-            run_id: Uuid::now_v7(),
-            lease: self.unit.clone(),
-            position: None,
-            walk: None,
-            schema: None,
-            sweep: None,
             in_flight: (0..count).map(change).collect(),
-            baselines: vec![],
-            discrepancies: vec![],
+            ..StateChange::new(Uuid::now_v7(), self.unit.clone())
         };
         self.state.apply(&change).await.unwrap();
     }

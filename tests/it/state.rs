@@ -67,17 +67,7 @@ async fn one_lease(store: &StateStore) -> Lease {
 }
 
 fn change(run: u128, lease: &Lease) -> StateChange {
-    StateChange {
-        run_id: Uuid::from_u128(run),
-        lease: lease.clone(),
-        position: None,
-        walk: None,
-        schema: None,
-        sweep: None,
-        in_flight: vec![],
-        baselines: vec![],
-        discrepancies: vec![],
-    }
+    StateChange::new(Uuid::from_u128(run), lease.clone())
 }
 
 fn key_hash(number: usize) -> String {

@@ -71,17 +71,7 @@ impl Evaluator {
 }
 
 fn change(run_id: Uuid, lease: &Lease, status: &Status) -> StateChange {
-    StateChange {
-        run_id,
-        lease: lease.clone(),
-        position: Some(status.to_stored()),
-        walk: None,
-        schema: None,
-        sweep: None,
-        in_flight: Vec::new(),
-        baselines: Vec::new(),
-        discrepancies: Vec::new(),
-    }
+    StateChange { position: Some(status.to_stored()), ..StateChange::new(run_id, lease.clone()) }
 }
 
 /// The word for how a promise stands.

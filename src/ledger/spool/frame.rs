@@ -127,15 +127,8 @@ mod tests {
 
     fn change(number: u128) -> StateChange {
         StateChange {
-            run_id: Uuid::from_u128(number),
-            lease: Lease { unit: "changes/stock/erp".to_owned(), token: 1 },
             position: Some(vec![1, 2, 3]),
-            walk: None,
-            schema: None,
-            sweep: None,
-            in_flight: vec![],
-            baselines: vec![],
-            discrepancies: vec![],
+            ..StateChange::new(Uuid::from_u128(number), Lease { unit: "changes/stock/erp".to_owned(), token: 1 })
         }
     }
 

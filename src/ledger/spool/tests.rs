@@ -52,17 +52,7 @@ impl Place {
 }
 
 fn change(run: u128, lease: &Lease) -> StateChange {
-    StateChange {
-        run_id: Uuid::from_u128(run),
-        lease: lease.clone(),
-        position: Some(run.to_be_bytes().to_vec()),
-        walk: None,
-        schema: None,
-        sweep: None,
-        in_flight: vec![],
-        baselines: vec![],
-        discrepancies: vec![],
-    }
+    StateChange { position: Some(run.to_be_bytes().to_vec()), ..StateChange::new(Uuid::from_u128(run), lease.clone()) }
 }
 
 fn rows(run: u128, text: &str) -> RunRows {

@@ -69,17 +69,7 @@ impl World {
     /// What a run found, on its way into the ledger.
     async fn found(&self, name: &str, rows: Vec<TotalsRow>, coverage: CoverageRow) {
         let (_, spool) = self.auditor(name).await;
-        let change = StateChange {
-            run_id: Uuid::now_v7(),
-            lease: self.unit.clone(),
-            position: None,
-            walk: None,
-            schema: None,
-            sweep: None,
-            in_flight: vec![],
-            baselines: vec![],
-            discrepancies: vec![],
-        };
+        let change = StateChange::new(Uuid::now_v7(), self.unit.clone());
         let rows = RunRows { totals: rows, coverage: vec![coverage], ..RunRows::default() };
         spool.commit(change, &rows).await.unwrap();
         spool.seal().await;
