@@ -4,43 +4,32 @@
 use super::{CONFIG, FLOW_CAUSE, MINUTE, World};
 use crate::support::sqlite;
 
-const PROMISES: &str = r#"
+const SAMPLE: &str = r#"
 [[probe]]
 entity = "stock"
 kind = "sample"
 schedule = "every 1m"
 keys_per_run = 100
-[[slo]]
-name = "deep"
-indicator = "queue_depth"
-system = "store"
-queue = "webhooks"
-at_most = 100
-objective = "99%"
-window = "7d"
-tiers = [{ severity = "page", factor = 10, long = "10m", short = "1m" }]
-[[slo]]
-name = "old"
-indicator = "queue_age"
-system = "store"
-queue = "webhooks"
-within = "5m"
-objective = "99%"
-window = "7d"
-tiers = [{ severity = "page", factor = 10, long = "10m", short = "1m" }]
-[[slo]]
-name = "runs"
-indicator = "probe_availability"
-objective = "99%"
-window = "7d"
-tiers = [{ severity = "page", factor = 10, long = "10m", short = "1m" }]
-[[slo]]
-name = "there"
-indicator = "completeness"
-objective = "99%"
-window = "7d"
-tiers = [{ severity = "page", factor = 10, long = "10m", short = "1m" }]
 "#;
+const QUEUE: &str = "system = \"store\"\nqueue = \"webhooks\"";
+
+/// A promise that pages when it is broken for some minutes.
+fn promise(name: &str, indicator: &str, about: &str) -> String {
+    let tier = "{ severity = \"page\", factor = 10, long = \"10m\", short = \"1m\" }";
+    format!(
+        "[[slo]]\nname = \"{name}\"\nindicator = \"{indicator}\"\n{about}\nobjective = \"99%\"\nwindow = \"7d\"\ntiers = [{tier}]\n"
+    )
+}
+
+/// The usual systems and entity, with a promise for each indicator.
+fn config() -> String {
+    let base = CONFIG.split("[[slo]]").next().unwrap().to_owned();
+    base + SAMPLE
+        + &promise("deep", "queue_depth", &format!("{QUEUE}\nat_most = 100"))
+        + &promise("old", "queue_age", &format!("{QUEUE}\nwithin = \"5m\""))
+        + &promise("runs", "probe_availability", "")
+        + &promise("there", "completeness", "")
+}
 
 /// What is found in each of some minutes.
 #[derive(Clone, Copy)]
@@ -84,8 +73,7 @@ impl World {
 #[tokio::test(flavor = "multi_thread")]
 async fn queues_runs_and_samples_break_their_own_promises() {
     let file = sqlite().await;
-    let base = CONFIG.split("[[slo]]").next().unwrap();
-    let world = World::with(&file.url(), &format!("{base}{PROMISES}")).await;
+    let world = World::with(&file.url(), &config()).await;
     let (mut evaluator, _spool) = world.auditor("one").await;
     world.find(-60, 1, FINE).await;
     let fine = world.tick(&mut evaluator, 0).await.unwrap();

@@ -7,6 +7,7 @@ use plumbline::state::change::StateChange;
 use uuid::Uuid;
 
 use super::{FLOW_CAUSE, MINUTE, World};
+use crate::config_text::ConfigText;
 use crate::support::sqlite;
 use crate::verdicts::pair::{Database, Pair, Product, Setup};
 
@@ -41,12 +42,15 @@ const PROMISE: &str = r#"
 "#;
 
 fn config() -> String {
-    let system = |name: &str| format!("[system.{name}]\nkind = \"sqlite\"\nurl = \"sqlite:{name}.db\"\n");
-    format!(
-        "{}{}[entity.stock]\n{ENTITY}\n[entity.stock.in.erp]\n{MAPPING}\n[entity.stock.in.store]\n{MAPPING}\n{PROBE}\n{PROMISE}",
-        system("erp"),
-        system("store")
-    )
+    ConfigText::new()
+        .database("erp", "sqlite", "sqlite:erp.db", "")
+        .database("store", "sqlite", "sqlite:store.db", "")
+        .entity("stock", ENTITY)
+        .mapping("stock", "erp", MAPPING)
+        .mapping("stock", "store", MAPPING)
+        .more(PROBE)
+        .more(PROMISE)
+        .text()
 }
 
 /// Two orders of the day before yesterday.

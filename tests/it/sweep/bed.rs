@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use plumbline::audit::key_store::Indexes;
@@ -15,8 +16,10 @@ use plumbline::connect;
 use plumbline::model::digest::DigestKey;
 use plumbline::model::{EntityId, Verdict};
 use plumbline::sweep::Strategy;
+use tokio::task::JoinHandle;
 
 use crate::config_text::ConfigText;
+use crate::support::wait_until;
 use crate::verdicts::pair::{Database, Pair};
 
 /// How a case sweeps.
@@ -144,5 +147,45 @@ pub async fn sweep_with(config: &str, urls: &[(&str, String)], way: Way, progres
 pub async fn run(database: &Database, statements: &[&str]) {
     for statement in statements {
         database.run(statement).await;
+    }
+}
+
+/// Somebody who writes to both sides, one write after the other, while sweeps go on.
+pub struct Writer {
+    stop: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    task: JoinHandle<()>,
+}
+
+impl Writer {
+    /// Begins; `write` is given numbers from 0 on.
+    pub fn start<W>(write: impl Fn(u64) -> W + Send + 'static) -> Self
+    where
+        W: Future<Output = ()> + Send,
+    {
+        let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, counter) = (Arc::clone(&stop), Arc::clone(&written));
+        let task = tokio::spawn(async move {
+            while !stopped.load(Ordering::Relaxed) {
+                write(counter.fetch_add(1, Ordering::Relaxed)).await;
+            }
+        });
+        Self { stop, written, task }
+    }
+
+    /// How many writes have begun.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Waits for more than ten writes since `before`.
+    pub async fn goes_on(&self, before: u64) {
+        wait_until(async || self.written() > before + 10).await;
+    }
+
+    /// Ends it, and fails if a write did.
+    pub async fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.expect("no write failed");
     }
 }

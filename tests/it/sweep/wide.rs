@@ -1,13 +1,11 @@
 //! Where most rows differ, spans are judged from whole reads of both sides: exactly, in little memory, also while both are written.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use plumbline::model::Verdict;
 use plumbline::sweep::Strategy;
 
-use super::bed::{Swept, Way, config_of, run, sweep};
-use crate::support::wait_until;
+use super::bed::{Swept, Way, Writer, config_of, run, sweep};
 use crate::verdicts::pair::{Pair, Product};
 
 const ENTITY: &str = r#"
@@ -89,30 +87,26 @@ async fn everything_that_differs_is_judged_by_whole_reads_and_in_little_memory()
 async fn what_moves_while_spans_are_judged_is_no_difference() {
     let pair = Arc::new(rows(Product::Mariadb).await);
     run(&pair.target, &["UPDATE item SET qty = qty + 1 WHERE id > 2000"]).await;
-    let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let writer = {
-        let (pair, stop, written) = (Arc::clone(&pair), Arc::clone(&stop), Arc::clone(&written));
-        tokio::spawn(async move {
-            while !stop.load(Ordering::Relaxed) {
-                let number = written.fetch_add(1, Ordering::Relaxed);
-                let (id, new) = (number * 7919 % 2_000 + 1, 30_000 + number);
-                for (side, now) in [(&pair.owner, "now() AT TIME ZONE 'UTC'"), (&pair.target, "utc_timestamp(6)")] {
-                    side.run(&format!("UPDATE item SET qty = qty + 1, changed = {now} WHERE id = {id}")).await;
-                    side.run(&format!("INSERT INTO item VALUES ({new}, 1, 'new', {now})")).await;
-                }
+    let written = Arc::clone(&pair);
+    let writer = Writer::start(move |number| {
+        let pair = Arc::clone(&written);
+        async move {
+            let (id, new) = (number * 7919 % 2_000 + 1, 30_000 + number);
+            for (side, now) in [(&pair.owner, "now() AT TIME ZONE 'UTC'"), (&pair.target, "utc_timestamp(6)")] {
+                side.run(&format!("UPDATE item SET qty = qty + 1, changed = {now} WHERE id = {id}")).await;
+                side.run(&format!("INSERT INTO item VALUES ({new}, 1, 'new', {now})")).await;
             }
-        })
-    };
+        }
+    });
     let config = config_of(&pair, ENTITY, MAPPING, MAPPING);
     let expect = |key: usize| (2_001..=ROWS).contains(&key).then_some("mismatch qty");
     for memory in [1 << 20, 64 << 20] {
-        let before = written.load(Ordering::Relaxed);
+        let before = writer.written();
         let swept = sweep(&config, &pair, Way { memory, ..Way::default() }).await;
         assert_eq!(others(&swept, expect), Vec::<String>::new(), "{memory}");
-        wait_until(async || written.load(Ordering::Relaxed) > before + 10).await;
+        writer.goes_on(before).await;
     }
-    stop.store(true, Ordering::Relaxed);
-    writer.await.expect("no write failed");
+    writer.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
