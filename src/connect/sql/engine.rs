@@ -235,6 +235,14 @@ impl<Db: Database> Lent<Db> {
     fn give_back(mut self) {
         self.connection.take();
     }
+
+    /// Gives it back unless this outcome leaves it in an unknown state.
+    fn give_back_after<T>(self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        if outcome.as_ref().err().is_none_or(errors::leaves_connection_healthy) {
+            self.give_back();
+        }
+        outcome
+    }
 }
 
 impl<Db: Database> Drop for Lent<Db> {
@@ -263,6 +271,16 @@ where
 {
     async fn lend(&self) -> Result<Lent<D::Db>, sqlx::Error> {
         Ok(Lent { connection: Some(self.source.connection().await?) })
+    }
+
+    /// A lent connection without the server's statement limit.
+    async fn without_limit(lent: &mut Lent<D::Db>) -> Result<&mut <D::Db as Database>::Connection, sqlx::Error> {
+        let connection = lent.connection()?;
+        D::arm(connection, Duration::MAX).await?;
+        if let Some(unlimited) = D::UNLIMITED {
+            connection.execute(unlimited).await?;
+        }
+        Ok(connection)
     }
 
     async fn run(
@@ -326,11 +344,7 @@ where
         sender: &tokio::sync::mpsc::Sender<Result<RawRow, Failure>>,
     ) -> Result<(), Failure> {
         let mut lent = self.lend().await?;
-        let connection = lent.connection()?;
-        D::arm(connection, Duration::MAX).await?;
-        if let Some(unlimited) = D::UNLIMITED {
-            connection.execute(unlimited).await?;
-        }
+        let connection = Self::without_limit(&mut lent).await?;
         let arguments = D::arguments(&statement.args).map_err(sqlx::Error::Encode)?;
         let mut rows = connection.fetch(sqlx::query_with::<D::Db, _>(AssertSqlSafe(statement.sql), arguments));
         let mut first = true;
@@ -385,10 +399,7 @@ where
         let work = async {
             let mut lent = self.lend().await?;
             let outcome = self.run(&mut lent, statement, kinds, on_row).await;
-            if outcome.as_ref().err().is_none_or(errors::leaves_connection_healthy) {
-                lent.give_back();
-            }
-            outcome
+            lent.give_back_after(outcome)
         };
         match tokio::time::timeout(self.limit + GRACE, work).await {
             Ok(outcome) => outcome,
@@ -415,10 +426,7 @@ where
             D::arm(connection, self.limit).await?;
             let outcome = D::take_up(connection, sql, &mut RowHasher::new(cells, mark, on_row)).await;
             let outcome = outcome.map_err(Failure::from);
-            if outcome.as_ref().err().is_none_or(errors::leaves_connection_healthy) {
-                lent.give_back();
-            }
-            outcome
+            lent.give_back_after(outcome)
         };
         tokio::time::timeout(self.limit + GRACE, work).await.map_err(|_| Failure::TimedOut(self.limit))??;
         Ok(Timing { sent, answered: self.clock.now() })
@@ -433,11 +441,7 @@ where
         batches: &tokio::sync::mpsc::Sender<Batch>,
     ) -> Result<(), Failure> {
         let mut lent = self.lend().await?;
-        let connection = lent.connection()?;
-        D::arm(connection, Duration::MAX).await?;
-        if let Some(unlimited) = D::UNLIMITED {
-            connection.execute(unlimited).await?;
-        }
+        let connection = Self::without_limit(&mut lent).await?;
         let progress = AtomicU64::new(0);
         let mut rows = RowHasher::named(cells, mark, keys, batches, &progress);
         tokio::select! {

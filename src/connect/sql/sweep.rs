@@ -153,6 +153,14 @@ impl SqlReader {
     }
 }
 
+/// What a recipe reads of a row, key first: the columns for `SELECT`, and how each of them is hashed.
+fn columns_of(plan: &Plan, recipe: &Recipe) -> (String, Vec<Cell>) {
+    let items = || recipe.key.iter().chain(&recipe.values);
+    let columns: Vec<&str> = items().map(|item| plan.select_of(item.source)).collect();
+    let cell = |item: &Item| Cell { kind: plan.kinds[item.source], form: item.form };
+    (columns.join(", "), items().map(cell).collect())
+}
+
 /// ` WHERE …`: the rows of a span. A null key lies in none.
 fn within(statement: &mut Statement, term: &Term, span: Span) {
     statement.push(" WHERE ").push(&term.sql).push(" IS NOT NULL");
@@ -214,15 +222,12 @@ impl Sweeper for SqlReader {
     ) -> Result<Vec<RowHash>, ReadError> {
         let plan = self.plan(mapping).await?;
         let term = self.term_of_span(mapping, &plan)?;
-        let items: Vec<Item> = recipe.key.iter().chain(&recipe.values).copied().collect();
-        let columns: Vec<&str> = items.iter().map(|item| plan.select_of(item.source)).collect();
-        let mut sql = format!("SELECT {} FROM {} t WHERE {} IS NOT NULL", columns.join(", "), plan.table, term.sql);
+        let (columns, cells) = columns_of(&plan, recipe);
+        let mut sql = format!("SELECT {columns} FROM {} t WHERE {} IS NOT NULL", plan.table, term.sql);
         // Numbers need no quotes, and COPY takes no arguments.
         for (operator, bound) in [(">", span.after), ("<=", span.until)] {
             sql.extend(bound.map(|bound| format!(" AND {} {operator} {bound}", term.sql)));
         }
-        let cell = |item: &Item| Cell { kind: plan.kinds[item.source], form: item.form };
-        let cells: Vec<Cell> = items.iter().map(cell).collect();
         self.row_hashes(&sql, &cells, mark).await
     }
 
@@ -234,13 +239,10 @@ impl Sweeper for SqlReader {
         batches: mpsc::Sender<Batch>,
     ) -> Result<(), ReadError> {
         let plan = self.plan(mapping).await?;
-        let items: Vec<Item> = recipe.key.iter().chain(&recipe.values).copied().collect();
-        let columns: Vec<&str> = items.iter().map(|item| plan.select_of(item.source)).collect();
-        let sql = format!("SELECT {} FROM {} t ORDER BY ", columns.join(", "), plan.table);
+        let (columns, cells) = columns_of(&plan, recipe);
+        let sql = format!("SELECT {columns} FROM {} t ORDER BY ", plan.table);
         let mut statement = Statement::new(self.dialect(), sql);
         statement.list(&plan.key_terms());
-        let cells: Vec<Cell> =
-            items.iter().map(|item| Cell { kind: plan.kinds[item.source], form: item.form }).collect();
         let keys: Vec<FieldType> = recipe.key.iter().filter_map(|item| item.reads_as).collect();
         let _permit = self.budget.admit().await?;
         let (sender, mut come) = mpsc::channel(1);
