@@ -1,6 +1,8 @@
 //! What becomes of a message that was sent, or was not taken.
 
-use sqlx::{AnyConnection, Connection};
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, Connection};
 
 use super::{Claimed, OutboxRow};
 use crate::model::Moment;
@@ -66,19 +68,10 @@ impl StateStore {
     /// # Errors
     /// When the database does not answer; the message is tried again when its claim has run out.
     pub async fn retry(&self, claimed: &Claimed, at: Moment, error: &str) -> Result<(), StateError> {
-        sqlx::query(
-            "UPDATE outbox SET leased_by = '', leased_until = 0, next_at = $1, error = $2 \
-             WHERE id = $3 AND leased_by = $4 AND attempts = $5",
-        )
-        .bind(at.micros())
-        .bind(error)
-        .bind(claimed.row.id.as_str())
-        .bind(claimed.auditor.as_str())
-        .bind(count(claimed.attempts))
-        .execute(&self.pool)
-        .await
-        .map_err(StateError::sql("put a message back"))?;
-        Ok(())
+        let text = "UPDATE outbox SET leased_by = '', leased_until = 0, next_at = $1, error = $2 \
+                    WHERE id = $3 AND leased_by = $4 AND attempts = $5";
+        let done = if_held(sqlx::query(text).bind(at.micros()).bind(error), claimed).execute(&self.pool).await;
+        done.map(drop).map_err(StateError::sql("put a message back"))
     }
 
     /// A message was claimed too early: it is put back unsent until `at`, as if nobody had claimed it.
@@ -86,18 +79,10 @@ impl StateStore {
     /// # Errors
     /// When the database does not answer; the message is tried again when its claim has run out.
     pub async fn put_off(&self, claimed: &Claimed, at: Moment) -> Result<(), StateError> {
-        sqlx::query(
-            "UPDATE outbox SET leased_by = '', leased_until = 0, next_at = $1, attempts = attempts - 1 \
-             WHERE id = $2 AND leased_by = $3 AND attempts = $4",
-        )
-        .bind(at.micros())
-        .bind(claimed.row.id.as_str())
-        .bind(claimed.auditor.as_str())
-        .bind(count(claimed.attempts))
-        .execute(&self.pool)
-        .await
-        .map_err(StateError::sql("put a message off"))?;
-        Ok(())
+        let text = "UPDATE outbox SET leased_by = '', leased_until = 0, next_at = $1, attempts = attempts - 1 \
+                    WHERE id = $2 AND leased_by = $3 AND attempts = $4";
+        let done = if_held(sqlx::query(text).bind(at.micros()), claimed).execute(&self.pool).await;
+        done.map(drop).map_err(StateError::sql("put a message off"))
     }
 
     /// The receiver will never take a message. What follows is told elsewhere, in the same transaction.
@@ -140,19 +125,10 @@ async fn end(
     now: Moment,
     error: &str,
 ) -> Result<bool, StateError> {
-    let done = sqlx::query(
-        "UPDATE outbox SET status = $1, settled_at = $2, error = $3, leased_by = '', leased_until = 0 \
-         WHERE id = $4 AND leased_by = $5 AND attempts = $6 AND status IN ('waiting', 'repeating')",
-    )
-    .bind(how.as_str())
-    .bind(now.micros())
-    .bind(error)
-    .bind(claimed.row.id.as_str())
-    .bind(claimed.auditor.as_str())
-    .bind(count(claimed.attempts))
-    .execute(connection)
-    .await
-    .map_err(StateError::sql("end a message"))?;
+    let text = "UPDATE outbox SET status = $1, settled_at = $2, error = $3, leased_by = '', leased_until = 0 \
+                WHERE id = $4 AND leased_by = $5 AND attempts = $6 AND status IN ('waiting', 'repeating')";
+    let query = sqlx::query(text).bind(how.as_str()).bind(now.micros()).bind(error);
+    let done = if_held(query, claimed).execute(connection).await.map_err(StateError::sql("end a message"))?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -162,21 +138,16 @@ async fn repeat(
     now: Moment,
     at: Moment,
 ) -> Result<bool, StateError> {
-    let done = sqlx::query(
-        "UPDATE outbox SET status = 'repeating', settled_at = $1, next_at = $2, error = '', leased_by = '', \
-         leased_until = 0 WHERE id = $3 AND leased_by = $4 AND attempts = $5 AND status IN ('waiting', 'repeating')",
-    )
-    .bind(now.micros())
-    .bind(at.micros())
-    .bind(claimed.row.id.as_str())
-    .bind(claimed.auditor.as_str())
-    .bind(count(claimed.attempts))
-    .execute(connection)
-    .await
-    .map_err(StateError::sql("keep a message for later"))?;
-    Ok(done.rows_affected() == 1)
+    let text = "UPDATE outbox SET status = 'repeating', settled_at = $1, next_at = $2, error = '', leased_by = '', \
+                leased_until = 0 \
+                WHERE id = $3 AND leased_by = $4 AND attempts = $5 AND status IN ('waiting', 'repeating')";
+    let query = sqlx::query(text).bind(now.micros()).bind(at.micros());
+    let done = if_held(query, claimed).execute(connection).await;
+    Ok(done.map_err(StateError::sql("keep a message for later"))?.rows_affected() == 1)
 }
 
-fn count(attempts: u64) -> i64 {
-    i64::try_from(attempts).unwrap_or(i64::MAX)
+/// Binds the last three parameters of a statement about a claimed message: its id, who claimed it, and at which try.
+fn if_held<'q>(query: Query<'q, Any, AnyArguments>, claimed: &Claimed) -> Query<'q, Any, AnyArguments> {
+    let attempts = i64::try_from(claimed.attempts).unwrap_or(i64::MAX);
+    query.bind(claimed.row.id.clone()).bind(claimed.auditor.clone()).bind(attempts)
 }
