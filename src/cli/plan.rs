@@ -19,6 +19,8 @@ use crate::plan::{
     self, FlowPlan, Keys, KeysOf, Plan, PointsPlan, Proposal, RUN_OF_BAD, SamplePlan, Wanted, duration, percent,
 };
 
+mod json;
+
 /// What to foretell.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -74,7 +76,9 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let proposals = wanted.map(|wanted| (wanted, plan::propose(&config, &keys, wanted)));
     match args.format {
         Format::Text => print!("{}", text(&plan, proposals.as_ref())),
-        Format::Json => println!("{}", json(&plan, proposals.as_ref()).context("the plan cannot be written")?),
+        Format::Json => {
+            println!("{}", json::document(&plan, proposals.as_ref()).context("the plan cannot be written")?)
+        }
     }
     Ok(if is_blind { Exit::CouldNotRead } else { Exit::Good })
 }
@@ -276,88 +280,4 @@ fn grouped(number: f64) -> String {
         text.push(digit);
     }
     text
-}
-
-fn json(plan: &Plan, proposals: Option<&Proposals>) -> serde_json::Result<String> {
-    let seconds = |time: Duration| time.as_secs_f64();
-    let keys = |keys: Keys| {
-        let source = match keys {
-            Keys::Counted(_) => "counted",
-            Keys::Given(_) => "given",
-            Keys::Assumed(_) => "assumed",
-        };
-        serde_json::json!({ "count": keys.count(), "source": source })
-    };
-    let sample = |sample: &SamplePlan| {
-        serde_json::json!({
-            "interval_seconds": seconds(sample.interval),
-            "keys_per_run": sample.keys_per_run,
-            "keys_per_piece": sample.piece,
-            "walk_seconds": seconds(sample.walk),
-            "every_key_seconds": seconds(sample.every_key),
-            "at_most_bad_after_a_day": sample.at_most_after_a_day,
-        })
-    };
-    let points = |points: &PointsPlan| {
-        serde_json::json!({
-            "most_per_day": points.a_day,
-            "given_per_day": points.given_a_day,
-            "share": points.share(),
-        })
-    };
-    let flow = |flow: &FlowPlan| {
-        let of_systems = flow.points.iter().map(|(system, of)| (system.to_string(), points(of)));
-        let of_systems: serde_json::Map<String, serde_json::Value> = of_systems.collect();
-        let see: Vec<serde_json::Value> = flow
-            .see
-            .iter()
-            .map(|seen| {
-                serde_json::json!({
-                    "share": seen.share,
-                    "keys": seen.bad,
-                    "apart_seconds": seen.apart.map(seconds),
-                    "together_seconds": seen.together.map(seconds),
-                })
-            })
-            .collect();
-        serde_json::json!({
-            "flow": flow.flow.to_string(),
-            "keys": keys(flow.keys),
-            "deadline_seconds": seconds(flow.deadline),
-            "changes_interval_seconds": flow.changes.map(seconds),
-            "sample": flow.sample.as_ref().map(sample),
-            "statements_per_day": flow.calls,
-            "rows_per_day": flow.rows,
-            "points": of_systems,
-            "drift": see,
-            "slos": flow.slos,
-            "blind": flow.blind,
-        })
-    };
-    let system = |system: &plan::SystemPlan| {
-        serde_json::json!({
-            "system": system.system.as_str(),
-            "statements_per_day": system.calls,
-            "rows_per_day": system.rows,
-            "budget_share": system.share,
-            "points": system.points.as_ref().map(points),
-            "longest_run_seconds": seconds(system.longest_run),
-            "too_much": system.too_much,
-        })
-    };
-    let proposal = |proposal: &Proposal| {
-        serde_json::json!({
-            "entity": proposal.entity.as_str(),
-            "owner": proposal.owner.as_str(),
-            "keys": keys(proposal.keys),
-            "sample": proposal.sample.as_ref().ok().map(sample),
-            "reason": proposal.sample.as_ref().err(),
-        })
-    };
-    let document = serde_json::json!({
-        "flows": plan.flows.iter().map(flow).collect::<Vec<_>>(),
-        "systems": plan.systems.iter().map(system).collect::<Vec<_>>(),
-        "proposals": proposals.map(|(_, proposals)| proposals.iter().map(proposal).collect::<Vec<_>>()),
-    });
-    serde_json::to_string_pretty(&document)
 }

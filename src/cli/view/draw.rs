@@ -391,7 +391,7 @@ mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
-    use super::super::tests::sample;
+    use super::super::sample::sample;
     use super::*;
 
     fn picture(width: u16, height: u16, view: &View) -> String {

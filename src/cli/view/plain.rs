@@ -119,7 +119,7 @@ fn standing(view: &View) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::sample;
+    use super::super::sample::sample;
     use super::*;
 
     #[test]
