@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use crate::clock::Clock;
 use crate::config::{Hours, SampleSize, Schedule, TotalsSettings};
 use crate::connect::{ClockReading, ReadError, Reader};
-use crate::metrics::{Metrics, Outcome, Reason, RunKind, Skip};
+use crate::metrics::Metrics;
 use crate::model::digest::DigestKey;
-use crate::model::{EntityId, Field, Flow, Interval, Key, Mapping, Moment, SystemId, TenantId, Tolerance, Verdict};
+use crate::model::{EntityId, Field, Flow, Interval, Key, Mapping, Moment, SystemId, TenantId, Tolerance};
 use crate::state::change::{Lease, UnitName, schema_name, sweep_name, walk_name};
 
 use super::clocks::{Clocks, Heard};
@@ -25,24 +23,23 @@ use super::queue::Queue;
 use super::recent::Recent;
 use super::redact;
 use super::run::{Run, RunOf, Summary};
-use super::sampling::{Sampling, every_key_since};
+use super::sampling::Sampling;
 use super::schema::{Doubts, Reading, Schemas};
-use super::timing::{Pace, next_tick};
-use super::walk::Walk;
+use super::timing::Pace;
 
 mod ask;
 mod changes;
 mod examine;
 mod recheck;
 mod sample;
+mod schedule;
 mod schema;
 mod settle;
+mod shown;
 mod sweep;
 mod totals;
 
 pub use schema::other_part;
-
-use sample::Draw;
 
 /// What all units of an auditor share.
 pub struct Shared {
@@ -237,10 +234,46 @@ pub enum UnitError {
 
 /// A target in trouble is waited for at least, and at most, so long.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
-/// How often a unit with open changes of shapes asks whether somebody has accepted one.
-const ACCEPTANCES: Duration = Duration::from_secs(5);
 /// How many stored keys are loaded at once when a unit starts.
 const LOAD_BATCH: usize = 10_000;
+
+impl Shared {
+    /// What state keeps of a unit under a name, or the beginning if it keeps nothing; `what` it is, for people.
+    async fn stored<T: Default>(
+        &self,
+        unit: &UnitName,
+        name: &str,
+        what: &'static str,
+        read: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Result<T, UnitError> {
+        let kept = self.journal.position(name).await;
+        match kept.map_err(|source| UnitError::Store { unit: unit.clone(), source })? {
+            Some(bytes) => read(&bytes).ok_or_else(|| UnitError::Format { unit: unit.clone(), what }),
+            None => Ok(T::default()),
+        }
+    }
+
+    /// The unit's keys in flight.
+    async fn queue_of(&self, parts: &UnitParts) -> Result<Queue, UnitError> {
+        let unit = || parts.name.clone();
+        let mut queue = Queue::default();
+        for (number, flow) in parts.flows.iter().enumerate() {
+            let mut after = String::new();
+            loop {
+                let batch = self.journal.in_flight_after(&flow.name, &after, LOAD_BATCH).await;
+                let batch = batch.map_err(|source| UnitError::Store { unit: unit(), source })?;
+                let Some((last, _)) = batch.last() else { break };
+                after.clone_from(last);
+                for (_, stored) in batch {
+                    let format = || UnitError::Format { unit: unit(), what: "in-flight key" };
+                    let entry = Entry::from_stored(&stored).ok_or_else(format)?;
+                    queue.insert((number, examine::key_digest(&entry.key)), entry);
+                }
+            }
+        }
+        Ok(queue)
+    }
+}
 
 impl Unit {
     /// Takes up a unit where its last holder left it.
@@ -248,48 +281,23 @@ impl Unit {
     /// # Errors
     /// When state cannot be read or holds another format.
     pub async fn resume(parts: Arc<UnitParts>, shared: Arc<Shared>, lease: Lease) -> Result<Self, UnitError> {
-        let unit = || parts.name.clone();
-        let store = |source| UnitError::Store { unit: unit(), source };
-        let format = |what| UnitError::Format { unit: unit(), what };
-        let position = match shared.journal.position(&parts.name).await.map_err(store)? {
-            Some(bytes) => Position::from_bytes(&bytes).ok_or(format("position"))?,
-            None => Position::default(),
-        };
+        let position = shared.stored(&parts.name, &parts.name, "position", Position::from_bytes).await?;
         let told_to = position.covered_to;
         let sampling = match &parts.sample {
-            Some(_) => match shared.journal.position(&walk_name(&parts.name)).await.map_err(store)? {
-                Some(bytes) => Sampling::from_bytes(&bytes).ok_or(format("walk"))?,
-                None => Sampling::default(),
-            },
+            Some(_) => shared.stored(&parts.name, &walk_name(&parts.name), "walk", Sampling::from_bytes).await?,
             None => Sampling::default(),
         };
         let schemas = match &parts.schema {
-            Some(_) => match shared.journal.position(&schema_name(&parts.name)).await.map_err(store)? {
-                Some(bytes) => Schemas::from_bytes(&bytes).ok_or(format("shapes"))?,
-                None => Schemas::default(),
-            },
+            Some(_) => shared.stored(&parts.name, &schema_name(&parts.name), "shapes", Schemas::from_bytes).await?,
             None => Schemas::default(),
         };
         let sweep = match &parts.sweep {
-            Some(_) => match shared.journal.position(&sweep_name(&parts.name)).await.map_err(store)? {
-                Some(bytes) => sweep::UnderWay::from_bytes(&bytes).ok_or(format("sweep"))?,
-                None => sweep::UnderWay::default(),
-            },
+            Some(_) => {
+                shared.stored(&parts.name, &sweep_name(&parts.name), "sweep", sweep::UnderWay::from_bytes).await?
+            }
             None => sweep::UnderWay::default(),
         };
-        let mut queue = Queue::default();
-        for (number, flow) in parts.flows.iter().enumerate() {
-            let mut after = String::new();
-            loop {
-                let batch = shared.journal.in_flight_after(&flow.name, &after, LOAD_BATCH).await.map_err(store)?;
-                let Some((last, _)) = batch.last() else { break };
-                after.clone_from(last);
-                for (_, stored) in batch {
-                    let entry = Entry::from_stored(&stored).ok_or(format("in-flight key"))?;
-                    queue.insert((number, examine::key_digest(&entry.key)), entry);
-                }
-            }
-        }
+        let queue = shared.queue_of(&parts).await?;
         shared.in_flight.fetch_add(queue.len() as u64, Ordering::Relaxed);
         let mut unit = Self {
             parts,
@@ -334,163 +342,6 @@ impl Unit {
         self.queue.next_undecided()
     }
 
-    /// Runs until `stop`: changes and samples on schedule, unsettled keys when they are due. A run that began is
-    /// finished.
-    ///
-    /// # Errors
-    /// When the lease is lost, or state or spool fail.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), UnitError> {
-        let mut changes = self.first_tick(self.parts.changes.as_ref(), self.position.last_complete == Moment::MIN);
-        let sample = self.parts.sample.clone().map(|sample| sample.schedule);
-        let mut samples = self.first_tick(sample.as_ref(), self.sampling.walks.is_empty());
-        if self.sampling.walks.is_empty() {
-            // A thousand new walks do not begin in one moment.
-            samples = samples.map(|tick| tick + remainder(self.parts.jitter, FIRST_SAMPLES));
-        }
-        let schema = self.parts.schema.as_ref().map(|schema| schema.schedule.clone());
-        let mut shapes = self.first_tick(schema.as_ref(), self.schemas.is_empty());
-        let mut acceptances = self.shared.clock.now();
-        let sweep = self.parts.sweep.as_ref().map(|sweep| sweep.schedule.clone());
-        let mut sweeps = self.first_tick(sweep.as_ref(), self.sweep.is_new());
-        let totals = self.parts.totals.as_ref().map(|totals| totals.schedule.clone());
-        let mut sums = self.first_tick(totals.as_ref(), false);
-        self.publish();
-        loop {
-            let due = self.queue.next_due();
-            let waits = self.schemas.open().next().is_some().then_some(acceptances);
-            let (goes_on, drills) = (self.sweep_goes_on(), self.drill_goes_on());
-            let wake = [changes, samples, shapes, waits, due, sweeps, goes_on, sums, drills]
-                .into_iter()
-                .flatten()
-                .min()
-                .unwrap_or(Moment::MAX);
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(wake.since(self.shared.clock.now()).min(LONGEST_SLEEP)) => {}
-            }
-            let now = self.shared.clock.now();
-            // Before anything is judged: what a change of shape puts in doubt must be known then.
-            if shapes.is_some_and(|tick| tick <= now) {
-                self.begins(RunKind::Schema, shapes);
-                self.schema().await?;
-                shapes = self.following_tick(RunKind::Schema, schema.as_ref(), shapes);
-            } else if waits.is_some_and(|tick| tick <= now) {
-                acceptances = now + ACCEPTANCES;
-                if self.something_was_accepted().await? {
-                    self.schema().await?;
-                }
-            }
-            if self.queue.next_due().is_some_and(|due| due <= now) {
-                self.begins(RunKind::Recheck, self.queue.next_due());
-                self.recheck_due().await?;
-            }
-            let is_due = |tick: Option<Moment>| tick.is_some_and(|tick| tick <= now);
-            if is_due(changes) || is_due(samples) {
-                self.keep_up().await;
-            }
-            if changes.is_some_and(|tick| tick <= now) {
-                self.begins(RunKind::Changes, changes);
-                self.catch_up(&stop).await?;
-                changes = self.following_tick(RunKind::Changes, self.parts.changes.as_ref(), changes);
-            }
-            if samples.is_some_and(|tick| tick <= now) && !stop.is_cancelled() {
-                self.begins(RunKind::Sample, samples);
-                self.draw(&stop, &mut changes).await?;
-                samples = self.following_tick(RunKind::Sample, sample.as_ref(), samples);
-            }
-            if is_due(sums) && !stop.is_cancelled() {
-                self.begins(RunKind::Totals, sums);
-                self.totals().await?;
-                sums = self.following_tick(RunKind::Totals, totals.as_ref(), sums);
-            }
-            if is_due(self.drill_goes_on()) && !stop.is_cancelled() {
-                self.drill_part().await?;
-            }
-            if sweeps.is_some_and(|tick| tick <= now) {
-                self.begin_sweep();
-                sweeps = self.following_tick(RunKind::Sweep, sweep.as_ref(), sweeps);
-            }
-            if self.sweep_goes_on().is_some_and(|moment| moment <= now) && !stop.is_cancelled() {
-                self.sweep_part().await?;
-            }
-            self.publish();
-        }
-    }
-
-    fn begins(&self, kind: RunKind, due: Option<Moment>) {
-        let now = self.shared.clock.now();
-        self.shared.metrics.began(kind, now.since(due.unwrap_or(now)));
-    }
-
-    /// Time for indexes of keys. What cannot be read fails again, and is told, when keys are asked for.
-    async fn keep_up(&self) {
-        let sides = self.parts.flows.iter().map(|flow| &flow.target).chain([&self.parts.owner]);
-        for side in sides {
-            let kept_up = ask::patiently(&*side.reader, PATIENCE.0, side.reader.keep_up(&side.mapping));
-            if let Err(error) = kept_up.await {
-                tracing::debug!(unit = %self.parts.name, "{error}");
-            }
-        }
-    }
-
-    /// Changes reads until everything visible has been read, looking at due keys in between.
-    async fn catch_up(&mut self, stop: &CancellationToken) -> Result<(), UnitError> {
-        loop {
-            let summary = self.changes().await?;
-            if summary.complete || summary.failure.is_some() || stop.is_cancelled() {
-                return Ok(());
-            }
-            let now = self.shared.clock.now();
-            if self.queue.next_due().is_some_and(|due| due <= now) {
-                self.recheck_due().await?;
-            }
-        }
-    }
-
-    /// The keys of one tick of the sample probe. Against a slow budget that takes long: due keys and due changes get their
-    /// turn in between.
-    async fn draw(&mut self, stop: &CancellationToken, changes: &mut Option<Moment>) -> Result<(), UnitError> {
-        let mut draw = Draw::default();
-        loop {
-            let summary = self.sample_part(&mut draw).await?;
-            if !draw.is_cut() || summary.failure.is_some() || stop.is_cancelled() {
-                return Ok(());
-            }
-            let now = self.shared.clock.now();
-            if self.queue.next_due().is_some_and(|due| due <= now) {
-                self.recheck_due().await?;
-            }
-            if changes.is_some_and(|tick| tick <= now) {
-                self.begins(RunKind::Changes, *changes);
-                self.catch_up(stop).await?;
-                *changes = self.following_tick(RunKind::Changes, self.parts.changes.as_ref(), *changes);
-            }
-        }
-    }
-
-    /// A probe that has never run begins at once, so that its cursor or walk stands; others keep to the schedule.
-    fn first_tick(&self, schedule: Option<&Schedule>, is_new: bool) -> Option<Moment> {
-        let now = self.shared.clock.now();
-        if is_new { schedule.map(|_| now) } else { self.tick_after(schedule, now) }
-    }
-
-    fn tick_after(&self, schedule: Option<&Schedule>, now: Moment) -> Option<Moment> {
-        next_tick(schedule?, now, self.parts.jitter)
-    }
-
-    /// The next tick after now; ticks that passed meanwhile are skipped and counted.
-    fn following_tick(&self, kind: RunKind, schedule: Option<&Schedule>, last: Option<Moment>) -> Option<Moment> {
-        let now = self.shared.clock.now();
-        let next = self.tick_after(schedule, now);
-        if let Some(missed) = last.and_then(|last| self.tick_after(schedule, last)).filter(|missed| *missed <= now) {
-            let (entity, owner) = (&self.parts.entity, &self.parts.owner.system);
-            self.shared.metrics.skipped(kind, entity, owner, Skip::Overlap);
-            tracing::debug!(unit = %self.parts.name, ?missed, "a run took longer than its interval");
-        }
-        next
-    }
-
     /// Commits a run: spool, state, then (later) ledger.
     async fn commit(&mut self, mut run: Run, position: Option<Vec<u8>>) -> Result<Summary, UnitError> {
         self.settle_samples(&mut run);
@@ -515,16 +366,6 @@ impl Unit {
             }
             Committed::Fenced => Err(UnitError::LeaseLost(self.parts.name.clone())),
         }
-    }
-
-    fn count_run(&self, kind: RunKind, took: Duration, summary: &Summary) {
-        let outcome = match (summary.failure, summary.total()) {
-            (None, _) => Outcome::Ok,
-            (Some(_), 0) => Outcome::Failed,
-            (Some(_), _) => Outcome::Partial,
-        };
-        let reason = summary.failure.map_or(Reason::None, Reason::from_code);
-        self.shared.metrics.run(kind, &self.parts.entity, &self.parts.owner.system, took, outcome, reason);
     }
 
     /// Asks a system's clock as far as it wants to be asked.
@@ -599,63 +440,5 @@ impl Unit {
     /// How many more keys may enter the queue.
     fn room(&self) -> u64 {
         self.shared.max_in_flight.saturating_sub(self.shared.in_flight.load(Ordering::Relaxed))
-    }
-
-    /// Shows the queue in the metrics.
-    ///
-    /// Looks at every key in flight: with very many of them at most once a second.
-    fn publish(&mut self) {
-        let now = self.shared.clock.now();
-        if self.queue.len() > MANY_KEYS && now.since(self.published_at) < Duration::from_secs(1) {
-            return;
-        }
-        self.published_at = now;
-        if self.parts.sample.is_some() {
-            let walks = || self.sampling.walks.values();
-            let every_key = every_key_since(walks()).map(|since| now.since(since));
-            let done = walks().map(Walk::done).fold(1.0, f64::min);
-            let done = if self.sampling.walks.is_empty() { 0.0 } else { done };
-            self.shared.metrics.walked(&self.parts.entity, &self.parts.owner.system, every_key, done);
-        }
-        for (number, flow) in self.parts.flows.iter().enumerate() {
-            let overdue = self.queue.overdue(number, flow.flow.deadline, now);
-            let past = |oldest| now.since(oldest + flow.flow.deadline);
-            let oldest = overdue.oldest.map_or(Duration::ZERO, past);
-            self.shared.metrics.in_flight(&flow.flow.id, overdue.in_flight);
-            self.shared.metrics.overdue(&flow.flow.id, overdue.keys, oldest);
-            for (verdict, count) in self.queue.open_discrepancies(number) {
-                self.shared.metrics.discrepancies_open(&flow.flow.id, verdict, count);
-            }
-        }
-    }
-}
-
-/// First samples of a new auditor begin within so long.
-const FIRST_SAMPLES: Duration = Duration::from_secs(10);
-
-fn remainder(time: Duration, of: Duration) -> Duration {
-    Duration::from_nanos((time.as_nanos() % of.as_nanos()) as u64)
-}
-
-/// The loop wakes at least this often, so that a change of the schedule's clock cannot hold it for long.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-
-/// So many keys are counted in well under a millisecond.
-const MANY_KEYS: usize = 10_000;
-
-impl Drop for Unit {
-    /// What another auditor holds from now on is no longer ours to show.
-    fn drop(&mut self) {
-        for flow in &self.parts.flows {
-            self.shared.metrics.in_flight(&flow.flow.id, 0);
-            self.shared.metrics.overdue(&flow.flow.id, 0, Duration::ZERO);
-            for verdict in Verdict::ALL {
-                self.shared.metrics.discrepancies_open(&flow.flow.id, verdict, 0);
-            }
-        }
-        for system in self.parts.schema.iter().flat_map(|schema| &schema.tells) {
-            self.shared.metrics.schema_open(&self.parts.entity, system, 0);
-        }
-        self.shared.in_flight.fetch_sub(self.queue.len() as u64, Ordering::Relaxed);
     }
 }
