@@ -285,10 +285,19 @@ pub enum ProbeKind {
     Sample(SampleSize),
     /// Columns and JSON shapes of every system that holds the entity.
     Schema,
-    /// Everything on both sides; only in these hours, if there are any.
-    Sweep(Option<Hours>),
+    /// Everything on both sides.
+    Sweep(SweepSettings),
     /// What each side comes to by day, currency and status.
     Totals(TotalsSettings),
+}
+
+/// How a sweep goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepSettings {
+    /// Hours in which it may go on; any when absent.
+    pub hours: Option<Hours>,
+    /// About how many rows make a piece that one auditor takes. Default 500,000.
+    pub chunk_rows: u64,
 }
 
 /// What a totals probe adds up.

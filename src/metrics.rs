@@ -42,6 +42,7 @@ pub struct Metrics {
     sweep_differences: IntGaugeVec,
     sweep_rate: GaugeVec,
     sweep_left: GaugeVec,
+    sweep_chunks: IntCounterVec,
     totals_lines: IntGaugeVec,
     totals_differing: IntGaugeVec,
     totals_complete: GaugeVec,
@@ -137,6 +138,7 @@ impl Metrics {
             sweep_differences: int_gauges(&registry, &name::SWEEP_DIFFERENCES),
             sweep_rate: gauges(&registry, &name::SWEEP_RATE),
             sweep_left: gauges(&registry, &name::SWEEP_LEFT),
+            sweep_chunks: int_counters(&registry, &name::SWEEP_CHUNKS),
             totals_lines: int_gauges(&registry, &name::TOTALS_LINES),
             totals_differing: int_gauges(&registry, &name::TOTALS_DIFFERING),
             totals_complete: gauges(&registry, &name::TOTALS_COMPLETE),
@@ -255,6 +257,18 @@ impl Metrics {
         let labels = flow_labels(flow);
         self.sweep_rate.with_label_values(&labels).set(records_a_second);
         self.sweep_left.with_label_values(&labels).set(left.map_or(f64::INFINITY, |left| left.as_secs_f64()));
+    }
+
+    /// A piece of a flow's sweep has been gone through here.
+    pub fn swept_chunk(&self, flow: &FlowId) {
+        self.sweep_chunks.with_label_values(&flow_labels(flow)).inc();
+    }
+
+    /// Gives every series of a flow that is swept its first value.
+    pub fn watch_sweep(&self, flow: &FlowId) {
+        self.swept(flow, 0.0, 0, 0);
+        self.sweep_speed(flow, 0.0, Some(Duration::ZERO));
+        self.sweep_chunks.with_label_values(&flow_labels(flow)).inc_by(0);
     }
 
     /// Gives every series of a flow that totals are made of its first value.
@@ -516,8 +530,7 @@ mod tests {
         let flow = flow();
         metrics.watch_flow(&flow);
         metrics.watch_samples(&flow);
-        metrics.swept(&flow, 0.0, 0, 0);
-        metrics.sweep_speed(&flow, 0.0, None);
+        metrics.watch_sweep(&flow);
         metrics.watch_totals(&flow);
         metrics.watch_system(&flow.owner);
         metrics.watch_schema(&flow.entity, &flow.owner);

@@ -27,6 +27,7 @@ use super::key_store::Indexes;
 use super::plan::{Readers, units};
 use super::promises::{self, Evaluator};
 use super::scheduler::Scheduler;
+use super::sweep::joiner::Joiner;
 use super::unit::{Shared, UnitParts};
 use super::watch::Watch;
 
@@ -103,10 +104,7 @@ impl Auditor {
             }
             if unit.sweep.is_some() {
                 metrics.watch_probe(RunKind::Sweep, &unit.entity, &unit.owner.system);
-                for flow in &unit.flows {
-                    metrics.swept(&flow.flow.id, 0.0, 0, 0);
-                    metrics.sweep_speed(&flow.flow.id, 0.0, Some(Duration::ZERO));
-                }
+                unit.flows.iter().for_each(|flow| metrics.watch_sweep(&flow.flow.id));
             }
             if let Some(totals) = &unit.totals {
                 metrics.watch_probe(RunKind::Totals, &unit.entity, &unit.owner.system);
@@ -195,6 +193,8 @@ impl Auditor {
             tell: Arc::new(Teller::new(Arc::clone(&self.config.alerting))),
         });
         let evaluating = tokio::spawn(evaluator.run(stop.gentle.clone()));
+        let joiner = Joiner::new(&self.units, Arc::clone(&self.shared), self.state.clone(), lease_time);
+        let joining = tokio::spawn(joiner.run(stop.gentle.clone()));
         let scheduler = Scheduler::new(self.units, self.shared, self.state.clone(), lease_time);
         let outcome = tokio::select! {
             outcome = scheduler.run(stop.gentle.clone()) => outcome.map_err(anyhow::Error::from),
@@ -203,6 +203,10 @@ impl Auditor {
         stop.gentle.cancel();
         tokio::select! {
             ended = evaluating => ended.context("the evaluation of promises died")?,
+            () = stop.now.cancelled() => {}
+        }
+        tokio::select! {
+            ended = joining => ended.context("the work on other auditors' sweeps died")?,
             () = stop.now.cancelled() => {}
         }
         self.spool.seal().await;

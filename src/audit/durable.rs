@@ -1,14 +1,16 @@
 //! The journal of `serve`: state in its database, runs through the spool.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use crate::ledger::rows::RunRows;
 use crate::ledger::{Spool, SpoolError};
 use crate::metrics::Store;
-use crate::state::change::{InFlightEntry, StateChange};
-use crate::state::{Acceptance, Applied, StateError, StateStore};
+use crate::state::change::{InFlightEntry, Lease, StateChange};
+use crate::state::{Acceptance, Applied, Chunk, ChunksOf, StateError, StateStore};
 
 use super::journal::{Committed, Journal, JournalError};
 
@@ -51,6 +53,28 @@ impl Journal for Durable {
 
     async fn accepted_changes(&self, entity: &str) -> Result<Vec<Acceptance>, JournalError> {
         self.state.accepted_changes(entity).await.map_err(state_failed)
+    }
+
+    async fn plan_chunks(
+        &self,
+        lease: &Lease,
+        auditor: &str,
+        of: &ChunksOf,
+        contents: &[Vec<u8>],
+    ) -> Result<Option<u32>, JournalError> {
+        self.state.plan_chunks(lease, auditor, of, contents).await.map_err(state_failed)
+    }
+
+    async fn take_chunk(&self, of: &ChunksOf, auditor: &str, ttl: Duration) -> Result<Option<Chunk>, JournalError> {
+        self.state.take_chunk(of, auditor, ttl).await.map_err(state_failed)
+    }
+
+    async fn renew_chunk(&self, id: Uuid, token: u64, ttl: Duration) -> Result<bool, JournalError> {
+        self.state.renew_chunk(id, token, ttl).await.map_err(state_failed)
+    }
+
+    async fn found_chunks(&self, of: &ChunksOf) -> Result<Vec<Chunk>, JournalError> {
+        self.state.found_chunks(of).await.map_err(state_failed)
     }
 
     async fn commit(&self, change: StateChange, rows: RunRows) -> Result<Committed, JournalError> {

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use crate::ledger::rows::RunRows;
 use crate::metrics::Store;
-use crate::state::Acceptance;
-use crate::state::change::{InFlightEntry, StateChange};
+use crate::state::change::{InFlightEntry, Lease, StateChange};
+use crate::state::{Acceptance, Chunk, ChunksOf};
 
 /// What became of a committed run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,39 @@ pub trait Journal: Send + Sync {
 
     /// The changes of shapes that somebody accepted for an entity; none where nobody can accept anything.
     async fn accepted_changes(&self, _entity: &str) -> Result<Vec<Acceptance>, JournalError> {
+        Ok(Vec::new())
+    }
+
+    /// Divides a flow's sweep into pieces that auditors share, unless that was done before. What this auditor had of
+    /// them is free again. Says how many there are; `None` when
+    /// the lease has gone to another holder, or nothing is kept.
+    async fn plan_chunks(
+        &self,
+        _lease: &Lease,
+        _auditor: &str,
+        _of: &ChunksOf,
+        _contents: &[Vec<u8>],
+    ) -> Result<Option<u32>, JournalError> {
+        Ok(None)
+    }
+
+    /// Takes a free piece of a sweep for whoever holds the unit.
+    async fn take_chunk(
+        &self,
+        _of: &ChunksOf,
+        _auditor: &str,
+        _ttl: Duration,
+    ) -> Result<Option<Chunk>, JournalError> {
+        Ok(None)
+    }
+
+    /// Prolongs the lease of a piece; `false` when another has taken it.
+    async fn renew_chunk(&self, _id: Uuid, _token: u64, _ttl: Duration) -> Result<bool, JournalError> {
+        Ok(false)
+    }
+
+    /// Pieces that others went through and whose suspects wait for being judged.
+    async fn found_chunks(&self, _of: &ChunksOf) -> Result<Vec<Chunk>, JournalError> {
         Ok(Vec::new())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::compare::tolerances;
-use crate::config::{Config, Entity, Probe, ProbeKind, Schedule, SystemKind};
+use crate::config::{Config, Entity, Probe, ProbeKind, Schedule, SweepSettings, SystemKind};
 use crate::connect::{Reader, Translated};
 use crate::model::digest::digest;
 use crate::model::{EntityId, Flow, Mapping, Moment, SystemId, Value};
@@ -139,7 +139,7 @@ fn unit(
     let rows_of = |system: &SystemId| Some(config.systems.get(system)?.budget.rows_per_run);
     let most = flows.iter().map(|flow| &flow.target.system).chain([owner]).filter_map(rows_of).min();
     let sample = probes.sample.and_then(|probe| sample(probe, most?));
-    let sweep = probes.sweep.map(sweep);
+    let sweep = probes.sweep.and_then(|probe| sweep(probe, config.plumbline.lease));
     let owner_side = side(sources, entity, owner, tightest)?;
     let totals = probes.totals.and_then(|probe| totals(probe, &owner_side, &flows));
     let schema = probes.schema.map(|probe| schema(sources.readers, probe, &owner_side, &flows));
@@ -169,9 +169,9 @@ fn sample(probe: &Probe, most: usize) -> Option<SampleParts> {
 /// A sweep is committed so often, and others get their turn.
 const PART_OF_SWEEP: Duration = Duration::from_secs(2);
 
-fn sweep(probe: &Probe) -> SweepParts {
-    let hours = if let ProbeKind::Sweep(hours) = probe.kind { hours } else { None };
-    SweepParts { schedule: probe.schedule.clone(), hours, part: PART_OF_SWEEP }
+fn sweep(probe: &Probe, lease: Duration) -> Option<SweepParts> {
+    let ProbeKind::Sweep(SweepSettings { hours, chunk_rows }) = probe.kind else { return None };
+    Some(SweepParts { schedule: probe.schedule.clone(), hours, part: PART_OF_SWEEP, chunk_rows, lease })
 }
 
 fn totals(probe: &Probe, owner: &SideParts, flows: &[UnitFlow]) -> Option<TotalsParts> {

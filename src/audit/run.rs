@@ -11,7 +11,7 @@ use crate::ledger::rows::{
 };
 use crate::metrics::RunKind;
 use crate::model::{Flow, Lag, Moment, TenantId, Verdict};
-use crate::state::change::{BaselineChange, DiscrepancyChange, InFlightChange, Lease, StateChange};
+use crate::state::change::{BaselineChange, ChunkChange, DiscrepancyChange, InFlightChange, Lease, StateChange};
 
 use super::queue::Slot;
 use super::sampling::{Decided, Finding, Frame, Seen};
@@ -84,6 +84,8 @@ pub struct Run {
     pub schema: Option<Vec<u8>>,
     /// How far the sweep has come after this run, if it went on.
     pub sweep: Option<Vec<u8>>,
+    /// Pieces of the sweep that this run settles.
+    pub chunks: Vec<ChunkChange>,
     /// State changes so far.
     pub in_flight: Vec<InFlightChange>,
     /// Baselines agreed so far.
@@ -139,6 +141,7 @@ impl Run {
             walk: None,
             schema: None,
             sweep: None,
+            chunks: Vec::new(),
             in_flight: Vec::new(),
             baselines: Vec::new(),
             discrepancies: Vec::new(),
@@ -378,6 +381,7 @@ impl Run {
             walk: self.walk,
             schema: self.schema,
             sweep: self.sweep,
+            chunks: self.chunks,
             in_flight: self.in_flight,
             baselines: self.baselines,
             discrepancies: self.discrepancies,

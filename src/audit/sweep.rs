@@ -20,8 +20,10 @@ use crate::sweep::{Choice, Strategy};
 use super::journal::Journal;
 use super::unit::{Shared, Unit, UnitError, UnitParts};
 
+pub mod chunk;
 pub mod disk;
 pub mod finder;
+pub mod joiner;
 mod judging;
 pub mod side;
 
@@ -209,7 +211,7 @@ impl Sweeping {
         if self.only.is_some() {
             options.strategy = Some(Strategy::Stream);
         }
-        let mut finder = Finder::begin(owner, target, tolerances, options, None).await?;
+        let mut finder = Finder::begin(owner, target, tolerances, options).await?;
         (went.rows, went.about) = (finder.rows(), finder.about());
         finder.judge_at_most(self.may_find(judging));
         let mut suspects: Shelf<Name> = Shelf::new(KEPT);

@@ -40,6 +40,7 @@ mod sweep;
 mod totals;
 
 pub use schema::other_part;
+pub use sweep::MEMORY as MEMORY_OF_SWEEP;
 
 /// What all units of an auditor share.
 pub struct Shared {
@@ -126,6 +127,10 @@ pub struct SweepParts {
     pub hours: Option<Hours>,
     /// After so long a part of it is committed, and others get their turn.
     pub part: Duration,
+    /// About how many rows make a piece that one auditor takes.
+    pub chunk_rows: u64,
+    /// How long a piece stays with an auditor that says nothing.
+    pub lease: Duration,
 }
 
 /// The totals probe of a unit.

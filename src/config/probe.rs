@@ -7,7 +7,7 @@ use super::duration::{bounded, show};
 use super::entity::ReadEntity;
 use super::problems::{At, quoted};
 use super::section::{Keys, Node, Reading, Section};
-use super::{Probe, ProbeKind, SampleSize, Schedule, System, hours, schedule, zone};
+use super::{Probe, ProbeKind, SampleSize, Schedule, SweepSettings, System, hours, schedule, zone};
 use crate::model::mapping::VersionRule;
 use crate::model::{EntityId, Flow, FlowId, Mapping, SystemId};
 
@@ -25,6 +25,7 @@ pub(super) const KEYS: Keys = Keys {
         "keys_per_run",
         "every_key_within",
         "between",
+        "chunk_rows",
         "day",
         "amount",
         "status",
@@ -42,6 +43,12 @@ const KEYS_PER_RUN: usize = 1_000;
 
 /// Fewer keys a run than this cost more in statements than they tell.
 const FEWEST_KEYS: usize = 10;
+
+/// About how many rows of a sweep one auditor takes at once unless the config says otherwise.
+const CHUNK_ROWS: u64 = 500_000;
+
+/// Fewer cost more in leases than auditors gain by sharing them.
+const FEWEST_ROWS: usize = 10_000;
 
 /// A probe as read, with the places that later checks point at.
 pub(super) struct ReadProbe {
@@ -96,8 +103,10 @@ pub(super) fn read(section: &Section<'_>, known: &Known<'_>) -> Option<ReadProbe
     if !is_totals {
         totals::refuse(section);
     }
-    if let Some(node) = section.get("between").filter(|_| !matches!(kind, Kind::Sweep)) {
-        section.reading.problem(node.at(), "`between` is for a probe of kind `sweep`");
+    for node in ["between", "chunk_rows"].into_iter().filter_map(|key| section.get(key)) {
+        if !matches!(kind, Kind::Sweep) {
+            section.reading.problem(node.at(), format!("`{}` is for a probe of kind `sweep`", node.key));
+        }
     }
     let owner = match kind {
         Kind::Schema => any_owner(section, &entity, known)?,
@@ -120,12 +129,7 @@ pub(super) fn read(section: &Section<'_>, known: &Known<'_>) -> Option<ReadProbe
         }
         Kind::Sweep => {
             refuse_sizes(section);
-            let between = section.get("between");
-            let hours = between.and_then(hours::read);
-            if between.is_some() && hours.is_none() {
-                return None;
-            }
-            ProbeKind::Sweep(hours)
+            ProbeKind::Sweep(sweep_settings(section)?)
         }
     };
     let probe = Probe { entity, owner, kind, schedule: schedule? };
@@ -153,6 +157,15 @@ fn read_kind(node: Node<'_>) -> Option<Kind> {
         ("sweep", Kind::Sweep),
         ("totals", Kind::Totals),
     ])
+}
+
+fn sweep_settings(section: &Section<'_>) -> Option<SweepSettings> {
+    let hours = section.get("between").map(hours::read);
+    let chunk_rows = section.get("chunk_rows").map(|node| node.within(FEWEST_ROWS, usize::MAX));
+    Some(SweepSettings {
+        hours: if let Some(hours) = hours { Some(hours?) } else { None },
+        chunk_rows: if let Some(rows) = chunk_rows { rows? as u64 } else { CHUNK_ROWS },
+    })
 }
 
 fn refuse_sizes(section: &Section<'_>) {

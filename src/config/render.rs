@@ -108,8 +108,10 @@ fn shown(kind: ProbeKind, schedule: &Schedule) -> String {
         ProbeKind::Changes => schedule.to_string(),
         ProbeKind::Schema => format!("schema {schedule}"),
         ProbeKind::Totals(totals) => format!("totals of {} days {schedule}", totals.days),
-        ProbeKind::Sweep(None) => format!("sweep {schedule}"),
-        ProbeKind::Sweep(Some(hours)) => format!("sweep {schedule} between {hours}"),
+        ProbeKind::Sweep(sweep) => {
+            let hours = sweep.hours.map(|hours| format!(" between {hours}")).unwrap_or_default();
+            format!("sweep {schedule}{hours}")
+        }
         ProbeKind::Sample(SampleSize::Keys(keys)) => format!("sample {keys} keys {schedule}"),
         ProbeKind::Sample(SampleSize::EveryKeyWithin(within)) => {
             format!("sample every key within {} {schedule}", show(within))

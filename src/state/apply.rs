@@ -14,7 +14,7 @@ pub enum Applied {
     Now,
     /// It was in the database before.
     Already,
-    /// The lease has gone to another holder; nothing was changed and the run never happened.
+    /// The lease, or that of a piece of a sweep, has gone to another holder; nothing was changed and the run never happened.
     Fenced,
 }
 
@@ -39,6 +39,10 @@ impl StateStore {
             return Ok(Applied::Already);
         }
         if !hold_lease(&mut transaction, &change.lease).await? {
+            transaction.rollback().await.map_err(&failed)?;
+            return Ok(Applied::Fenced);
+        }
+        if !self.change_chunks(&mut transaction, &change.lease.unit, &change.chunks).await? {
             transaction.rollback().await.map_err(&failed)?;
             return Ok(Applied::Fenced);
         }

@@ -49,6 +49,8 @@ pub struct StateChange {
     pub schema: Option<Vec<u8>>,
     /// How far the unit's sweep has come, if it went on.
     pub sweep: Option<Vec<u8>>,
+    /// Pieces of the unit's sweep that were gone through and judged.
+    pub chunks: Vec<ChunkChange>,
     /// In-flight keys added, changed (`Some`) or settled (`None`).
     pub in_flight: Vec<InFlightChange>,
     /// Agreed baselines of two-way flows.
@@ -67,11 +69,25 @@ impl StateChange {
             walk: None,
             schema: None,
             sweep: None,
+            chunks: Vec::new(),
             in_flight: Vec::new(),
             baselines: Vec::new(),
             discrepancies: Vec::new(),
         }
     }
+}
+
+/// A piece of a sweep, or the part of it that was gone through, has been judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChunkChange {
+    /// The piece.
+    pub id: Uuid,
+    /// What it had when it was taken, or found.
+    pub token: u64,
+    /// Nothing of it is left.
+    pub is_settled: bool,
+    /// What is left of it, encoded.
+    pub content: Vec<u8>,
 }
 
 /// One key of one flow enters, changes in, or leaves the in-flight queue.

@@ -104,6 +104,7 @@ impl StateStore {
         for text in [
             "UPDATE leases SET auditor = '', expires_at = 0 WHERE auditor = $1",
             "DELETE FROM auditors WHERE auditor = $1",
+            "UPDATE sweep_chunks SET auditor = '', expires_at = 0 WHERE auditor = $1 AND status IN ('open', 'wide')",
         ] {
             sqlx::query(text).bind(auditor).execute(&self.pool).await.map_err(&failed)?;
         }
@@ -198,6 +199,6 @@ fn lease_row(row: &AnyRow) -> Result<Lease, StateError> {
     Ok(Lease { unit: row.try_get(0).map_err(&failed)?, token: token.unsigned_abs() })
 }
 
-fn micros(duration: Duration) -> i64 {
+pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4)
 }

@@ -13,13 +13,13 @@ use crate::support::{self, free_port, http_client, postgres, wait_until};
 const NOW: &str = "strftime('%Y-%m-%d %H:%M:%f', 'now')";
 
 /// A running auditor; killed when dropped.
-struct Serve {
+pub struct Serve {
     child: Child,
     address: String,
 }
 
 impl Serve {
-    fn start(config: &Path, port: u16, environment: &[(&str, &str)]) -> Self {
+    pub fn start(config: &Path, port: u16, environment: &[(&str, &str)]) -> Self {
         let log = std::fs::File::create(config.with_extension("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_plumbline"))
             .args(["serve", "--config"])
@@ -49,7 +49,8 @@ impl Serve {
         support::metric(&self.address, name).await
     }
 
-    fn signal(&self, name: &str) {
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
@@ -128,7 +129,7 @@ async fn put(pool: &sqlx::SqlitePool, table: usize, sku: &str, qty: i64) {
 }
 
 /// A ClickHouse over HTTP that several auditors can share.
-async fn shared_ledger(dir: &Path) -> (EmbeddedEngine, Client, String) {
+pub async fn shared_ledger(dir: &Path) -> (EmbeddedEngine, Client, String) {
     let engine = EmbeddedEngine::start(engine::options(dir.join("shared-ledger"))).await.unwrap();
     let client = Client::default()
         .with_url(engine.url())
@@ -139,7 +140,7 @@ async fn shared_ledger(dir: &Path) -> (EmbeddedEngine, Client, String) {
     (engine, client, format!("[plumbline.ledger]\n{head}"))
 }
 
-async fn count(client: &Client, query: &str) -> u64 {
+pub async fn count(client: &Client, query: &str) -> u64 {
     client.query(query).fetch_one::<u64>().await.unwrap_or_default()
 }
 

@@ -22,8 +22,9 @@ use plumbline::ledger::rows::{
 };
 use plumbline::metrics::{Metrics, Store};
 use plumbline::model::Verdict;
-use plumbline::state::change::{InFlightEntry, StateChange};
-use plumbline::state::{Acceptance, Applied, StateSecret, StateStore};
+use plumbline::state::change::{InFlightEntry, Lease, StateChange};
+use plumbline::state::{Acceptance, Applied, Chunk, ChunksOf, StateSecret, StateStore};
+use uuid::Uuid;
 
 /// Units over real systems.
 pub struct World {
@@ -350,6 +351,28 @@ impl Journal for Recorder {
 
     async fn accepted_changes(&self, entity: &str) -> Result<Vec<Acceptance>, JournalError> {
         self.state.accepted_changes(entity).await.map_err(|error| JournalError::new(Store::State, error))
+    }
+
+    async fn plan_chunks(
+        &self,
+        lease: &Lease,
+        auditor: &str,
+        of: &ChunksOf,
+        contents: &[Vec<u8>],
+    ) -> Result<Option<u32>, JournalError> {
+        self.state.plan_chunks(lease, auditor, of, contents).await.map_err(|error| JournalError::new(Store::State, error))
+    }
+
+    async fn take_chunk(&self, of: &ChunksOf, auditor: &str, ttl: Duration) -> Result<Option<Chunk>, JournalError> {
+        self.state.take_chunk(of, auditor, ttl).await.map_err(|error| JournalError::new(Store::State, error))
+    }
+
+    async fn renew_chunk(&self, id: Uuid, token: u64, ttl: Duration) -> Result<bool, JournalError> {
+        self.state.renew_chunk(id, token, ttl).await.map_err(|error| JournalError::new(Store::State, error))
+    }
+
+    async fn found_chunks(&self, of: &ChunksOf) -> Result<Vec<Chunk>, JournalError> {
+        self.state.found_chunks(of).await.map_err(|error| JournalError::new(Store::State, error))
     }
 
     async fn commit(&self, change: StateChange, rows: RunRows) -> Result<Committed, JournalError> {

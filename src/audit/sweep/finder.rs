@@ -10,7 +10,8 @@ use crate::compare::Side;
 use crate::connect::{Extent, ReadError};
 use crate::model::{Flow, FlowField, Tolerance};
 use crate::sweep::{
-    Choice, Facts, Form, Obstacle, Pace, Recipe, Sample, Span, Strategy, choose, common_forms, names_keys, recipes,
+    Choice, Facts, Form, Obstacle, Pace, Recipe, Sample, Span, Strategy, choose, common_forms, names_keys, parts_of,
+    recipes,
 };
 
 use super::disk::Shelf;
@@ -55,15 +56,6 @@ pub struct Piece {
     pub target_rows: u64,
     /// Share of the whole that is done, in thousandths.
     pub done: u64,
-}
-
-/// Where a sweep of integer keys goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
-    /// Behind this key.
-    pub after: i64,
-    /// What has been gone through before.
-    pub piece: Piece,
 }
 
 /// What a sweep needs besides its sides.
@@ -131,6 +123,13 @@ enum Comparison {
     Records,
 }
 
+/// Whether rows are looked at first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum First {
+    Look,
+    GoOn,
+}
+
 enum Way {
     Spans(Spans),
     Pages(Pages),
@@ -142,11 +141,13 @@ enum Way {
 const MOST_ROWS: u64 = 50_000;
 /// Rows of a piece that the database hashes.
 const MOST_HASHED: u64 = 4_000_000;
+/// So many spans can be gone through by themselves at most.
+const MOST_DIVIDED: u64 = 1_024;
 /// Rows that lie in the order of their keys at least so well are hashed by spans of keys.
 const IN_ORDER: f64 = 0.9;
 
 impl Finder {
-    /// Looks at both sides and chooses the way.
+    /// Looks at some rows of both sides and chooses the way.
     ///
     /// # Errors
     /// When a side cannot be read, or what was asked for is not possible.
@@ -155,7 +156,29 @@ impl Finder {
         target: SweepSide,
         tolerances: Vec<Tolerance>,
         options: Options,
-        from: Option<Position>,
+    ) -> Result<Self, SweepError> {
+        Self::open(owner, target, tolerances, options, First::Look).await
+    }
+
+    /// For a sweep that has begun: chooses the way without a look at rows.
+    ///
+    /// # Errors
+    /// When a side cannot be read.
+    pub async fn resume(
+        owner: SweepSide,
+        target: SweepSide,
+        tolerances: Vec<Tolerance>,
+        options: Options,
+    ) -> Result<Self, SweepError> {
+        Self::open(owner, target, tolerances, options, First::GoOn).await
+    }
+
+    async fn open(
+        owner: SweepSide,
+        target: SweepSide,
+        tolerances: Vec<Tolerance>,
+        options: Options,
+        first: First,
     ) -> Result<Self, SweepError> {
         let (ours, theirs) = both(extent(owner.clone()), extent(target.clone())).await?;
         let extents = [ours, theirs];
@@ -185,17 +208,13 @@ impl Finder {
         let obstacle = recipes.as_ref().err().map(Obstacle::to_string);
         let recipes = recipes.ok().map(|recipes| Comparison::Theirs(Arc::new(recipes)));
         finder.plain = finder.plain_recipes().await?;
-        if from.is_none() {
+        if first == First::Look {
             finder.sample = finder.look(recipes.as_ref().unwrap_or(&finder.plain)).await?;
         }
         let read_for_one = if finder.goes_by_spans() { 1 } else { pages::ROWS_A_BUCKET };
         let facts = Facts { obstacle, sample: finder.sample, read_for_one };
         finder.choice = choose(options.strategy, &facts).map_err(SweepError::Impossible)?;
         finder.way = finder.way(recipes.filter(|_| finder.choice.strategy == Strategy::Digest))?;
-        if let (Way::Spans(spans), Some(from)) = (&mut finder.way, from) {
-            spans.go_on(from);
-            finder.piece = from.piece;
-        }
         Ok(finder)
     }
 
@@ -281,10 +300,26 @@ impl Finder {
         })
     }
 
-    /// Where another sweep can go on after what has been gone through; `None` where only from the beginning.
-    pub const fn position(&self) -> Option<Position> {
+    /// All keys in spans of about so many rows, which can be gone through by themselves; `None` where that cannot be.
+    pub fn divided(&self, rows: u64) -> Option<Vec<Span>> {
+        let count = (self.rows().unwrap_or(0) / rows.max(1)).clamp(1, MOST_DIVIDED);
+        let parts = parts_of(Span::ALL, self.ends(), u32::try_from(count).unwrap_or(1));
+        matches!(self.way, Way::Spans(_)).then(|| parts.spans(Span::ALL))
+    }
+
+    /// Goes through this span next, and nothing else; `piece` is what was gone through of it before. `false` where keys do not
+    /// lie in spans.
+    pub fn enter(&mut self, span: Span, piece: Piece) -> bool {
+        let Way::Spans(spans) = &mut self.way else { return false };
+        spans.enter(span, piece);
+        self.piece = piece;
+        true
+    }
+
+    /// What is left of the span under way.
+    pub const fn rest(&self) -> Option<Span> {
         match &self.way {
-            Way::Spans(spans) => spans.position(),
+            Way::Spans(spans) => Some(spans.rest()),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use super::{Unit, UnitError};
 
 mod probe;
 mod rate;
+mod shared;
 mod whole;
 
 use crate::audit::entry::Entry;
@@ -16,6 +17,7 @@ use crate::connect::ReadError;
 use crate::metrics::RunKind;
 use crate::model::{Key, Moment};
 use crate::state::change::InFlightEntry;
+pub use probe::MEMORY;
 pub(super) use probe::UnderWay;
 
 impl Unit {

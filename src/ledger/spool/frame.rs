@@ -21,7 +21,7 @@ const TAIL: usize = 4 + 16 + 8;
 pub(super) const MAX_BODY: usize = 1 << 30;
 
 /// Layout of the bytes inside a body. Another number was written by another release.
-const FORMAT: u8 = 7;
+const FORMAT: u8 = 8;
 
 /// What a segment holds, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::rows::{RowCounts, digests_of, hashes_of, names_of, read};
 use super::{
-    Comparison, Finder, Judged, MOST_HASHED, MOST_ROWS, Name, Pace, Piece, Position, SweepError, Whole, shelve, since,
+    Comparison, Finder, Judged, MOST_HASHED, MOST_ROWS, Name, Pace, Piece, SweepError, Whole, shelve, since,
     thousandths,
 };
 use crate::audit::sweep::disk::Shelf;
@@ -17,6 +17,10 @@ pub(super) struct Spans {
     comparison: Comparison,
     /// Where the next span begins.
     after: Option<i64>,
+    /// Where the last one ends.
+    end: Option<i64>,
+    /// What of the keys up to there was done before, in thousandths, and behind which key.
+    entered: (u64, i64),
     low: i64,
     high: i64,
     pace: Pace,
@@ -80,6 +84,8 @@ impl Spans {
         let mut spans = Self {
             comparison,
             after: None,
+            end: None,
+            entered: (0, low.saturating_sub(1)),
             low,
             high,
             pace,
@@ -156,17 +162,15 @@ impl Spans {
         true
     }
 
-    /// Goes on where another sweep left off.
-    pub(super) fn go_on(&mut self, from: Position) {
-        self.after = Some(from.after);
-        self.piece = from.piece;
+    /// Goes through these keys only, of which this piece was done before.
+    pub(super) fn enter(&mut self, span: Span, piece: Piece) {
+        (self.after, self.end) = (span.after, span.until);
+        self.entered = (piece.done, span.after.unwrap_or(self.low.saturating_sub(1)));
+        (self.piece, self.is_done, self.handed) = (piece, false, None);
     }
 
-    pub(super) const fn position(&self) -> Option<Position> {
-        match self.after {
-            Some(after) => Some(Position { after, piece: self.piece }),
-            None => None,
-        }
+    pub(super) const fn rest(&self) -> Span {
+        Span { after: self.after, until: self.end }
     }
 
     pub(super) const fn is_done(&self) -> bool {
@@ -180,7 +184,7 @@ impl Spans {
         }
         let begin = self.after.unwrap_or(self.low.saturating_sub(1));
         let until = begin.saturating_add(width);
-        let until = (until < self.high).then_some(until);
+        let until = if until < self.end.unwrap_or(self.high) { Some(until) } else { self.end };
         (Span { after: self.after, until }, until.unwrap_or(self.high).saturating_sub(begin).max(1))
     }
 
@@ -222,9 +226,11 @@ impl Spans {
         self.piece.owner_rows += rows.0;
         self.piece.target_rows += rows.1;
         self.after = span.until;
-        self.is_done = span.until.is_none();
-        let reached = i128::from(span.until.unwrap_or(self.high)) - i128::from(self.low) + 1;
-        self.piece.done = thousandths(reached, i128::from(self.high) - i128::from(self.low) + 1);
+        self.is_done = span.until == self.end;
+        let (before, from) = self.entered;
+        let keys_to = |key: Option<i64>| i128::from(key.unwrap_or(self.high)) - i128::from(from);
+        let share = if self.is_done { 1_000 } else { thousandths(keys_to(span.until), keys_to(self.end)) };
+        self.piece.done = before + (1_000 - before.min(1_000)) * share / 1_000;
     }
 
     /// All rows of a span; `None` when so many are suspect that it is better judged as a whole.

@@ -8,8 +8,7 @@ use uuid::Uuid;
 use crate::audit::entry::key_from_bytes;
 use crate::audit::run::{Keys, Run, Summary, ledger_time};
 use crate::audit::sweep::disk::Shelf;
-use crate::audit::sweep::finder::{Finder, Name, Options, Piece, Position, SweepError};
-use crate::audit::sweep::sides;
+use crate::audit::sweep::finder::{Finder, Name, Piece, SweepError};
 use crate::audit::unit::{Unit, UnitError};
 use crate::causes::chain;
 use crate::ledger::rows::SweepRow;
@@ -18,14 +17,19 @@ use crate::model::{Key, Moment, Verdict};
 use crate::sweep::{Choice, Sample};
 
 use super::rate::Rate;
+use super::shared::{Held, InChunks, Next, Settling};
 
 /// A sweep under way, and what of it outlives the process.
 #[derive(Default)]
 pub(in crate::audit::unit) struct UnderWay {
-    stored: Stored,
-    finder: Option<Finder>,
+    pub(super) stored: Stored,
+    pub(super) finder: Option<Finder>,
     /// Found and not judged yet: the checkpoint waits for them.
     suspects: Option<Shelf<Name>>,
+    /// The piece under way, where the flow is shared in pieces.
+    pub(super) chunk: Option<Held>,
+    /// Pieces that have been gone through and wait for their suspects, too.
+    pub(super) settling: Vec<Settling>,
     /// When the next part may begin.
     next: Option<Moment>,
     rate: Rate,
@@ -33,21 +37,23 @@ pub(in crate::audit::unit) struct UnderWay {
 
 /// The stored form. A format of its own: changing it means raising [`FORMAT`].
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Stored {
+pub(super) struct Stored {
     /// The sweep under way, if there is one.
-    current: Option<Current>,
+    pub current: Option<Current>,
     /// When the last one was completed.
     completed: Option<Moment>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Current {
-    id: Uuid,
+pub(super) struct Current {
+    pub id: Uuid,
     began: Moment,
     /// Flows that are done.
     done: Vec<String>,
-    /// Where the flow under way goes on.
-    position: Option<Position>,
+    /// How the flow under way is shared in pieces, if it is.
+    pub shared: Option<InChunks>,
+    /// What of it has been gone through and judged.
+    pub piece: Piece,
     /// Bad verdicts in the flow under way.
     differences: u64,
     /// Of them: keys that the target lacks.
@@ -61,12 +67,13 @@ struct Current {
 }
 
 impl Current {
-    const fn begun(id: Uuid, began: Moment) -> Self {
+    fn begun(id: Uuid, began: Moment) -> Self {
         Self {
             id,
             began,
             done: Vec::new(),
-            position: None,
+            shared: None,
+            piece: Piece::default(),
             differences: 0,
             missing: 0,
             extra: 0,
@@ -96,6 +103,13 @@ impl Current {
         }
     }
 
+    /// The flow under way begins anew.
+    pub(super) fn flow_anew(&mut self) {
+        let Self { id, began, .. } = *self;
+        let done = std::mem::take(&mut self.done);
+        *self = Self { done, ..Self::begun(id, began) };
+    }
+
     /// The next flow begins.
     fn next_flow(&mut self, done: String) {
         let Self { id, began, .. } = *self;
@@ -105,11 +119,15 @@ impl Current {
     }
 }
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
+/// Before sweeps were shared. What such a release has begun begins anew.
+const UNSHARED: u8 = 2;
 /// After a failure, or while no key may enter the queue, the sweep rests.
 const REST: Duration = Duration::from_secs(10);
+/// While others have all pieces that are left, the sweep looks so often whether they are done.
+const WAIT: Duration = Duration::from_millis(500);
 /// What a sweep on a schedule may keep in memory, in bytes.
-const MEMORY: usize = 64 << 20;
+pub const MEMORY: usize = 64 << 20;
 /// Suspects that one read asks for.
 const BATCH: usize = 1_000;
 /// Suspects of one part: a run stays small enough to be spooled as one.
@@ -121,6 +139,9 @@ impl UnderWay {
     /// From state; `None` when it is of another format.
     pub(in crate::audit::unit) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (&format, body) = bytes.split_first()?;
+        if format == UNSHARED {
+            return Some(Self::default());
+        }
         let stored = postcard::from_bytes(body).ok().filter(|_| format == FORMAT)?;
         Some(Self { stored, ..Self::default() })
     }
@@ -138,6 +159,17 @@ impl UnderWay {
     /// Forgets what has not been committed: the sweep goes on behind its last checkpoint.
     fn step_back(&mut self, next: Moment) {
         (self.finder, self.suspects, self.next) = (None, None, Some(next));
+        (self.chunk, self.settling) = (None, Vec::new());
+    }
+
+    /// What of the flow under way has been gone through, judged or not.
+    fn overall(&self) -> Piece {
+        let Some(current) = &self.stored.current else { return Piece::default() };
+        let under_way = self.finder.as_ref().map_or(Piece::default(), Finder::piece);
+        match &current.shared {
+            Some(shared) => self.overall_of(current, shared, under_way),
+            None => under_way,
+        }
     }
 }
 
@@ -147,6 +179,8 @@ enum Ended {
     Cut,
     /// The flow has been gone through.
     Through,
+    /// What is left others go through.
+    Waits,
     /// A side could not be read.
     Failed,
 }
@@ -194,6 +228,9 @@ impl Unit {
             self.complete_sweep(&mut run);
             return self.commit(run, None).await;
         };
+        if !self.still_has_chunks().await? {
+            self.sweep.step_back(self.shared.clock.now());
+        }
         if self.room() == 0 {
             // Suspects wait until there is room: they are neither dropped nor decided early.
             run.summary.failure = Some("in_flight_full");
@@ -203,19 +240,22 @@ impl Unit {
             return self.commit(run, None).await;
         }
         let mut suspects = self.sweep.suspects.take().unwrap_or_else(|| Shelf::new(KEPT));
-        let before = current.position.map_or_else(Piece::default, |position| position.piece);
-        let before = self.sweep.finder.as_ref().map_or(before, Finder::piece);
-        let ended = match self.go_on(&mut run, flow, current.position, &mut suspects).await {
+        let before = self.sweep.overall();
+        let ended = match self.go_on(&mut run, flow, &mut suspects).await? {
             Ok(ended) => ended,
             Err(error) => {
                 self.note_sweep_failure(&mut run, &error);
                 Ended::Failed
             }
         };
+        if matches!(ended, Ended::Waits) && suspects.is_empty() && self.sweep.settling.is_empty() {
+            self.sweep.next = Some(self.shared.clock.now() + WAIT);
+            return Ok(run.summary);
+        }
         let is_judged = self.judge_all(&mut run, flow, &mut suspects).await;
-        if let Some(finder) = &self.sweep.finder {
+        if self.sweep.finder.is_some() {
             let took = self.shared.clock.now().since(run.started);
-            let speed = self.sweep.rate.went(flow, before, finder.piece(), took);
+            let speed = self.sweep.rate.went(flow, before, self.sweep.overall(), took);
             self.shared.metrics.sweep_speed(&self.parts.flows[flow].flow.id, speed.records_a_second, speed.left);
         }
         self.close_part(&mut run, flow, (ended, is_judged), suspects);
@@ -227,46 +267,71 @@ impl Unit {
         &mut self,
         run: &mut Run,
         flow: usize,
-        position: Option<Position>,
         suspects: &mut Shelf<Name>,
-    ) -> Result<Ended, SweepError> {
-        let parts = std::sync::Arc::clone(&self.parts);
-        let part = parts.sweep.as_ref().map_or(Duration::ZERO, |sweep| sweep.part);
-        let until = self.shared.clock.now() + part;
+    ) -> Result<Result<Ended, SweepError>, UnitError> {
         let mut finder = match self.sweep.finder.take() {
             Some(finder) => finder,
-            None => {
-                let [owner, target] = sides(&parts, flow);
-                let tolerances = parts.flows[flow].tolerances.clone();
-                let options = Options { strategy: None, memory: MEMORY };
-                let finder = Finder::begin(owner, target, tolerances, options, position).await?;
-                let choice = finder.choice();
-                tracing::info!(flow = %parts.flows[flow].flow.id, strategy = %choice.strategy, "swept: {}", choice.reason);
-                finder
-            }
+            None => match self.open_finder(flow).await? {
+                Ok(finder) => finder,
+                Err(error) => return Ok(Err(error)),
+            },
         };
+        let ended = self.look_on(run, flow, &mut finder, suspects).await;
+        self.sweep.finder = Some(finder);
+        ended
+    }
+
+    async fn look_on(
+        &mut self,
+        run: &mut Run,
+        flow: usize,
+        finder: &mut Finder,
+        suspects: &mut Shelf<Name>,
+    ) -> Result<Result<Ended, SweepError>, UnitError> {
+        let part = self.parts.sweep.as_ref().map_or(Duration::ZERO, |sweep| sweep.part);
+        let until = self.shared.clock.now() + part;
         let mut judged = 0;
         loop {
-            finder.judge_at_most(self.room().min(MOST_SUSPECTS));
-            finder.next(suspects).await?;
-            if let Some(whole) = finder.whole() {
-                self.measure_clock(&parts.owner).await;
-                self.measure_clock(&parts.flows[flow].target).await;
-                let before = run.summary.total();
-                let outcome = self.judge_span(run, flow, &whole).await;
-                finder.take_judged(outcome)?;
-                judged += run.summary.total() - before;
-            }
-            if finder.is_over() {
-                self.sweep.finder = Some(finder);
-                return Ok(Ended::Through);
+            let has_work = match self.next_chunk(flow, finder, suspects).await? {
+                Ok(Next::Work) => true,
+                Ok(Next::Found) => false,
+                Ok(Next::Through) => return Ok(Ok(Ended::Through)),
+                Ok(Next::Nothing) => return Ok(Ok(Ended::Waits)),
+                Err(error) => return Ok(Err(error)),
+            };
+            if has_work {
+                match self.go_through_piece(run, flow, finder, suspects).await {
+                    Ok(checked) => judged += checked,
+                    Err(error) => return Ok(Err(error)),
+                }
+                if finder.is_over() && !self.settle_chunk(flow, finder) {
+                    return Ok(Ok(Ended::Through));
+                }
             }
             if self.shared.clock.now() >= until || suspects.len() + judged >= MOST_SUSPECTS || self.room() == 0 {
-                break;
+                return Ok(Ok(Ended::Cut));
             }
         }
-        self.sweep.finder = Some(finder);
-        Ok(Ended::Cut)
+    }
+
+    /// One piece; what has to be judged as a whole is. Says how many keys were.
+    async fn go_through_piece(
+        &mut self,
+        run: &mut Run,
+        flow: usize,
+        finder: &mut Finder,
+        suspects: &mut Shelf<Name>,
+    ) -> Result<u64, SweepError> {
+        finder.judge_at_most(self.room().min(MOST_SUSPECTS));
+        self.renewing_chunk(finder.next(suspects)).await?;
+        let Some(whole) = finder.whole() else { return Ok(0) };
+        let parts = std::sync::Arc::clone(&self.parts);
+        self.measure_clock(&parts.owner).await;
+        self.measure_clock(&parts.flows[flow].target).await;
+        let before = run.summary.total();
+        let outcome = self.judge_span(run, flow, &whole).await;
+        finder.take_judged(outcome)?;
+        Ok(run.summary.total() - before)
     }
 
     /// Judges suspects while keys may enter the queue. `true` when none is left.
@@ -310,9 +375,8 @@ impl Unit {
             self.sweep.step_back(now + REST);
             return;
         }
-        let finder = self.sweep.finder.as_ref();
-        let (piece, position) = (finder.map_or(Piece::default(), Finder::piece), finder.and_then(Finder::position));
-        let way = finder.map(|finder| (finder.choice().clone(), finder.sample()));
+        let piece = self.sweep.overall();
+        let way = self.sweep.finder.as_ref().map(|finder| (finder.choice().clone(), finder.sample()));
         let Some(current) = &mut self.sweep.stored.current else { return };
         current.note(&run.summary);
         let unit_flow = &self.parts.flows[flow];
@@ -326,15 +390,15 @@ impl Unit {
             self.sweep.suspects = Some(suspects);
             return;
         }
-        let is_through = matches!(ended, Ended::Through);
+        run.chunks = self.sweep.take_judged_chunks();
+        let Some(current) = &mut self.sweep.stored.current else { return };
+        let is_through = current.shared.as_ref().map_or(matches!(ended, Ended::Through), InChunks::is_through);
         let row = sweep_row(run, &unit_flow.flow, current, (piece, way), is_through, now);
         if is_through {
             run.coverage(&unit_flow.flow, (current.began, now), piece.owner_rows, piece.owner_rows, "");
             run.swept_keys(&unit_flow.flow, now, &current.decided(piece.owner_rows));
             current.next_flow(unit_flow.name.clone());
             self.sweep.finder = None;
-        } else {
-            current.position = position;
         }
         run.swept(row);
         if self
