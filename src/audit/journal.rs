@@ -75,12 +75,7 @@ pub trait Journal: Send + Sync {
     }
 
     /// Takes a free piece of a sweep for whoever holds the unit.
-    async fn take_chunk(
-        &self,
-        _of: &ChunksOf,
-        _auditor: &str,
-        _ttl: Duration,
-    ) -> Result<Option<Chunk>, JournalError> {
+    async fn take_chunk(&self, _of: &ChunksOf, _auditor: &str, _ttl: Duration) -> Result<Option<Chunk>, JournalError> {
         Ok(None)
     }
 

@@ -14,11 +14,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
         (20_261_123_000_002, "key_indexes", include_str!("../../migrations/state/20261123000002_key_indexes.sql")),
         (20_261_123_000_010, "outbox", include_str!("../../migrations/state/20261123000010_outbox.sql")),
         (20_261_124_000_002, "incidents", include_str!("../../migrations/state/20261124000002_incidents.sql")),
-        (
-            20_261_126_000_001,
-            "sweep_chunks",
-            include_str!("../../migrations/state/20261126000001_sweep_chunks.sql"),
-        ),
+        (20_261_126_000_001, "sweep_chunks", include_str!("../../migrations/state/20261126000001_sweep_chunks.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

@@ -360,7 +360,10 @@ impl Journal for Recorder {
         of: &ChunksOf,
         contents: &[Vec<u8>],
     ) -> Result<Option<u32>, JournalError> {
-        self.state.plan_chunks(lease, auditor, of, contents).await.map_err(|error| JournalError::new(Store::State, error))
+        self.state
+            .plan_chunks(lease, auditor, of, contents)
+            .await
+            .map_err(|error| JournalError::new(Store::State, error))
     }
 
     async fn take_chunk(&self, of: &ChunksOf, auditor: &str, ttl: Duration) -> Result<Option<Chunk>, JournalError> {

@@ -40,7 +40,7 @@ fn config(dir: &Path, name: &str, ledger: &str, port: u16) -> PathBuf {
         "listen = \"127.0.0.1:{port}\"\ndata_dir = \"{name}-data\"\nlease = \"2s\"\nauditor = \"{name}\"\n\
          state = \"env:STATE\"\nsecret_key = \"env:SECRET\"\n{ledger}"
     );
-    let budget = "budget = { requests_per_second = 15, concurrency = 2, rows_per_run = 1_000_000 }";
+    let budget = "budget = { requests_per_second = 8, concurrency = 2, rows_per_run = 1_000_000 }";
     let text = ConfigText::new()
         .plumbline(&head)
         .database("erp", "postgres", "env:ERP", budget)

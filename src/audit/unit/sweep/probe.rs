@@ -30,6 +30,8 @@ pub(in crate::audit::unit) struct UnderWay {
     pub(super) chunk: Option<Held>,
     /// Pieces that have been gone through and wait for their suspects, too.
     pub(super) settling: Vec<Settling>,
+    /// When the leases of these were last prolonged.
+    pub(super) renewed_at: Option<Moment>,
     /// When the next part may begin.
     next: Option<Moment>,
     rate: Rate,
@@ -252,7 +254,7 @@ impl Unit {
             self.sweep.next = Some(self.shared.clock.now() + WAIT);
             return Ok(run.summary);
         }
-        let is_judged = self.judge_all(&mut run, flow, &mut suspects).await;
+        let is_judged = self.leased().during(self.judge_all(&mut run, flow, &mut suspects)).await;
         if self.sweep.finder.is_some() {
             let took = self.shared.clock.now().since(run.started);
             let speed = self.sweep.rate.went(flow, before, self.sweep.overall(), took);
@@ -323,13 +325,13 @@ impl Unit {
         suspects: &mut Shelf<Name>,
     ) -> Result<u64, SweepError> {
         finder.judge_at_most(self.room().min(MOST_SUSPECTS));
-        self.renewing_chunk(finder.next(suspects)).await?;
+        self.leased().during(finder.next(suspects)).await?;
         let Some(whole) = finder.whole() else { return Ok(0) };
         let parts = std::sync::Arc::clone(&self.parts);
         self.measure_clock(&parts.owner).await;
         self.measure_clock(&parts.flows[flow].target).await;
         let before = run.summary.total();
-        let outcome = self.judge_span(run, flow, &whole).await;
+        let outcome = self.leased().during(self.judge_span(run, flow, &whole)).await;
         finder.take_judged(outcome)?;
         Ok(run.summary.total() - before)
     }

@@ -2,12 +2,14 @@
 //! judges what others found, and settles each with the run that judged it.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::probe::{Current, MEMORY, UnderWay};
-use crate::audit::journal::JournalError;
+use crate::audit::journal::{Journal, JournalError};
 use crate::audit::sweep::chunk::{Content, plan, renewing};
 use crate::audit::sweep::disk::Shelf;
 use crate::audit::sweep::finder::{Finder, Name, Options, Piece, SweepError};
@@ -64,6 +66,34 @@ pub(super) enum Next {
 const fn rows_since(piece: Piece, counted: Piece) -> (u64, u64) {
     let owner = piece.owner_rows.saturating_sub(counted.owner_rows);
     (owner, piece.target_rows.saturating_sub(counted.target_rows))
+}
+
+/// Pieces under lease.
+pub(super) struct Leased {
+    journal: Arc<dyn Journal>,
+    chunks: Vec<(Uuid, u64)>,
+    ttl: Duration,
+    /// They have not been renewed for a while.
+    is_due: bool,
+}
+
+impl Leased {
+    async fn renew(&self) -> Result<bool, JournalError> {
+        for (id, token) in &self.chunks {
+            if !self.journal.renew_chunk(*id, *token, self.ttl).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Works while the leases are renewed. Whether the pieces still are ours shows when the run is committed.
+    pub(super) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        if self.is_due {
+            drop(self.renew().await);
+        }
+        renewing(self.ttl, work, || async { drop(self.renew().await) }).await
+    }
 }
 
 impl UnderWay {
@@ -130,7 +160,7 @@ impl Unit {
 
     /// Looks at both sides, and divides the flow into pieces where its keys lie in spans.
     pub(super) async fn open_finder(&mut self, flow: usize) -> Result<Result<Finder, SweepError>, UnitError> {
-        let parts = std::sync::Arc::clone(&self.parts);
+        let parts = Arc::clone(&self.parts);
         let Some(current) = &mut self.sweep.stored.current else { return Err(self.lease_lost()) };
         let plan = plan(&parts.owner.mapping, &parts.flows[flow]);
         if current.shared.as_ref().is_some_and(|shared| shared.plan != plan) {
@@ -184,25 +214,23 @@ impl Unit {
         Ok(())
     }
 
-    /// Whether nobody else has taken what was gone through here and is not settled yet. Its leases are prolonged.
-    pub(super) async fn still_has_chunks(&self) -> Result<bool, UnitError> {
-        let Some(sweep) = &self.parts.sweep else { return Ok(true) };
+    /// What prolongs the leases of the pieces that were or are gone through here and are not settled yet.
+    pub(super) fn leased(&mut self) -> Leased {
+        let ttl = self.parts.sweep.as_ref().map_or(Duration::MAX, |sweep| sweep.lease);
+        let now = self.shared.clock.now();
+        let is_due = self.sweep.renewed_at.is_none_or(|at| now.since(at) >= ttl / 3);
+        if is_due {
+            self.sweep.renewed_at = Some(now);
+        }
         let settling = self.sweep.settling.iter().filter(|settling| settling.is_ours);
         let settling = settling.map(|settling| (settling.change.id, settling.change.token));
-        for (id, token) in settling.chain(self.sweep.chunk.iter().map(|held| (held.id, held.token))) {
-            let renewed = self.shared.journal.renew_chunk(id, token, sweep.lease).await;
-            if !renewed.map_err(|error| self.store_failed(error))? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let chunks = settling.chain(self.sweep.chunk.iter().map(|held| (held.id, held.token))).collect();
+        Leased { journal: Arc::clone(&self.shared.journal), chunks, ttl, is_due }
     }
 
-    /// Works while the lease of the piece under way is renewed. Whether it still is ours shows when the run is committed.
-    pub(super) async fn renewing_chunk<T>(&self, work: impl Future<Output = T>) -> T {
-        let (Some(held), Some(sweep)) = (&self.sweep.chunk, &self.parts.sweep) else { return work.await };
-        let renew = || async { drop(self.shared.journal.renew_chunk(held.id, held.token, sweep.lease).await) };
-        renewing(sweep.lease, work, renew).await
+    /// Whether nobody else has taken what was gone through here and is not settled yet.
+    pub(super) async fn still_has_chunks(&mut self) -> Result<bool, UnitError> {
+        self.leased().renew().await.map_err(|error| self.store_failed(error))
     }
 
     /// Takes up the next piece where none is under way: first what others found.
@@ -220,7 +248,7 @@ impl Unit {
         if let Some(chunk) = found.iter().find(is_new) {
             return Ok(self.take_in(chunk, suspects)?.map(|()| Next::Found));
         }
-        let lease = self.parts.sweep.as_ref().map_or(std::time::Duration::ZERO, |sweep| sweep.lease);
+        let lease = self.parts.sweep.as_ref().map_or(Duration::ZERO, |sweep| sweep.lease);
         let taken = self.shared.journal.take_chunk(&of, &self.shared.auditor, lease).await;
         let Some(chunk) = taken.map_err(|error| self.store_failed(error))? else {
             let current = self.sweep.stored.current.as_ref();
@@ -249,8 +277,7 @@ impl Unit {
         }
         let rows = rows_since(content.piece, content.counted);
         content.counted = content.piece;
-        let change =
-            ChunkChange { id: chunk.id, token: chunk.token, is_settled: true, content: content.to_bytes() };
+        let change = ChunkChange { id: chunk.id, token: chunk.token, is_settled: true, content: content.to_bytes() };
         self.sweep.settling.push(Settling { change, rows, is_ours: false });
         Ok(Ok(()))
     }
@@ -260,8 +287,7 @@ impl Unit {
         let Some(held) = self.sweep.chunk.take() else { return false };
         let rows = rows_since(finder.piece(), held.counted);
         let content = finder.rest().map_or_else(Content::default, |rest| Content::of(rest, finder.piece()));
-        let change =
-            ChunkChange { id: held.id, token: held.token, is_settled: true, content: content.to_bytes() };
+        let change = ChunkChange { id: held.id, token: held.token, is_settled: true, content: content.to_bytes() };
         self.sweep.settling.push(Settling { change, rows, is_ours: true });
         self.shared.metrics.swept_chunk(&self.parts.flows[flow].flow.id);
         true
