@@ -328,7 +328,9 @@ async fn samples_run_on_schedule_and_what_they_say_is_in_ledger_and_metrics() {
     let whole = "SELECT count() FROM coverage WHERE probe = 'sample_pass' AND expected = 120 AND from < to";
     assert!(count(&ledger, whole).await > 0);
     assert!(count(&ledger, "SELECT count() FROM checks WHERE probe = 'sample' AND verdict = 'match'").await >= 120);
-    assert_eq!(count(&ledger, "SELECT count() FROM discrepancy_events WHERE event = 'opened'").await, 1);
+    let opened = "SELECT count() FROM discrepancy_events WHERE event = 'opened'";
+    wait_until(|| async { count(&ledger, opened).await > 0 }).await;
+    assert_eq!(count(&ledger, opened).await, 1);
     assert!(serve.metric("plumbline_sampled_keys").await >= 50.0);
 }
 
