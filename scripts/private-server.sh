@@ -2,6 +2,7 @@
 # Makes and runs a private PostgreSQL or MariaDB for tests: loopback only, own directory, own port, no system service.
 #
 #   scripts/private-server.sh init postgres|mariadb DIR PORT   make DIR/data and DIR/server.conf
+#   scripts/private-server.sh replica DIR PORT URL             the same for a streaming replica of the PostgreSQL at URL
 #   scripts/private-server.sh run  postgres|mariadb DIR        become the server (same process id)
 #   scripts/private-server.sh port                             print a free loopback port
 #   scripts/private-server.sh ready postgres|mariadb DIR       exit 0 when the server answers
@@ -59,6 +60,22 @@ init_postgres() {
     (cd "$directory" && $(as_engine_user postgres KILL) "$(postgres_bin)/initdb" --pgdata="$directory/data" --username=postgres \
         --auth=scram-sha-256 --pwfile="$directory/password" --encoding=UTF8 --locale=C.UTF-8 --no-sync) >"$directory/init.log" 2>&1 ||
         { cat "$directory/init.log" >&2; fail "initdb failed"; }
+    configure_postgres "$directory" "$port"
+}
+
+# A streaming replica of the PostgreSQL at a URL.
+replica_postgres() {
+    local directory=$1 port=$2 primary=$3
+    make_directory postgres "$directory"
+    # shellcheck disable=SC2046
+    (cd "$directory" && $(as_engine_user postgres KILL) "$(postgres_bin)/pg_basebackup" --dbname="$primary" --pgdata="$directory/data" \
+        --write-recovery-conf --wal-method=stream --checkpoint=fast --no-sync) >"$directory/init.log" 2>&1 ||
+        { cat "$directory/init.log" >&2; fail "pg_basebackup failed"; }
+    configure_postgres "$directory" "$port"
+}
+
+configure_postgres() {
+    local directory=$1 port=$2
     cat >"$directory/server.conf" <<CONF
 listen_addresses = '127.0.0.1'
 port = $port
@@ -142,9 +159,10 @@ url() {
 
 case ${1:-} in
     init) "init_$2" "$3" "$4" ;;
+    replica) replica_postgres "$2" "$3" "$4" ;;
     run) run "$2" "$3" ;;
     ready) ready "$2" "$3" ;;
     url) url "$2" "$3" ;;
     port) python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' ;;
-    *) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

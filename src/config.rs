@@ -182,6 +182,8 @@ pub struct System {
     pub commit_delay: Duration,
     /// Longest time a statement may take. Default 30 s.
     pub statement_timeout: Duration,
+    /// A sweep rests while this replica lies further behind its primary. Default 10 s.
+    pub max_replica_lag: Duration,
     /// What the system allows us.
     pub budget: BudgetConfig,
     /// Zone of time stamps that do not name their instant. Default UTC.

@@ -71,6 +71,12 @@ pub trait Reader: Send + Sync {
     /// The system's clock next to ours, measured once, at mid-round-trip.
     async fn clock(&self) -> Result<ClockReading, ReadError>;
 
+    /// How far what this replica shows lies behind its primary, if that is more than the system's `max_replica_lag`. `None` for
+    /// what is no replica, or where nothing tells.
+    async fn behind(&self) -> Result<Option<Duration>, ReadError> {
+        Ok(None)
+    }
+
     /// Records that changed after `cursor`, oldest first, at most `limit` of them.
     ///
     /// Reads everything visible, also beyond the watermark; [`ChangesPage::next`] never passes what could still

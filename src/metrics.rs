@@ -43,6 +43,7 @@ pub struct Metrics {
     sweep_rate: GaugeVec,
     sweep_left: GaugeVec,
     sweep_chunks: IntCounterVec,
+    sweep_rests: GaugeVec,
     totals_lines: IntGaugeVec,
     totals_differing: IntGaugeVec,
     totals_complete: GaugeVec,
@@ -138,6 +139,7 @@ impl Metrics {
             sweep_differences: int_gauges(&registry, &name::SWEEP_DIFFERENCES),
             sweep_rate: gauges(&registry, &name::SWEEP_RATE),
             sweep_left: gauges(&registry, &name::SWEEP_LEFT),
+            sweep_rests: gauges(&registry, &name::SWEEP_RESTS),
             sweep_chunks: int_counters(&registry, &name::SWEEP_CHUNKS),
             totals_lines: int_gauges(&registry, &name::TOTALS_LINES),
             totals_differing: int_gauges(&registry, &name::TOTALS_DIFFERING),
@@ -264,11 +266,17 @@ impl Metrics {
         self.sweep_chunks.with_label_values(&flow_labels(flow)).inc();
     }
 
+    /// A flow's sweep rests for a replica that lies so far behind; not at all when that is nothing.
+    pub fn sweep_rests(&self, flow: &FlowId, lag: Duration) {
+        self.sweep_rests.with_label_values(&flow_labels(flow)).set(lag.as_secs_f64());
+    }
+
     /// Gives every series of a flow that is swept its first value.
     pub fn watch_sweep(&self, flow: &FlowId) {
         self.swept(flow, 0.0, 0, 0);
         self.sweep_speed(flow, 0.0, Some(Duration::ZERO));
         self.sweep_chunks.with_label_values(&flow_labels(flow)).inc_by(0);
+        self.sweep_rests(flow, Duration::ZERO);
     }
 
     /// Gives every series of a flow that totals are made of its first value.

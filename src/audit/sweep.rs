@@ -25,11 +25,13 @@ pub mod disk;
 pub mod finder;
 pub mod joiner;
 mod judging;
+pub mod lag;
 pub mod side;
 
 use disk::Shelf;
 use finder::{Finder, Name, Options, Piece, SweepError};
 use judging::{Judging, KEPT, Rows, batch};
+use lag::{Behind, Replicas, WHILE_BEHIND};
 use side::{Only, SweepSide};
 
 /// A sweep outside the schedule: nothing is kept but the report.
@@ -149,6 +151,8 @@ pub enum Stage {
     Chosen(Choice),
     /// It looks for suspects.
     Reading,
+    /// It rests while a replica lags.
+    Resting(Behind),
     /// It waits for keys in flight, at most so long.
     Waiting(Duration),
 }
@@ -211,6 +215,12 @@ impl Sweeping {
         if self.only.is_some() {
             options.strategy = Some(Strategy::Stream);
         }
+        let (mut replicas, sides) = (Replicas::default(), [owner.clone(), target.clone()]);
+        let is_over = || self.most_time.is_some_and(|most| self.clock.now().since(began) >= most);
+        while let Some(behind) = replicas.behind(&sides, self.clock.now()).await.filter(|_| !is_over()) {
+            progress(judging.progress(Stage::Resting(behind), went));
+            tokio::time::sleep(WHILE_BEHIND).await;
+        }
         let mut finder = Finder::begin(owner, target, tolerances, options).await?;
         (went.rows, went.about) = (finder.rows(), finder.about());
         finder.judge_at_most(self.may_find(judging));
@@ -220,6 +230,10 @@ impl Sweeping {
             if went.choice.as_ref() != Some(finder.choice()) {
                 went.choice = Some(finder.choice().clone());
                 progress(judging.progress(Stage::Chosen(finder.choice().clone()), went));
+            }
+            while let Some(behind) = replicas.behind(&sides, self.clock.now()).await.filter(|_| !is_over()) {
+                progress(judging.progress(Stage::Resting(behind), went));
+                tokio::time::sleep(WHILE_BEHIND).await;
             }
             let Some(next) = finder.next(&mut suspects).await? else { break };
             (went.piece, went.spilled) = (next, finder.spilled());
@@ -236,7 +250,7 @@ impl Sweeping {
             }
             judging.suspects = suspects.len();
             progress(judging.progress(Stage::Reading, went));
-            if self.most_time.is_some_and(|most| self.clock.now().since(began) >= most) {
+            if is_over() {
                 ended = Ended::TimeOver;
                 break;
             }

@@ -23,6 +23,7 @@ pub(super) const KEYS: Keys = Keys {
         "tls_ca",
         "commit_delay",
         "statement_timeout",
+        "max_replica_lag",
         "budget",
         "time_zone",
     ],
@@ -51,6 +52,7 @@ pub(super) fn read(id: SystemId, section: &Section<'_>) -> Option<System> {
     let time_zone = section.get("time_zone").and_then(zone::read).unwrap_or(chrono_tz::UTC);
     let budget = section.get("budget").and_then(|node| node.section(&BUDGET_KEYS));
     let statement_timeout = section.get("statement_timeout").and_then(statement_timeout);
+    let max_replica_lag = section.get("max_replica_lag").and_then(max_replica_lag);
     let commit_delay = section.get("commit_delay").and_then(commit_delay);
     let tls_ca = section.get("tls_ca").and_then(readable_file);
     let tls = section.get("tls").and_then(|node| node.choice(&TLS_MODES));
@@ -73,6 +75,7 @@ pub(super) fn read(id: SystemId, section: &Section<'_>) -> Option<System> {
         tls_ca,
         commit_delay: commit_delay.unwrap_or_else(|| kind.default_commit_delay()),
         statement_timeout: statement_timeout.unwrap_or(Duration::from_secs(30)),
+        max_replica_lag: max_replica_lag.unwrap_or(Duration::from_secs(10)),
         budget: budget.map_or(defaults, |section| read_budget(&section, defaults)),
         pack,
         time_zone,
@@ -91,9 +94,10 @@ impl SystemKind {
 
 fn refuse_what_kinds_lack(section: &Section<'_>, kind: SystemKind) {
     let (what, keys): (&str, &[&'static str]) = match kind {
-        SystemKind::Sqlite => ("a SQLite file", &["password", "tls", "tls_ca", "pack", "settings"]),
-        SystemKind::Http => ("a system of kind `http`", &["password", "tls"]),
-        SystemKind::Postgres | SystemKind::Mysql => ("a database", &["pack", "settings"]),
+        SystemKind::Sqlite => ("a SQLite file", &["password", "tls", "tls_ca", "pack", "settings", "max_replica_lag"]),
+        SystemKind::Http => ("a system of kind `http`", &["password", "tls", "max_replica_lag"]),
+        SystemKind::Mysql => ("a MySQL or MariaDB database", &["pack", "settings", "max_replica_lag"]),
+        SystemKind::Postgres => ("a database", &["pack", "settings"]),
     };
     for key in keys {
         if let Some(node) = section.get(key) {
@@ -129,6 +133,10 @@ fn readable_file(node: Node<'_>) -> Option<PathBuf> {
 
 fn commit_delay(node: Node<'_>) -> Option<Duration> {
     duration::bounded(node, Duration::ZERO, Duration::from_secs(86_400))
+}
+
+fn max_replica_lag(node: Node<'_>) -> Option<Duration> {
+    duration::bounded(node, Duration::from_secs(1), Duration::from_secs(86_400))
 }
 
 fn statement_timeout(node: Node<'_>) -> Option<Duration> {

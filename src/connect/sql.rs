@@ -33,6 +33,7 @@ mod plan;
 pub(super) mod position;
 mod postgres;
 mod ranges;
+mod replica;
 mod rowhash;
 mod schema;
 mod source;
@@ -77,6 +78,7 @@ pub(super) struct SqlReader {
     clock: Arc<dyn Clock>,
     commit_delay: Duration,
     limit: Duration,
+    max_replica_lag: Duration,
     tls: crate::config::TlsMode,
     /// SQLite: the database file.
     file: Option<std::path::PathBuf>,
@@ -298,6 +300,11 @@ impl Reader for SqlReader {
     async fn clock(&self) -> Result<ClockReading, ReadError> {
         let (answer, timing) = self.their_time().await?;
         Ok(self.clock_reading(&answer, &timing))
+    }
+
+    async fn behind(&self) -> Result<Option<Duration>, ReadError> {
+        let lag = self.replica_lag().await?;
+        Ok(lag.filter(|lag| *lag > self.max_replica_lag))
     }
 
     async fn changes(&self, mapping: &Mapping, cursor: &Cursor, limit: usize) -> Result<ChangesPage, ReadError> {

@@ -87,6 +87,7 @@ definitions! {
     SWEEP_RATE = Gauge "sweep_records_per_second" FLOW, "How fast the present or last sweep went through records of both sides, rests not counted.";
     SWEEP_LEFT = Gauge "sweep_left_seconds" FLOW, "How much longer the present sweep works on the flow, rests not counted; +Inf while nothing tells.";
     SWEEP_CHUNKS = Counter "sweep_chunks_total" FLOW, "Pieces of sweeps that this process has gone through; auditors share them.";
+    SWEEP_RESTS = Gauge "sweep_replica_lag_seconds" FLOW, "How far a replica lies behind for which the sweep rests; 0 while it does not.";
     TOTALS_LINES = Gauge "totals_lines" FLOW, "Lines (business day, currency, status) of the last run of the totals probe.";
     TOTALS_DIFFERING = Gauge "totals_differing_lines" FLOW, "Lines in which the sides differed by more than the flow's tolerance allows.";
     TOTALS_COMPLETE = Gauge "totals_complete_timestamp_seconds" FLOW, "When totals were last made of everything on both sides, in seconds since 1970; 0 until then.";

@@ -8,6 +8,7 @@ mod exact;
 mod live;
 mod named;
 mod probe;
+mod replica;
 mod together;
 mod traps;
 mod types;

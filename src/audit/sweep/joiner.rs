@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::chunk::{Content, plan, renewing};
 use super::disk::Shelf;
 use super::finder::{Finder, Name, Options, SweepError};
+use super::lag::Replicas;
 use super::sides;
 use crate::audit::unit::{MEMORY_OF_SWEEP, Shared, UnitParts};
 use crate::causes::chain;
@@ -87,7 +88,11 @@ impl Joiner {
         stop: &CancellationToken,
     ) -> Result<(), JoinError> {
         let mut finder: Option<Finder> = None;
+        let (mut replicas, sides) = (Replicas::default(), sides(parts, flow));
         while !stop.is_cancelled() && self.may_work(parts) {
+            if replicas.behind(&sides, self.shared.clock.now()).await.is_some() {
+                break;
+            }
             let taken = self.state.join_chunk(of, &self.shared.auditor, self.lease_time).await?;
             let Some(mut chunk) = taken else { break };
             let went = self.work_on(&mut chunk, &mut finder, (parts, flow), stop).await;

@@ -77,6 +77,10 @@ fn line(progress: &Progress, elapsed: Duration) -> String {
     }
     match &progress.stage {
         Stage::Waiting(left) => text.push_str(&format!(", keys in flight: at most {} s more", left.as_secs())),
+        Stage::Resting(behind) => {
+            let lag = behind.lag.as_secs();
+            text.push_str(&format!(", rests: `{}` is a replica and {lag} s behind", behind.system));
+        }
         _ if piece.done > 0 && piece.done < 1_000 => {
             let left = elapsed.as_secs_f64() * (1_000 - piece.done) as f64 / piece.done as f64;
             text.push_str(&format!(", about {left:.0} s left"));
@@ -90,6 +94,7 @@ fn line(progress: &Progress, elapsed: Duration) -> String {
 mod tests {
     use super::*;
     use crate::audit::sweep::finder::Piece;
+    use crate::audit::sweep::lag::Behind;
 
     #[test]
     fn a_line_says_what_is_left() {
@@ -103,6 +108,9 @@ mod tests {
             |stage| Progress { flow: flow.clone(), stage, piece, rows: None, about: None, differences: 3, suspects: 2 };
         let check = |stage, expect: &str| assert_eq!(line(&progress(stage), Duration::from_secs(2)), expect);
         check(Stage::Reading, "1000 rows, 500 a second, 3 differences, 2 suspects, about 6 s left");
+        let behind = Behind { system: "store".parse().unwrap(), lag: Duration::from_secs(12) };
+        let rests = "1000 rows, 500 a second, 3 differences, 2 suspects, rests: `store` is a replica and 12 s behind";
+        check(Stage::Resting(behind), rests);
         let waiting = Stage::Waiting(Duration::from_secs(9));
         check(waiting, "1000 rows, 500 a second, 3 differences, 2 suspects, keys in flight: at most 9 s more");
     }

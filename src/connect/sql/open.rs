@@ -71,6 +71,7 @@ pub(in crate::connect) fn open(
         clock,
         commit_delay: system.commit_delay,
         limit,
+        max_replica_lag: system.max_replica_lag,
         tls: system.tls,
         file,
         plans: Mutex::new(HashMap::new()),

@@ -82,6 +82,7 @@ impl Bed {
             tls_ca: None,
             commit_delay: Duration::ZERO,
             statement_timeout: Duration::from_secs(30),
+            max_replica_lag: Duration::from_secs(10),
             budget: BudgetConfig { requests_per_second: 100_000.0, concurrency: 4, rows_per_run: 1_000_000 },
             time_zone: chrono_tz::UTC,
         }

@@ -53,6 +53,19 @@ pub struct PrivateServer<P: Product> {
     product: PhantomData<P>,
 }
 
+impl PrivateServer<Postgres> {
+    /// A streaming replica of this server that answers.
+    pub async fn replica(&self) -> Self {
+        let mut replica = Self::without_data();
+        let directory = replica.directory.path().display().to_string();
+        let output = script(&["replica", &directory, &replica.port.to_string(), &self.url()]).output();
+        let output = output.expect("the script runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        replica.restart().await;
+        replica
+    }
+}
+
 impl<P: Product> PrivateServer<P> {
     /// A new, empty server that answers.
     pub async fn start() -> Self {
@@ -83,15 +96,19 @@ impl<P: Product> PrivateServer<P> {
 
     /// Everything but the start.
     fn prepare(settings: &[(&str, &str)]) -> Self {
-        remove_what_ended_processes_left();
-        let prefix = format!("{DIRECTORY_PREFIX}{}-", std::process::id());
-        let directory = tempfile::Builder::new().prefix(&prefix).tempdir().expect("a temporary directory");
-        let mut server = Self { directory, port: free_port(), child: None, product: PhantomData };
+        let mut server = Self::without_data();
         server.initialise();
         for (name, value) in settings {
             server.set_config(name, value);
         }
         server
+    }
+
+    fn without_data() -> Self {
+        remove_what_ended_processes_left();
+        let prefix = format!("{DIRECTORY_PREFIX}{}-", std::process::id());
+        let directory = tempfile::Builder::new().prefix(&prefix).tempdir().expect("a temporary directory");
+        Self { directory, port: free_port(), child: None, product: PhantomData }
     }
 
     /// The superuser's URL.

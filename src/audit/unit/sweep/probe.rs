@@ -9,6 +9,8 @@ use crate::audit::entry::key_from_bytes;
 use crate::audit::run::{Keys, Run, Summary, ledger_time};
 use crate::audit::sweep::disk::Shelf;
 use crate::audit::sweep::finder::{Finder, Name, Piece, SweepError};
+use crate::audit::sweep::lag::{Replicas, WHILE_BEHIND};
+use crate::audit::sweep::sides;
 use crate::audit::unit::{Unit, UnitError};
 use crate::causes::chain;
 use crate::ledger::rows::SweepRow;
@@ -32,6 +34,7 @@ pub(in crate::audit::unit) struct UnderWay {
     pub(super) settling: Vec<Settling>,
     /// When the leases of these were last prolonged.
     pub(super) renewed_at: Option<Moment>,
+    replicas: Replicas,
     /// When the next part may begin.
     next: Option<Moment>,
     rate: Rate,
@@ -181,8 +184,8 @@ enum Ended {
     Cut,
     /// The flow has been gone through.
     Through,
-    /// What is left others go through.
-    Waits,
+    /// What is left others go through, or a replica lags: not before so long.
+    Waits(Duration),
     /// A side could not be read.
     Failed,
 }
@@ -250,9 +253,11 @@ impl Unit {
                 Ended::Failed
             }
         };
-        if matches!(ended, Ended::Waits) && suspects.is_empty() && self.sweep.settling.is_empty() {
-            self.sweep.next = Some(self.shared.clock.now() + WAIT);
-            return Ok(run.summary);
+        if let Ended::Waits(rest) = ended {
+            self.sweep.next = Some(self.shared.clock.now() + rest);
+            if suspects.is_empty() && self.sweep.settling.is_empty() && run.summary.total() == 0 {
+                return Ok(run.summary);
+            }
         }
         let is_judged = self.leased().during(self.judge_all(&mut run, flow, &mut suspects)).await;
         if self.sweep.finder.is_some() {
@@ -294,11 +299,14 @@ impl Unit {
         let until = self.shared.clock.now() + part;
         let mut judged = 0;
         loop {
+            if self.is_behind(flow).await {
+                return Ok(Ok(Ended::Waits(WHILE_BEHIND)));
+            }
             let has_work = match self.next_chunk(flow, finder, suspects).await? {
                 Ok(Next::Work) => true,
                 Ok(Next::Found) => false,
                 Ok(Next::Through) => return Ok(Ok(Ended::Through)),
-                Ok(Next::Nothing) => return Ok(Ok(Ended::Waits)),
+                Ok(Next::Nothing) => return Ok(Ok(Ended::Waits(WAIT))),
                 Err(error) => return Ok(Err(error)),
             };
             if has_work {
@@ -314,6 +322,15 @@ impl Unit {
                 return Ok(Ok(Ended::Cut));
             }
         }
+    }
+
+    /// Whether a side of the flow is a replica that lags.
+    async fn is_behind(&mut self, flow: usize) -> bool {
+        let now = self.shared.clock.now();
+        let behind = self.sweep.replicas.behind(&sides(&self.parts, flow), now).await;
+        let lag = behind.as_ref().map_or(Duration::ZERO, |behind| behind.lag);
+        self.shared.metrics.sweep_rests(&self.parts.flows[flow].flow.id, lag);
+        behind.is_some()
     }
 
     /// One piece; what has to be judged as a whole is. Says how many keys were.
