@@ -7,7 +7,7 @@ mod pace;
 mod pushdown;
 mod span;
 
-pub use choose::{Choice, Facts, Sample, Strategy, choose, grain};
+pub use choose::{Choice, Cost, Facts, Sample, Strategy, choose, grain};
 pub use matching::{Batch, Content, Matching, Open};
 pub use pace::Pace;
 pub use pushdown::{Form, Item, Obstacle, Recipe, common_forms, is_counted, names_keys, recipes};

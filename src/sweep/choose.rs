@@ -36,6 +36,24 @@ pub struct Choice {
     pub reason: String,
 }
 
+/// What a side was measured to do, in rows a second.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cost {
+    /// The side.
+    pub system: String,
+    /// Rows that its database hashes.
+    pub digests: f64,
+    /// Rows that it sends and that are compared here.
+    pub reads: f64,
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { system, digests, reads } = self;
+        write!(f, "`{system}` hashes {:.0}k rows a second and sends {:.0}k", digests / 1e3, reads / 1e3)
+    }
+}
+
 /// What is known before a sweep begins.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
@@ -45,6 +63,8 @@ pub struct Facts {
     pub sample: Option<Sample>,
     /// Rows that are read where one differs: 1 where each is hashed by itself, more where those of a bucket are read.
     pub read_for_one: u64,
+    /// What both ways cost each side, where that was measured.
+    pub costs: Option<[Cost; 2]>,
 }
 
 /// Rows that were looked at, and how many of them differ.
@@ -63,6 +83,8 @@ const ENOUGH: u64 = 1_000;
 const WIDE: f64 = 0.5;
 /// Beyond this share nearly every small part has a difference: rows are hashed one by one.
 const SPREAD: f64 = 0.03;
+/// What was measured on some thousand rows is off by less than this factor, mostly; and digests spare the network.
+const CLEARLY: f64 = 1.5;
 /// Rows that lie in parts with differences, as a share of all, when differences lie evenly.
 const READ_AGAIN: f64 = 0.05;
 /// Rows of a part while no difference has been seen.
@@ -114,14 +136,25 @@ pub fn choose(wanted: Option<Strategy>, facts: &Facts) -> Result<Choice, String>
         (Some(Strategy::Digest), Some(obstacle)) => Err(obstacle.clone()),
         (Some(strategy), _) => chosen(strategy, "as asked for".to_owned()),
         (None, Some(obstacle)) => chosen(Strategy::Stream, obstacle.clone()),
-        (None, None) => match facts.sample.filter(|sample| sample.is_wide_by(facts.read_for_one)) {
-            Some(sample) => {
+        (None, None) => match (facts.sample.filter(|sample| sample.is_wide_by(facts.read_for_one)), &facts.costs) {
+            (Some(sample), _) => {
                 let reason = format!("{:.0} % of the rows looked at first differ", sample.share() * 100.0);
                 chosen(Strategy::Stream, reason)
             }
-            None => chosen(Strategy::Digest, "both databases can compute the same digest".to_owned()),
+            (None, Some(costs)) => {
+                let strategy = if costs_less_to_read(costs) { Strategy::Stream } else { Strategy::Digest };
+                let [owner, target] = costs;
+                chosen(strategy, format!("measured first: {owner}, {target}"))
+            }
+            (None, None) => chosen(Strategy::Digest, "both databases can compute the same digest".to_owned()),
         },
     }
+}
+
+/// Whether reading everything takes clearly less time. Both sides work at once: the slower one counts.
+fn costs_less_to_read(costs: &[Cost; 2]) -> bool {
+    let slower = |rate: fn(&Cost) -> f64| costs.iter().map(rate).fold(f64::INFINITY, f64::min);
+    slower(|cost| cost.reads) > slower(|cost| cost.digests) * CLEARLY
 }
 
 #[cfg(test)]
@@ -133,7 +166,7 @@ mod tests {
         let check =
             |wanted, obstacle: Option<&str>, share: Option<(u64, u64)>, expect: Result<(Strategy, &str), &str>| {
                 let sample = share.map(|(rows, differing)| Sample { rows, differing });
-                let facts = Facts { obstacle: obstacle.map(str::to_owned), sample, read_for_one: 1 };
+                let facts = Facts { obstacle: obstacle.map(str::to_owned), sample, read_for_one: 1, costs: None };
                 let expect = expect.map(|(strategy, reason)| Choice { strategy, reason: reason.to_owned() });
                 assert_eq!(choose(wanted, &facts), expect.map_err(str::to_owned));
             };
@@ -144,6 +177,28 @@ mod tests {
         check(None, Some("no hash"), Some((4_000, 0)), Ok((Strategy::Stream, "no hash")));
         check(Some(Strategy::Digest), Some("no hash"), None, Err("no hash"));
         check(Some(Strategy::Stream), None, None, Ok((Strategy::Stream, "as asked for")));
+    }
+
+    #[test]
+    fn what_costs_less_is_measured() {
+        let check = |owner: (f64, f64), target: (f64, f64), share: (u64, u64), expect: (Strategy, &str)| {
+            let cost = |system: &str, (digests, reads)| Cost { system: system.to_owned(), digests, reads };
+            let sample = Some(Sample { rows: share.0, differing: share.1 });
+            let costs = Some([cost("erp", owner), cost("store", target)]);
+            let choice = choose(None, &Facts { obstacle: None, sample, read_for_one: 1, costs }).unwrap();
+            assert_eq!((choice.strategy, choice.reason.as_str()), expect);
+        };
+        let reason = "measured first: `erp` hashes 2000k rows a second and sends 400k, `store` hashes 1900k rows a second and \
+                      sends 300k";
+        check((2e6, 4e5), (1.9e6, 3e5), (4_000, 0), (Strategy::Digest, reason));
+        // The slower side counts, and a little is no reason.
+        let reason = "measured first: `erp` hashes 2000k rows a second and sends 400k, `store` hashes 100k rows a second and \
+                      sends 300k";
+        check((2e6, 4e5), (1e5, 3e5), (4_000, 0), (Strategy::Stream, reason));
+        let reason = "measured first: `erp` hashes 300k rows a second and sends 400k, `store` hashes 300k rows a second and \
+                      sends 400k";
+        check((3e5, 4e5), (3e5, 4e5), (4_000, 0), (Strategy::Digest, reason));
+        check((2e6, 4e5), (2e6, 4e5), (4_000, 3_600), (Strategy::Stream, "90 % of the rows looked at first differ"));
     }
 
     #[test]

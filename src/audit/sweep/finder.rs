@@ -17,6 +17,7 @@ use crate::sweep::{
 use super::disk::Shelf;
 use super::side::SweepSide;
 
+mod cost;
 mod named;
 mod pages;
 mod rows;
@@ -212,7 +213,15 @@ impl Finder {
             finder.sample = finder.look(recipes.as_ref().unwrap_or(&finder.plain)).await?;
         }
         let read_for_one = if finder.goes_by_spans() { 1 } else { pages::ROWS_A_BUCKET };
-        let facts = Facts { obstacle, sample: finder.sample, read_for_one };
+        let costs = match &recipes {
+            Some(Comparison::Theirs(recipes))
+                if first == First::Look && finder.is_free && !finder.sample().is_wide() =>
+            {
+                cost::measure(&finder, recipes).await?
+            }
+            _ => None,
+        };
+        let facts = Facts { obstacle, sample: finder.sample, read_for_one, costs };
         finder.choice = choose(options.strategy, &facts).map_err(SweepError::Impossible)?;
         finder.way = finder.way(recipes.filter(|_| finder.choice.strategy == Strategy::Digest))?;
         Ok(finder)

@@ -46,6 +46,26 @@ async fn everything_different_is_found_completely_and_changes_the_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_each_side_costs_is_measured_and_said() {
+    let pair = numbers(Product::Postgres, Product::Postgres, 200_000).await;
+    for side in [&pair.owner, &pair.target] {
+        side.run("ANALYZE item").await;
+    }
+    pair.target.run("UPDATE item SET qty = -1 WHERE id IN (3, 150000)").await;
+    let config = config(&pair, "integer", &QTY, "");
+    let swept = sweep(&config, &pair, Way::default()).await;
+    swept.is(&["150000 mismatch qty", "3 mismatch qty"]);
+    let reason = swept.report.choice.unwrap().reason;
+    let figures: Vec<u64> =
+        reason.split(|letter: char| !letter.is_ascii_digit()).filter_map(|figure| figure.parse().ok()).collect();
+    assert!(reason.starts_with("measured first: `erp` hashes ") && reason.contains("`store` hashes "), "{reason}");
+    assert!(figures.len() == 4 && figures.iter().all(|figure| *figure > 0), "{reason}");
+    // Nobody measures what is not to be chosen.
+    let asked = sweep(&config, &pair, Way::by(Strategy::Stream)).await;
+    assert_eq!(asked.report.choice.unwrap().reason, "as asked for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn limits_end_a_sweep_and_are_said() {
     let pair = numbers(Product::Postgres, Product::Mariadb, 30_000).await;
     pair.target.run("UPDATE item SET qty = qty + 1").await;
