@@ -78,7 +78,14 @@ pub fn target_unread(track: Option<Track>, owner: &Look, tolerances: &[Tolerance
             standing: Vec::new(),
         };
     };
-    observe(&mut track.states, owner);
+    let mut states = track.states.clone();
+    observe(&mut states, owner);
+    if led(&track, &states) {
+        // The next look will not know any more which of the states are newer than the target's last one.
+        track.possible_until = track.possible_until.max(newest_birth(&states));
+        track.target_may_lead = false;
+    }
+    track.states = states;
     let held = last_held(&track, tolerances);
     forget_oldest(&mut track.states, held);
     track

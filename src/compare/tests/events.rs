@@ -16,6 +16,11 @@ fn a_target_that_was_ahead_of_an_old_read_owes_nothing_for_that_time() {
     check(4, 0);
     // An owner that did not move was not overtaken: the target lacked its state as long as it was seen to.
     check(2, 20);
+    // A look at the owner alone in between, because the target could not be read, changes nothing of that.
+    let unread = target_unread(ahead.track, &look(holds(3), 122), &[]);
+    assert_eq!(unread.possible_until, at(122), "the target may have waited for the owner until then");
+    let agreed = first(Some(unread), &look(holds(3), 125), &look(holds(3), 126));
+    assert_eq!(agreed.event.expect("the owner was seen to change").lag.low, Duration::ZERO);
 }
 
 #[test]
