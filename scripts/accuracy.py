@@ -19,7 +19,8 @@ def report(file):
     lines = [
         ("recall", share(said["found"], decided)),
         ("false reports", str(said["false_reports"])),
-        ("undecided faults", share(said["undecided"], said["planted"])),
+        ("undecided faults", share(said["undecided"], said["planted"])
+            + "".join(f", {count} {why}" for why, count in said["undecided_why"].items())),
         ("unknown checks", share(said["unknown"], said["checks"])),
         ("late faults", share(said["late"], said["found"])),
         ("lags inside their bounds", share(said["lag_checked"] - said["lag_outside"], said["lag_checked"])),

@@ -123,9 +123,14 @@ impl Crm {
         self.inner.webhooks.register(url, secret);
     }
 
-    /// The next change of this customer is told to nobody.
+    /// From now on changes of this customer are told to nobody.
     pub fn lose_webhooks(&self, entity: Entity, key: &str) {
         self.inner.webhooks.lose(entity, key);
+    }
+
+    /// Changes of this customer are told again.
+    pub fn resume_webhooks(&self, entity: Entity, key: &str) {
+        self.inner.webhooks.resume(entity, key);
     }
 }
 

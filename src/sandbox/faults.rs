@@ -21,7 +21,7 @@ pub enum FaultKind {
     Duplicate,
     /// Somebody edits the target by hand.
     Drift,
-    /// The owner's webhook is lost, so that the sync job never hears of the change.
+    /// The owner's webhooks are lost, so that the sync job never hears of the record's changes.
     Webhook,
     /// The sync job writes an older state over the newer one.
     Reorder,

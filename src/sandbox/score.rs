@@ -19,7 +19,8 @@ mod summary;
 pub use estimates::{Estimated, Share};
 use judge::Judge;
 pub use summary::{
-    Case, CaseOutcome, Cost, Delay, DisturbanceCase, EstimateCase, LagCase, Said, Summary, UnknownLag, WhyUnknown,
+    Case, CaseOutcome, Cost, Delay, DisturbanceCase, EstimateCase, LagCase, Said, Summary, UnknownLag, WhyUndecided,
+    WhyUnknown,
 };
 
 /// One planted fault in one target.
@@ -163,6 +164,7 @@ pub fn score(day: &Day, reports: &Reports, closing: Moment, options: &Options) -
         found: count(CaseOutcome::Found),
         missed: count(CaseOutcome::Missed),
         undecided: count(CaseOutcome::Undecided),
+        undecided_why: undecided_why(&cases),
         false_reports: false_cases.len(),
         lag_checked,
         lag_outside: lag_cases.len(),
@@ -195,6 +197,14 @@ fn matrix(cases: &[Case]) -> BTreeMap<FaultKind, BTreeMap<String, usize>> {
         *matrix.entry(case.fault).or_default().entry(word).or_default() += 1;
     }
     matrix
+}
+
+fn undecided_why(cases: &[Case]) -> BTreeMap<WhyUndecided, usize> {
+    let mut counted = BTreeMap::new();
+    for why in cases.iter().filter_map(|case| case.undecided_why) {
+        *counted.entry(why).or_default() += 1;
+    }
+    counted
 }
 
 fn delays(cases: &[Case]) -> BTreeMap<FaultKind, Delay> {

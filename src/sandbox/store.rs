@@ -180,10 +180,14 @@ impl Store {
         self.inner.webhooks.register(url, secret);
     }
 
-    /// The next change of this record is told to nobody. A stock is told as its product.
+    /// From now on changes of this record are told to nobody. A stock is told as its product.
     pub fn lose_webhooks(&self, entity: Entity, key: &str) {
-        let entity = if entity == Entity::Stock { Entity::Product } else { entity };
-        self.inner.webhooks.lose(entity, key);
+        self.inner.webhooks.lose(told_as(entity), key);
+    }
+
+    /// Changes of this record are told again.
+    pub fn resume_webhooks(&self, entity: Entity, key: &str) {
+        self.inner.webhooks.resume(told_as(entity), key);
     }
 
     /// A shopper orders; gives the order's number.
@@ -282,6 +286,11 @@ impl Inner {
     fn url(&self) -> &str {
         self.url.get().map_or("http://store.example", String::as_str)
     }
+}
+
+/// As what the store tells of an entity: a stock is a part of its product.
+fn told_as(entity: Entity) -> Entity {
+    if entity == Entity::Stock { Entity::Product } else { entity }
 }
 
 /// Now by the store's clock.

@@ -121,7 +121,7 @@ impl Staff {
         let Some((entity, keys)) = deed.keys() else { return Ok(None) };
         for key in &keys {
             if fault.kind == FaultKind::Webhook {
-                self.lose_webhook(entity, key);
+                self.lose_webhooks(entity, key);
             } else {
                 let fault = Spoiled { kind: fault.kind, targets: fault.targets.clone() };
                 self.sync.spoil(entity, key, fault).await?;
@@ -169,12 +169,20 @@ impl Staff {
         }
     }
 
-    /// The webhook of the next change is told to nobody.
-    fn lose_webhook(&self, entity: Entity, key: &str) {
+    /// What changes of the record is told to nobody: nothing carries it until it is told again.
+    fn lose_webhooks(&self, entity: Entity, key: &str) {
         match entity.owner() {
             System::Store => self.office.store.lose_webhooks(entity, key),
             System::Crm => self.office.crm.lose_webhooks(entity, key),
             // They send none.
+            System::Erp | System::Warehouse => {}
+        }
+    }
+
+    fn resume_webhooks(&self, entity: Entity, key: &str) {
+        match entity.owner() {
+            System::Store => self.office.store.resume_webhooks(entity, key),
+            System::Crm => self.office.crm.resume_webhooks(entity, key),
             System::Erp | System::Warehouse => {}
         }
     }
@@ -213,6 +221,7 @@ impl Staff {
         match repair.what {
             Broken::Keys { entity, keys } => {
                 for key in &keys {
+                    self.resume_webhooks(entity, key);
                     self.sync.repair(entity, key).await?;
                 }
             }

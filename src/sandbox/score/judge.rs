@@ -8,8 +8,8 @@ use super::super::{DisturbanceKind, Options, System};
 use super::disturbed::felt;
 use super::fits::fits;
 use super::{
-    Case, CaseOutcome, Day, Freshness, LagCase, Plant, Report, Reports, UnknownLag, WhyUnknown, disturbed_time, said,
-    written,
+    Case, CaseOutcome, Day, Freshness, LagCase, Plant, Report, Reports, UnknownLag, WhyUndecided, WhyUnknown,
+    disturbed_time, said, written,
 };
 use crate::model::{Interval, Lag, Moment, Verdict};
 
@@ -45,7 +45,9 @@ impl<'a> Judge<'a> {
         let span = Interval::new(plant.at, plant.until.unwrap_or(self.closing));
         let episodes = self.of(&plant.address).iter().filter(|episode| episode.overlaps(span));
         let Some(episode) = episodes.max_by_key(|episode| episode.length(self.closing)) else {
-            return (case(plant, None, CaseOutcome::Undecided, &[]), false);
+            let mut case = case(plant, None, CaseOutcome::Undecided, &[]);
+            case.undecided_why = Some(WhyUndecided::Punctual);
+            return (case, false);
         };
         let of_it = reports.iter().copied().filter(|report| report.address == plant.address);
         let said_then = |report: &&Report| is_during(report, episode) || self.still_says(report, episode);
@@ -59,6 +61,7 @@ impl<'a> Judge<'a> {
             None => CaseOutcome::Missed,
         };
         let mut case = case(plant, Some(episode), outcome, &during);
+        case.undecided_why = (outcome == CaseOutcome::Undecided).then(|| self.why_undecided(&plant.address, episode));
         case.found_as = fitting.map(|report| report.verdict.as_str().to_owned());
         case.found_after_secs = fitting.map(|report| report.at.since(episode.began.high).as_secs_f64());
         (case, fitting.is_some_and(|report| self.is_late(report, episode)))
@@ -68,6 +71,15 @@ impl<'a> Judge<'a> {
     /// that no look found.
     fn still_says(&self, report: &Report, episode: &Episode) -> bool {
         report.at < episode.began.low && report.until > episode.began.high + self.options.deadline
+    }
+
+    /// Why an episode that was not reported could not be told from slowness.
+    fn why_undecided(&self, address: &Address, episode: &Episode) -> WhyUndecided {
+        match episode.length(self.closing) {
+            length if length <= self.options.deadline => WhyUndecided::Punctual,
+            length if length > self.calm_length(address, episode) => WhyUndecided::Disturbed,
+            _ => WhyUndecided::Brief,
+        }
     }
 
     /// How long an episode lasted while none of the entity's systems was disturbed.
@@ -193,6 +205,7 @@ fn case(plant: &Plant, episode: Option<&Episode>, outcome: CaseOutcome, said_the
         differed_from: episode.map(|episode| written(episode.began.high)).unwrap_or_default(),
         differed_to: ended.map(|ended| written(ended.low)).unwrap_or_default(),
         outcome,
+        undecided_why: None,
         found_as: None,
         found_after_secs: None,
         said: said_then.iter().map(|report| said(report)).collect(),

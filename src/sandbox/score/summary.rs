@@ -19,6 +19,8 @@ pub struct Summary {
     pub missed: usize,
     /// Of these, over before they could be told from slowness.
     pub undecided: usize,
+    /// Why these were undecided.
+    pub undecided_why: BTreeMap<WhyUndecided, usize>,
     /// Discrepancies opened without a difference longer than the deadline.
     pub false_reports: usize,
     /// Measured lags whose truth is known.
@@ -126,6 +128,8 @@ pub struct Case {
     pub differed_to: String,
     /// `found`, `missed` or `undecided`.
     pub outcome: CaseOutcome,
+    /// Why it was undecided, if it was.
+    pub undecided_why: Option<WhyUndecided>,
     /// The verdict of the fitting report.
     pub found_as: Option<String>,
     /// Seconds from the beginning of the difference to the fitting report.
@@ -144,6 +148,18 @@ pub enum CaseOutcome {
     Missed,
     /// Over before it could be told from slowness.
     Undecided,
+}
+
+/// Why a planted fault could not be told from slowness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhyUndecided {
+    /// The systems agreed again before the deadline, or never differed: no promise was broken.
+    Punctual,
+    /// A system was disturbed while they differed, and too little time was left.
+    Disturbed,
+    /// They differed for longer than the deadline, and agreed again before it could be told.
+    Brief,
 }
 
 /// One report.

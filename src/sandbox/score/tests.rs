@@ -86,9 +86,13 @@ fn what_was_said_before_and_stays_true_need_not_be_said_again() {
 
 #[test]
 fn a_fault_that_was_over_too_soon_is_undecided() {
-    let found = judged(&[plant(FaultKind::Drop)], &late(16.0), Vec::new(), Vec::new());
-    assert_eq!((found.undecided, found.missed), (1, 0));
-    assert!(found.is_right());
+    let check = |arrival: f64, why: WhyUndecided| {
+        let found = judged(&[plant(FaultKind::Drop)], &late(arrival), Vec::new(), Vec::new());
+        assert_eq!((found.undecided, found.missed), (1, 0), "{arrival}");
+        assert_eq!((&found.undecided_why, found.is_right()), (&BTreeMap::from([(why, 1)]), true), "{arrival}");
+    };
+    check(16.0, WhyUndecided::Brief);
+    check(14.0, WhyUndecided::Punctual);
 }
 
 #[test]

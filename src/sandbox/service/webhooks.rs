@@ -95,15 +95,20 @@ impl Webhooks {
         id
     }
 
-    /// The next event of this record is told to nobody.
+    /// From now on events of this record are told to nobody.
     pub fn lose(&self, entity: Entity, key: &str) {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert((entity, key.to_owned()));
+    }
+
+    /// Events of this record are told again.
+    pub fn resume(&self, entity: Entity, key: &str) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(&(entity, key.to_owned()));
     }
 
     /// Hands an event to the task that tells it to those who want to be told now.
     pub fn tell(&self, event: Event) {
         let wanted = (event.entity, event.key.clone());
-        if self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(&wanted) {
+        if self.lost.lock().unwrap_or_else(PoisonError::into_inner).contains(&wanted) {
             return;
         }
         let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -17,7 +17,7 @@ const MORE_PIECES: usize = 400;
 
 /// A run that takes longer than this is made in parts, each committed by itself: between them changes and keys in
 /// flight get their turn.
-const PART: Duration = Duration::from_secs(2);
+const PART: Duration = Duration::from_millis(500);
 
 /// What one tick of the schedule draws, over all its parts.
 #[derive(Debug, Default)]
