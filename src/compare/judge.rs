@@ -188,7 +188,8 @@ fn outcome(lag: Lag, deadline: Duration) -> Outcome {
 impl Track {
     /// When the divergence began, as far as lag can be proven: up to when the owner may, unseen, have held what
     /// the target holds.
-    fn clock(&self) -> Interval {
+    #[must_use]
+    pub fn clock(&self) -> Interval {
         Interval::new(self.diverged.low, self.diverged.high.max(self.possible_until))
     }
 

@@ -243,9 +243,7 @@ impl Unit {
             Whose::Owner => {
                 run.summary.owner_records += records;
                 let theirs = self.same_pieces(piece).await;
-                for (flow, (found, theirs)) in flows.iter_mut().zip(theirs).enumerate() {
-                    self.compare_piece(run, flow, pass, piece, theirs, found).await;
-                }
+                self.compare_piece(run, pass, piece, theirs, flows).await;
             }
             Whose::Target(flow) => {
                 run.summary.target_records += records;

@@ -324,7 +324,7 @@ fn unknown<'s>(sighting: &'s Sighting, track: Track, window: ReadWindow, reason:
     let judgement = Judgement {
         verdict: Verdict::Unknown,
         likely: false,
-        lag: Lag::between(track.diverged, window),
+        lag: Lag::between(track.clock(), window),
         needs_confirmation: false,
         event: None,
         owed_elsewhere: false,

@@ -23,49 +23,64 @@ pub(super) type Theirs = Result<Option<RangeRead>, ReadError>;
 const FEWEST_ROWS: usize = 10;
 
 impl Unit {
-    /// One piece of the owner's keys in one flow, and what the target said of the same piece.
+    /// One piece of the owner's keys in every flow, and what the targets said of the same piece. Targets that did not show a key
+    /// are asked for it all at once.
     pub(super) async fn compare_piece(
         &mut self,
         run: &mut Run,
-        flow: usize,
         pass: u64,
         piece: &Piece,
-        theirs: Option<Theirs>,
-        found: &mut FlowRun,
+        theirs: Vec<Option<Theirs>>,
+        flows: &mut [FlowRun],
     ) {
         let parts = Arc::clone(&self.parts);
-        let name = &parts.flows[flow].name;
-        if flow == 0 {
-            let unusable = piece.read.records.iter().filter(|record| record.in_scope && !record.key.is_usable());
-            unusable.for_each(|record| self.unusable_key(run, record, "key"));
-        }
+        let unusable = piece.read.records.iter().filter(|record| record.in_scope && !record.key.is_usable());
+        unusable.for_each(|record| self.unusable_key(run, record, "key"));
         let ours = in_scope(&piece.read.records);
-        let theirs = theirs.and_then(|theirs| self.usable(run, flow, theirs));
         let sightings: Vec<Sighting> =
             ours.iter().map(|(digest, records)| drawn(records[0].key.clone(), *digest, records.clone())).collect();
-        let (mut there, window) = match &theirs {
-            Some(read) => (grouped(read.records.clone()), Some(read.window)),
-            None => (HashMap::new(), None),
-        };
+        let began = run.seen.len();
+        let mut read = Vec::with_capacity(flows.len());
+        let mut hidden = Vec::with_capacity(flows.len());
+        for (flow, theirs) in theirs.into_iter().enumerate() {
+            let theirs = theirs.and_then(|theirs| self.usable(run, flow, theirs));
+            hidden.push(self.compare_shown(run, flow, piece, &sightings, theirs.as_ref()).await);
+            read.push(theirs);
+        }
+        let asked = hidden.iter().map(Vec::as_slice).enumerate();
+        let asked: Vec<(usize, &[&Sighting])> = asked.filter(|(_, hidden)| !hidden.is_empty()).collect();
+        self.examine_flows(run, &asked, piece.read.window).await;
+        let owned = ours.keys().copied().collect();
+        for (flow, (theirs, found)) in read.into_iter().zip(flows).enumerate() {
+            let name = &parts.flows[flow].name;
+            let of_flow = run.seen[began..].iter().filter(|((of, _), _)| *of == flow);
+            let seen: Vec<(u128, Seen)> = of_flow.map(|((_, key), seen)| (*key, *seen)).collect();
+            found.drawn.add(&seen);
+            self.sampling.add(name, Frame::Owner, pass, seen);
+            if let Some(read) = theirs {
+                let records = in_scope(&read.records);
+                let seen = self.only_theirs(run, flow, &records, &owned, found).await;
+                found.drawn.add(&seen);
+                self.sampling.add(name, Frame::Target, pass, seen);
+            }
+        }
+    }
+
+    /// The keys that the target's piece shows. Gives those that it does not show.
+    async fn compare_shown<'s>(
+        &mut self,
+        run: &mut Run,
+        flow: usize,
+        piece: &Piece,
+        sightings: &'s [Sighting],
+        theirs: Option<&RangeRead>,
+    ) -> Vec<&'s Sighting> {
+        let Some(theirs) = theirs else { return sightings.iter().collect() };
+        let mut there = grouped(theirs.records.clone());
         let (shown, hidden): (Vec<&Sighting>, Vec<&Sighting>) =
             sightings.iter().partition(|sighting| there.contains_key(&sighting.digest));
-        let began = run.seen.len();
-        if let Some(window) = window {
-            self.examine_read(run, flow, &shown, piece.read.window, &mut there, window).await;
-        }
-        if !hidden.is_empty() {
-            self.examine(run, flow, &hidden, piece.read.window).await;
-        }
-        let seen: Vec<(u128, Seen)> = run.seen[began..].iter().map(|((_, key), seen)| (*key, *seen)).collect();
-        found.drawn.add(&seen);
-        self.sampling.add(name, Frame::Owner, pass, seen);
-        if let Some(read) = theirs {
-            let owned = ours.keys().copied().collect();
-            let records = in_scope(&read.records);
-            let seen = self.only_theirs(run, flow, &records, &owned, found).await;
-            found.drawn.add(&seen);
-            self.sampling.add(name, Frame::Target, pass, seen);
-        }
+        self.examine_read(run, flow, &shown, piece.read.window, &mut there, theirs.window).await;
+        hidden
     }
 
     /// The same piece of the keys of every target that can be led to it, all at once: none is older than it needs to be.
