@@ -92,7 +92,7 @@ fn verdict(flow: &Flow, owner: &[&Record], target: &[&Record]) -> Verdict {
         let (state, fields) = state_and_fields(flow, side, records);
         Look { fields, ..Look::new(state, Interval::new(Moment::from_micros(when), Moment::from_micros(when))) }
     };
-    let context = Context { deadline: flow.deadline, baseline: None, tolerances: &[] };
+    let context = Context { deadline: flow.deadline, baseline: None, tolerances: &[], agreed: None };
     judge(None, &look(Side::Owner, owner, 1), &look(Side::Target, target, 2), None, context).verdict
 }
 

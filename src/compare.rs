@@ -112,6 +112,9 @@ pub struct Context<'a> {
     pub baseline: Option<Digest>,
     /// Parallel to [`Held::tolerant`]: [`tolerances`] of the flow.
     pub tolerances: &'a [Tolerance],
+    /// For a key without a track that had one lately: when the sides were found to agree, from the earlier of the two looks
+    /// to the end of the one at the owner. What the owner held then has arrived.
+    pub agreed: Option<Interval>,
 }
 
 /// A flow's tolerances, in flow order, for [`Context::tolerances`].

@@ -1,6 +1,8 @@
-//! Which keys changed lately. Who changes often may have changed more than once between two looks.
+//! What was seen lately of keys that may be met again soon. In memory alone: after a start, the first look is far from the
+//! last one.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::time::Duration;
 
 use crate::model::Moment;
@@ -13,14 +15,47 @@ const LOOKS: u32 = 30;
 /// So far apart are two looks that anything may have happened in between.
 const FAR_APART: u32 = 3;
 
-/// Keys of one unit that were seen to change, with the time of the look that last showed it. In memory alone: after a
-/// start, the first look is far from the last one.
+/// The latest thing noted of each key, of as many keys as are remembered.
+#[derive(Debug)]
+pub struct Lately<K, T> {
+    /// What was noted, and with which number.
+    noted: HashMap<K, (T, u64)>,
+    order: VecDeque<(u64, K)>,
+    number: u64,
+}
+
+impl<K, T> Default for Lately<K, T> {
+    fn default() -> Self {
+        Self { noted: HashMap::new(), order: VecDeque::new(), number: 0 }
+    }
+}
+
+impl<K: Copy + Eq + Hash, T: Copy> Lately<K, T> {
+    /// What was noted last of a key.
+    pub fn get(&self, key: K) -> Option<T> {
+        self.noted.get(&key).map(|(what, _)| *what)
+    }
+
+    /// Remembers something of a key, in place of what was noted of it before.
+    pub fn note(&mut self, key: K, what: T) {
+        self.number += 1;
+        self.noted.insert(key, (what, self.number));
+        self.order.push_back((self.number, key));
+        while self.order.len() > MOST {
+            let Some((number, key)) = self.order.pop_front() else { break };
+            // A key that was noted again has a later place, too.
+            if self.noted.get(&key).is_some_and(|(_, latest)| *latest == number) {
+                self.noted.remove(&key);
+            }
+        }
+    }
+}
+
+/// Keys of one unit that were seen to change, with the time of the look that last showed it. Who changes often may have
+/// changed more than once between two looks.
 #[derive(Debug, Default)]
 pub struct Recent {
-    /// When, and with which number.
-    changed: HashMap<u128, (Moment, u64)>,
-    order: VecDeque<(u64, u128)>,
-    noted: u64,
+    changed: Lately<u128, Moment>,
 }
 
 impl Recent {
@@ -28,21 +63,12 @@ impl Recent {
     /// `not_before`. `interval` is the probe's.
     pub fn may_hide(&self, key: u128, not_before: Moment, now: Moment, interval: Duration) -> bool {
         now.since(not_before) > interval * FAR_APART
-            || self.changed.get(&key).is_some_and(|(changed, _)| now.since(*changed) <= interval * LOOKS)
+            || self.changed.get(key).is_some_and(|changed| now.since(changed) <= interval * LOOKS)
     }
 
     /// Remembers that a look at `now` showed a change of `key`.
     pub fn note(&mut self, key: u128, now: Moment) {
-        self.noted += 1;
-        self.changed.insert(key, (now, self.noted));
-        self.order.push_back((self.noted, key));
-        while self.order.len() > MOST {
-            let Some((number, key)) = self.order.pop_front() else { break };
-            // A key that has changed again has a later place, too.
-            if self.changed.get(&key).is_some_and(|(_, latest)| *latest == number) {
-                self.changed.remove(&key);
-            }
-        }
+        self.changed.note(key, now);
     }
 }
 
@@ -73,14 +99,13 @@ mod tests {
 
     #[test]
     fn only_so_many_are_remembered() {
-        let mut recent = Recent::default();
-        recent.note(7, at(1));
-        for key in 0..MOST as u128 {
-            recent.note(1_000 + key, at(2));
-            recent.note(7, at(2));
+        let mut lately = Lately::default();
+        lately.note(7, 'a');
+        for key in 0..MOST {
+            lately.note(1_000 + key, 'b');
+            lately.note(7, 'c');
         }
-        assert!(recent.changed.len() <= MOST && recent.order.len() == MOST);
-        assert!(recent.may_hide(7, at(1), at(2), EVERY));
-        assert!(!recent.may_hide(1_000, at(1), at(2), EVERY));
+        assert!(lately.noted.len() <= MOST && lately.order.len() == MOST);
+        assert_eq!((lately.get(7), lately.get(1_000)), (Some('c'), None));
     }
 }

@@ -19,8 +19,8 @@ use super::entry::Entry;
 use super::journal::{Committed, Journal, JournalError};
 use super::looks::Stamps;
 use super::position::Position;
-use super::queue::Queue;
-use super::recent::Recent;
+use super::queue::{Queue, Slot};
+use super::recent::{Lately, Recent};
 use super::redact;
 use super::run::{Run, RunOf, Summary};
 use super::sampling::Sampling;
@@ -208,6 +208,8 @@ pub struct Unit {
     /// The time in which a shape changed and nobody knew yet, the last time that this happened in this process.
     unproven: Option<Interval>,
     recent: Recent,
+    /// When the sides of keys that were followed were found to agree.
+    met: Lately<Slot, Interval>,
     sweep: sweep::UnderWay,
     drills: totals::Drills,
 }
@@ -322,6 +324,7 @@ impl Unit {
             doubts: Doubts::default(),
             unproven: None,
             recent: Recent::default(),
+            met: Lately::default(),
             sweep,
             drills: totals::Drills::default(),
         };

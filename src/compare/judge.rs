@@ -32,7 +32,7 @@ pub fn judge(
     match track {
         // A record that was never in scope was never owed, and nothing tells it from one that has just left.
         None if arrived && states[newest].state == State::Absent => matched(Lag::ZERO, None),
-        None if arrived => matched_at_once(&states[newest], owner, target, context.deadline),
+        None if arrived => matched_at_once(&states[newest], owner, target, context),
         Some(track) if arrived => settled(&track, &states, target, context),
         track => {
             let older = held.filter(|held| *held < newest);
@@ -54,7 +54,7 @@ pub fn agreed_at_once(owner: &Look, target: &Look, context: Context<'_>) -> Judg
         gap_after: false,
         touched: Moment::MIN,
     };
-    matched_at_once(&state, owner, target, context.deadline)
+    matched_at_once(&state, owner, target, context)
 }
 
 /// What to keep of a key whose target could not be read: the owner's history goes on, the divergence's clock starts
@@ -98,14 +98,16 @@ fn last_held(track: &Track, tolerances: &[Tolerance]) -> Option<usize> {
 }
 
 /// A key without a history whose sides agree.
-fn matched_at_once(state: &OwnerState, owner: &Look, target: &Look, deadline: Duration) -> Judgement {
+fn matched_at_once(state: &OwnerState, owner: &Look, target: &Look, context: Context<'_>) -> Judgement {
     let born = if state.state == owner.state { birth(owner, None) } else { state.born };
     let born = with_hidden(born, owner);
     let lag = Lag { low: Duration::ZERO, high: arrival(target, born.low).high.since(born.low) };
     // A target written last before the owner's change held the state already: the owner was touched, not changed.
     let held_before = target.changed_at.is_some_and(|stamp| stamp.high < born.low);
-    let change_was_seen = owner.not_before > Moment::MIN && !held_before;
-    let event = change_was_seen.then(|| FreshnessEvent { changed: born, lag, outcome: outcome(lag, deadline) });
+    // One that came before they were found to agree was counted then.
+    let was_counted = context.agreed.is_some_and(|agreed| born.high <= agreed.high);
+    let change_was_seen = owner.not_before > Moment::MIN && !held_before && !was_counted;
+    let event = change_was_seen.then(|| FreshnessEvent { changed: born, lag, outcome: outcome(lag, context.deadline) });
     matched(lag, event)
 }
 
@@ -340,9 +342,19 @@ fn begun(case: &Case<'_>) -> Track {
             diverged.high = diverged.high.max(look.window.high);
         }
     }
+    if let Some(agreed) = case.context.agreed {
+        // An owner that may hold still what they agreed on was left by the target, at any time since.
+        let may_hold_still = case.older.is_none() && first.low <= agreed.high;
+        diverged.low = diverged.low.max(agreed.low);
+        diverged.high = diverged.high.max(if may_hold_still { case.target.window.high } else { agreed.low });
+    }
     Track {
         diverged,
-        possible_until: if case.older.is_none() { newest_birth(&case.states) } else { diverged.high },
+        possible_until: if case.older.is_none() {
+            newest_birth(&case.states).max(diverged.high)
+        } else {
+            diverged.high
+        },
         states: case.states.clone(),
         target: is_readable(&case.target.state).then(|| case.target.state.clone()),
         target_version: case.target.version.clone().filter(|_| is_readable(&case.target.state)),

@@ -240,7 +240,8 @@ struct Judged {
 
 /// Runs the auditor over the world as the engine does: changed and unsettled keys are judged at each poll.
 fn audit(plan: &Plan, world: &World, with_restarts: bool) -> Vec<Judged> {
-    let context = Context { deadline: Duration::from_millis(DEADLINE as u64), baseline: None, tolerances: &[] };
+    let mut context =
+        Context { deadline: Duration::from_millis(DEADLINE as u64), baseline: None, tolerances: &[], agreed: None };
     let mut track: Option<Track> = None;
     let mut previous: Option<Poll> = None;
     let mut judged = Vec::new();
@@ -266,6 +267,9 @@ fn audit(plan: &Plan, world: &World, with_restarts: bool) -> Vec<Judged> {
                 owner_seen = again;
             }
             track = judgement.track.clone();
+            if before.is_some() && judgement.verdict == Verdict::Match {
+                context.agreed = Some(Interval::new(owner.window.low, owner.window.high));
+            }
             judged.push(Judged { judgement, before, owner_seen, target_seen });
         }
         previous = Some(poll);

@@ -59,7 +59,13 @@ mod tests {
     }
 
     fn judged(track: Option<Track>, owner: &Look, target: &Look, confirm: Option<&Look>) -> Judgement {
-        judge(track, owner, target, confirm, Context { deadline: DEADLINE, baseline: None, tolerances: &[] })
+        judge(
+            track,
+            owner,
+            target,
+            confirm,
+            Context { deadline: DEADLINE, baseline: None, tolerances: &[], agreed: None },
+        )
     }
 
     /// An owner that has another price at every look, and a target that always has an earlier one; the titles are as given,

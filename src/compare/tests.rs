@@ -36,7 +36,7 @@ fn changed(state: State, not_before: i64, when: i64) -> Look {
 }
 
 fn context() -> Context<'static> {
-    Context { deadline: DEADLINE, baseline: None, tolerances: &[] }
+    Context { deadline: DEADLINE, baseline: None, tolerances: &[], agreed: None }
 }
 
 fn first(track: Option<Track>, owner: &Look, target: &Look) -> Judgement {

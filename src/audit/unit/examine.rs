@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::looks::{look, stamped, told};
+use crate::audit::queue::Slot;
 use crate::audit::run::Run;
-use crate::compare::{Context, Look, Side, State, agreed_at_once, agrees, judge, state_of};
+use crate::compare::{Context, Judgement, Look, Side, State, agreed_at_once, agrees, judge, state_of};
 use crate::connect::{KeyedRead, ReadError, ReadWindow};
 use crate::model::digest::digest;
-use crate::model::{Digest, Key, Mapping, Moment, Record};
+use crate::model::{Digest, Interval, Key, Mapping, Moment, Record, Verdict};
 
 use super::ask::{Answer, Answers, Question, patiently};
 use super::settle::Outcome;
@@ -156,7 +157,8 @@ impl Unit {
                 let mut by_key = grouped(read.records);
                 for sighting in portion {
                     let target = by_key.remove(&sighting.digest).unwrap_or_default();
-                    let context = context(unit_flow, look.baselines.remove(&sighting.digest));
+                    let baseline = look.baselines.remove(&sighting.digest);
+                    let context = context(unit_flow, baseline, self.met.get((look.flow, sighting.digest)));
                     let pending = self.first_look(run, look.flow, sighting, window, target, read.window, context);
                     look.decided += u64::from(pending.is_none());
                     look.unconfirmed.extend(pending);
@@ -187,7 +189,8 @@ impl Unit {
         let mut unconfirmed = Vec::new();
         for sighting in sightings {
             let records = target.remove(&sighting.digest).unwrap_or_default();
-            let context = context(unit_flow, baselines.remove(&sighting.digest));
+            let baseline = baselines.remove(&sighting.digest);
+            let context = context(unit_flow, baseline, self.met.get((flow, sighting.digest)));
             unconfirmed.extend(self.first_look(run, flow, sighting, window, records, target_window, context));
         }
         self.confirm(run, flow, unconfirmed).await;
@@ -230,6 +233,7 @@ impl Unit {
         if judgement.needs_confirmation {
             return Some(Unconfirmed { sighting, target, owner_look, target_look, context });
         }
+        self.note_met((flow, sighting.digest), &judgement, &owner_look, &target_look);
         self.note_baseline(run, unit_flow, sighting, &owner_look, context, &judgement, target_window.high);
         let outcome = Outcome { sighting, owner, target: &target, judgement, reason: "" };
         self.settle(run, flow, outcome, target_window.high);
@@ -346,6 +350,7 @@ impl Unit {
                 again.push(one);
                 continue;
             }
+            self.note_met((flow, one.sighting.digest), &judgement, &second, &one.target_look);
             self.note_baseline(run, unit_flow, one.sighting, &second, one.context, &judgement, at);
             let outcome =
                 Outcome { sighting: one.sighting, owner: records, target: &one.target, judgement, reason: "" };
@@ -373,6 +378,14 @@ impl Unit {
         });
         let of = |(sighting, hash): (&&Sighting, &String)| Some((sighting.digest, Digest(*known.get(hash)?)));
         sightings.iter().zip(&hashes).filter_map(of).collect()
+    }
+
+    /// Remembers when the sides of a key that was followed were found to agree.
+    fn note_met(&mut self, slot: Slot, judgement: &Judgement, owner: &Look, target: &Look) {
+        if judgement.verdict == Verdict::Match && self.queue.get(slot).is_some() {
+            let low = owner.window.low.min(target.window.low);
+            self.met.note(slot, Interval::new(low, owner.window.high));
+        }
     }
 
     pub(super) fn owner_look(
@@ -439,8 +452,9 @@ fn told_of_owner(flow: &UnitFlow, records: &[Record], look: Look) -> Look {
     told(&flow.flow, Side::Owner, &records.iter().collect::<Vec<_>>(), look)
 }
 
-pub(super) fn context(unit_flow: &UnitFlow, baseline: Option<Digest>) -> Context<'_> {
-    Context { deadline: unit_flow.flow.deadline, baseline, tolerances: &unit_flow.tolerances }
+/// What else judging a key needs. `agreed`: when its sides were found to agree, if it was followed lately.
+pub(super) fn context(unit_flow: &UnitFlow, baseline: Option<Digest>, agreed: Option<Interval>) -> Context<'_> {
+    Context { deadline: unit_flow.flow.deadline, baseline, tolerances: &unit_flow.tolerances, agreed }
 }
 
 pub(super) fn grouped(records: Vec<Record>) -> HashMap<u128, Vec<Record>> {

@@ -157,3 +157,29 @@ fn what_the_target_holds_is_kept_however_long_it_cannot_be_read() {
         confirmed(Some(track), owner, &target, context()).track.unwrap()
     });
 }
+
+#[test]
+fn what_was_found_to_agree_has_arrived_and_is_left_by_the_target_alone() {
+    // The change of second 100 is met by another probe, which finds at 103 that it has arrived. Then the target loses the
+    // record, and the change is read only after that.
+    let met = first(Some(tracked(holds(1))), &look(holds(2), 102), &look(holds(2), 103));
+    assert!(met.verdict == Verdict::Match && met.event.is_some());
+    let knows = Context { agreed: Some(between(102, 102)), ..context() };
+    let change =
+        Look { changed_at: Some(between(100, 100)), commit_within: Some(Duration::ZERO), ..look(holds(2), 105) };
+    let change = Look { not_before: at(99), ..change };
+    let lost = judge(None, &change, &look(State::Absent, 106), None, knows);
+    assert_eq!((lost.verdict, lost.lag), (Verdict::InFlight, lag(0, 4)));
+    assert_eq!(lost.track.unwrap().clock(), between(102, 106));
+    // Had nobody met it, it would never have arrived.
+    let never = first(None, &change, &look(State::Absent, 106));
+    assert_eq!(never.track.unwrap().clock(), between(100, 100));
+    // A change that came after they were found to agree is owed from then on.
+    let newer = Look { changed_at: Some(between(104, 104)), ..change.clone() };
+    let late = judge(None, &newer, &look(holds(1), 106), None, knows);
+    assert_eq!(late.track.unwrap().clock(), between(104, 104));
+    // And the arrival is counted once.
+    let again = judge(None, &change, &look(holds(2), 106), None, knows);
+    assert_eq!((again.verdict, again.event), (Verdict::Match, None));
+    assert!(judge(None, &newer, &look(holds(2), 106), None, knows).event.is_some());
+}

@@ -43,7 +43,8 @@ impl Unit {
         let mut pending = Vec::with_capacity(sightings.len());
         for sighting in &sightings {
             let records = targets.remove(&sighting.digest).unwrap_or_default();
-            let context = context(unit_flow, baselines.get(&sighting.digest).copied());
+            let baseline = baselines.get(&sighting.digest).copied();
+            let context = context(unit_flow, baseline, self.met.get((flow, sighting.digest)));
             pending.extend(self.first_look(run, flow, sighting, window, records, target_window, context));
         }
         self.confirm_span(run, flow, whole, pending).await;
