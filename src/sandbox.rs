@@ -69,6 +69,8 @@ pub struct Options {
     pub last_fault: Option<Duration>,
     /// How long a key is left alone after its fault was set right.
     pub rest: Duration,
+    /// How long a question to a system and its answer travel.
+    pub round_trip: Duration,
 }
 
 impl Options {
@@ -93,6 +95,7 @@ impl Options {
             fault_every,
             last_fault: None,
             rest: Duration::from_secs(3),
+            round_trip: Duration::ZERO,
         };
         options.last_fault = run_for.map(|end| end.saturating_sub(options.decidable_after() + Duration::from_secs(3)));
         options

@@ -77,6 +77,7 @@ impl DemoArgs {
     fn options(&self) -> Options {
         let mut options = Options::for_run(self.seed, self.run_for, self.every, self.faults.clone());
         options.changes_per_second = self.changes;
+        options.round_trip = self.network.unwrap_or_default();
         if self.network.is_some() && self.erp.is_some() {
             options.breakable = &System::ALL;
         }

@@ -16,8 +16,10 @@ use super::store;
 const KEYS_A_WALK: usize = 100;
 /// More keys than a demo has: every sample looks at all of them.
 const KEYS_A_SAMPLE: usize = 20_000;
-/// The longest time between a stamp and its commit in the databases.
+/// The longest time between a stamp and its commit in the databases, beside what its statements travel.
 const COMMIT_DELAY: Duration = Duration::from_millis(500);
+/// Statements that a transaction makes at most, an order's with all its lines.
+const STATEMENTS: u32 = 20;
 
 /// Where the systems are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +70,7 @@ pub fn plumbline_toml(options: &Options, addresses: &Addresses) -> anyhow::Resul
     let database = |system: System, url: &str| -> anyhow::Result<String> {
         let dialect = Dialect::of(url)?;
         let shown = if holds_secret(url) { format!("file:{system}.url") } else { url.to_owned() };
-        Ok(database::plumbline_toml(system, dialect, &shown, COMMIT_DELAY))
+        Ok(database::plumbline_toml(system, dialect, &shown, COMMIT_DELAY + options.round_trip * STATEMENTS))
     };
     let parts = [
         include_str!("config/company.toml").to_owned(),

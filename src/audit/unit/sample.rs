@@ -16,7 +16,7 @@ mod draw;
 mod piece;
 
 pub(super) use draw::Draw;
-use piece::{Next, Piece, forget_a_list_that_lies};
+use piece::{Ahead, Next, Piece, forget_a_list_that_lies};
 
 /// What a run has drawn from one frame.
 #[derive(Clone, Copy, Debug, Default)]
@@ -193,20 +193,34 @@ impl Unit {
         let mut walk = self.sampling.walks.entry(name.clone()).or_default().clone();
         let mut quota = draw.quota(&name, sample, &walk);
         let (mut failed, mut is_cut) = (None, false);
+        let mut came = None;
         loop {
-            let patience = self.patience(self.shared.clock.now());
-            match patiently(&*side.reader, patience, self.next_piece(side, &mut walk, quota, draw)).await {
+            let next = match came.take() {
+                Some(came) => came,
+                None => {
+                    let patience = self.patience(self.shared.clock.now());
+                    patiently(&*side.reader, patience, self.next_piece(side, &mut walk, quota, draw)).await
+                }
+            };
+            match next {
                 Ok(Next::Piece(piece)) => {
                     let (pass, now) = (walk.pass, self.shared.clock.now());
-                    quota.draw(&piece);
-                    self.take_piece(run, whose, pass, &piece, flows).await;
-                    let seen = piece.read.records.len() as u64;
-                    if walk.visited(&piece.visit, piece.at.as_ref(), seen, now) {
-                        self.note_whole_pass(run, &walk, whose);
-                        break;
+                    if walk.is_followed {
+                        walk.told(piece.total);
                     }
-                    if !quota.is_drawn() && draw.is_over(self.shared.clock.now()) {
-                        is_cut = true;
+                    quota.draw(&piece);
+                    let seen = piece.read.records.len() as u64;
+                    let came_around = walk.visited(&piece.visit, piece.at.as_ref(), seen, now);
+                    is_cut = !came_around && !quota.is_drawn() && draw.is_over(now);
+                    let is_last = came_around || is_cut;
+                    // The next piece is read while this one is compared.
+                    let ahead = if is_last { None } else { Ahead::of(&mut walk, quota) };
+                    let ahead = self.read_ahead(side, ahead);
+                    ((), came) = tokio::join!(self.take_piece(run, whose, pass, &piece, flows), ahead);
+                    if came_around {
+                        self.note_whole_pass(run, &walk, whose);
+                    }
+                    if is_last {
                         break;
                     }
                 }
@@ -235,6 +249,21 @@ impl Unit {
         draw.note(&name, quota, is_cut);
         self.sampling.walks.insert(name, walk);
         failed.map_or(Ended::Enough, |error| Ended::Failed(error, quota.left()))
+    }
+
+    /// What comes of reading a piece, which asks nothing more of the unit.
+    fn read_ahead<'s>(
+        &self,
+        side: &'s SideParts,
+        ahead: Option<Ahead>,
+    ) -> impl Future<Output = Option<Result<Next, ReadError>>> + use<'s> {
+        let patience = self.patience(self.shared.clock.now());
+        async move {
+            match ahead {
+                Some(ahead) => Some(patiently(&*side.reader, patience, ahead.read(side)).await),
+                None => None,
+            }
+        }
     }
 
     async fn take_piece(&mut self, run: &mut Run, whose: Whose, pass: u64, piece: &Piece, flows: &mut [FlowRun]) {

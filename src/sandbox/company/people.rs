@@ -104,6 +104,11 @@ impl Staff {
     }
 
     async fn act(&self, action: Action) -> anyhow::Result<Option<Repair>> {
+        if let Deed::Meddle(meddling) = &action.deed
+            && !self.is_possible(meddling).await?
+        {
+            return Ok(None);
+        }
         let repair = match &action.fault {
             Some(fault) => self.begin(&action.deed, fault).await?,
             None => None,
@@ -144,6 +149,16 @@ impl Staff {
         let manner = Manner { held_open, softly: change.softly, ..Manner::default() };
         let contents: Vec<Content> = change.after.iter().cloned().collect();
         self.office.write(change.entity.owner(), change.entity, &change.key, &contents, manner).await
+    }
+
+    /// Nobody edits a record that has not arrived yet.
+    async fn is_possible(&self, Meddling { target, entity, key, how }: &Meddling) -> anyhow::Result<bool> {
+        let holds = async |key: &str| anyhow::Ok(!self.office.read(*target, *entity, key).await?.is_empty());
+        match how {
+            Meddle::Invent => Ok(true),
+            Meddle::Edit | Meddle::EditUnstamped | Meddle::Remove => holds(key).await,
+            Meddle::Swap { other } => Ok(holds(key).await? && holds(other).await?),
+        }
     }
 
     /// Writes into the target by hand.

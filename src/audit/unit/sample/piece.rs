@@ -18,6 +18,8 @@ pub(super) struct Piece {
     pub visit: Visit,
     /// Where it ended; `None` at the arc's end. Of a list that is followed: where it goes on.
     pub at: Option<Landmark>,
+    /// How many records the list that is followed says it has.
+    pub total: Option<u64>,
     pub read: RangeRead,
 }
 
@@ -32,8 +34,16 @@ pub(super) enum Next {
     Nowhere,
 }
 
+/// A piece to be read.
+pub(super) struct Ahead {
+    visit: Visit,
+    is_followed: bool,
+    /// Keys that it should have.
+    keys: usize,
+}
+
 impl Unit {
-    /// Reads the walk's next piece.
+    /// Reads the walk's next piece, and what has to be read to know where it lies.
     pub(super) async fn next_piece(
         &self,
         side: &SideParts,
@@ -44,9 +54,8 @@ impl Unit {
         if quota.is_drawn() {
             return Ok(Next::Enough);
         }
-        let Quota { keys, drawn, .. } = quota;
         if walk.is_over() {
-            walk.begin(self.shared.clock.now(), keys, chance());
+            walk.begin(self.shared.clock.now(), quota.keys, chance());
         }
         match survey(side, walk, || draw.is_over(self.shared.clock.now())).await? {
             Surveyed::All => {}
@@ -54,21 +63,40 @@ impl Unit {
             Surveyed::Later => return Ok(Next::Later),
             Surveyed::Nowhere => walk.follow(),
         }
-        let Some(visit) = walk.visit(chance) else { return Ok(Next::Enough) };
-        if walk.is_followed {
-            return next_page(side, walk, visit).await;
+        match Ahead::of(walk, quota) {
+            Some(ahead) => ahead.read(side).await,
+            None => Ok(Next::Enough),
         }
-        let piece = usize::try_from(piece_of(keys as u64)).unwrap_or(keys).min(keys - drawn).max(1);
+    }
+}
+
+impl Ahead {
+    /// The next piece of a walk whose survey is done; `None` when its pass is over or the quota is drawn.
+    pub(super) fn of(walk: &mut Walk, quota: Quota) -> Option<Self> {
+        if quota.is_drawn() {
+            return None;
+        }
+        let keys = usize::try_from(piece_of(quota.keys as u64)).unwrap_or(quota.keys);
+        let keys = keys.min(quota.keys - quota.drawn).max(1);
+        Some(Self { visit: walk.visit(chance)?, is_followed: walk.is_followed, keys })
+    }
+
+    /// Reads it.
+    pub(super) async fn read(self, side: &SideParts) -> Result<Next, ReadError> {
+        let Self { visit, is_followed, keys } = self;
+        if is_followed {
+            return next_page(side, visit).await;
+        }
         let bound = |landmark: &'_ Option<Landmark>| landmark.as_ref().map(|landmark| landmark.place.clone());
         let (after, until) = (bound(&visit.after), bound(&visit.until));
         let after = after.as_ref().map_or(Bound::Open, Bound::Place);
         let until = until.as_ref().map_or(Bound::Open, Bound::Place);
-        let reach = side.reader.landmark(&side.mapping, KeyRange { after, until }, piece).await?;
+        let reach = side.reader.landmark(&side.mapping, KeyRange { after, until }, keys).await?;
         let at = if let Reach::At(landmark) = reach { Some(landmark) } else { None };
         let until = at.as_ref().map_or(until, |landmark| Bound::Place(&landmark.place));
-        let read = side.reader.key_range(&side.mapping, KeyRange { after, until }, piece * MOST_EXTRA).await?;
+        let read = side.reader.key_range(&side.mapping, KeyRange { after, until }, keys * MOST_EXTRA).await?;
         // A reader that gave the place goes there; rows beyond the limit are more of one key than anybody means.
-        Ok(read.map_or(Next::Nowhere, |read| Next::Piece(Box::new(Piece { visit, at, read }))))
+        Ok(read.map_or(Next::Nowhere, |read| Next::Piece(Box::new(Piece { visit, at, total: None, read }))))
     }
 }
 
@@ -103,13 +131,12 @@ async fn survey(
 }
 
 /// Reads the next page of a list that is followed.
-async fn next_page(side: &SideParts, walk: &mut Walk, visit: Visit) -> Result<Next, ReadError> {
+async fn next_page(side: &SideParts, visit: Visit) -> Result<Next, ReadError> {
     let from: Option<&Place> = visit.after.as_ref().map(|after| &after.place);
     let Some(page) = side.reader.follow(&side.mapping, from).await? else { return Ok(Next::Nowhere) };
-    walk.told(page.total);
     let read = RangeRead { records: page.records, window: page.window, complete: true };
     let at = page.next.map(|place| Landmark { place, key: None });
-    Ok(Next::Piece(Box::new(Piece { visit, at, read })))
+    Ok(Next::Piece(Box::new(Piece { visit, at, total: page.total, read })))
 }
 
 /// A list that does not add up at its end is followed anew; one that could not be read is gone on with.
