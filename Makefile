@@ -35,7 +35,7 @@ bench: ## Measures; prints ratios against limits taken in the same run
 	scripts/fetch-libchdb.sh
 	cargo bench
 
-bench-accuracy: ## The auditor against the truth, 10 minutes; ARGS="SECONDS CHANGES SEED" instead of 300 200 1
+bench-accuracy: ## The auditor against the truth, 10 minutes; ARGS="SECONDS CHANGES SEED EVERY" instead of 300 200 1 5s
 	scripts/bench-accuracy.sh $(ARGS)
 
 bench-peers: ## Sweeps beside their peers on the same servers; ARGS="--rows 10000000" for more

@@ -47,6 +47,9 @@ pub struct Pace {
 
 /// No key is looked at more often than this, however short the probe's interval.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// A key that is found to differ is first looked at again after this part of the interval: what is on its way is known to have
+/// arrived to little more than the interval, though the owner may have changed at any time since the last look.
+const FIRST_LOOKS: u32 = 32;
 /// A key past its deadline is looked at at least this often; resyncs prove themselves by it.
 const LONGEST_OVERDUE: Duration = Duration::from_secs(60);
 
@@ -54,7 +57,7 @@ impl Pace {
     /// For a probe that runs every `interval` on a flow with `deadline`.
     pub fn new(interval: Duration, deadline: Duration) -> Self {
         let longest = interval.max(SHORTEST);
-        let shortest = (interval / 4).clamp(SHORTEST, Duration::from_secs(30));
+        let shortest = (interval / FIRST_LOOKS).clamp(SHORTEST, Duration::from_secs(30));
         Self { shortest, longest, deadline }
     }
 
@@ -110,7 +113,7 @@ mod tests {
     #[test]
     fn looks_grow_apart_and_meet_the_deadline() {
         let pace = Pace::new(secs(4), secs(30));
-        assert_eq!(pace.next_look(at(100), at(100)), at(101));
+        assert_eq!(pace.next_look(at(100), at(100)), at(100).shifted(125_000));
         assert_eq!(pace.next_look(at(108), at(100)), at(110));
         assert_eq!(pace.next_look(at(120), at(100)), at(124));
         assert_eq!(pace.next_look(at(129), at(100)), at(130).shifted(1));

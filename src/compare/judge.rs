@@ -146,7 +146,7 @@ fn caught_up(track: &Track, states: &[OwnerState], target: &Look, context: Conte
         // A target that was written since may have left what it holds and come back to it.
         return if is_rewritten(target, track) { came.hull(newest.born) } else { newest.born };
     }
-    Interval::new(track.target_born.low, newest.born.high)
+    Interval::new(track.target_born.low, newest.born.high.max(track.target_born.high))
 }
 
 /// When the target and the owner's state came to agree: not later than with the later of the two. A target that was last
@@ -316,6 +316,9 @@ fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
     if led || unseen {
         track.possible_until = track.possible_until.max(newest_birth(&case.states));
     }
+    if (!stands_still || is_rewritten(case.target, &track)) && is_out_of_sight(case, track.target_seen) {
+        track.possible_until = track.possible_until.max(arrival(case.target, track.target_seen).high);
+    }
     track.target_may_lead = !stands_still && may_lead(case);
     if !stands_still {
         track.target_born = arrival(case.target, track.target_seen);
@@ -331,6 +334,12 @@ fn advanced(case: &Case<'_>, track: Option<Track>) -> Track {
     track
 }
 
+/// Whether nobody has looked at the target for longer than the deadline. One that was written meanwhile may have held the
+/// newest state, and have left it again with its last write.
+fn is_out_of_sight(case: &Case<'_>, seen: Moment) -> bool {
+    case.target.window.low.since(seen) > case.context.deadline
+}
+
 /// The first look that differs. What the owner held before is not known: the clock starts at the birth of what it
 /// holds now, unless the target holds that already and the owner has moved on between its two reads. A translation may
 /// have gone missing as late as now, whatever the record's age.
@@ -341,6 +350,15 @@ fn begun(case: &Case<'_>) -> Track {
         if matches!(look.state, State::Untranslated(_)) {
             diverged.high = diverged.high.max(look.window.high);
         }
+    }
+    if case.owner.not_before == Moment::MIN && is_readable(&case.target.state) {
+        // Nobody saw the owner change: the target may have left what they agreed on, as late as when it was read.
+        diverged.high = diverged.high.max(case.target.window.high);
+    }
+    if let Some(written) = case.target.committed_by()
+        && is_out_of_sight(case, diverged.high)
+    {
+        diverged.high = diverged.high.max(written.min(case.target.window.high));
     }
     if let Some(agreed) = case.context.agreed {
         // An owner that may hold still what they agreed on was left by the target, at any time since.

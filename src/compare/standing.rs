@@ -14,7 +14,8 @@ const LOOKS: u32 = 5;
 /// Looks closer than this part of the deadline are one: they meet the same state.
 const CLOSE: u32 = 8;
 
-/// Takes in a look at both sides, and the second one at the owner if there was one.
+/// Takes in a look at both sides, and the second one at the owner if there was one. What nobody looked at for longer than the
+/// deadline stands from now on.
 pub(super) fn taken_in(
     known: &[Standing],
     owner: &Look,
@@ -30,6 +31,9 @@ pub(super) fn taken_in(
     let at = target.window;
     apart
         .map(|(field, (_, target))| match known.iter().find(|known| (known.field, known.target) == (field, *target)) {
+            Some(known) if at.low.since(known.counted) > deadline => {
+                Standing { since: at.high, counted: at.high, looks: 1, ..*known }
+            }
             Some(known) if at.low.since(known.counted) * CLOSE < deadline => *known,
             Some(known) => Standing { counted: at.high, looks: known.looks.saturating_add(1), ..*known },
             None => Standing { field, target: *target, since: at.high, counted: at.high, looks: 1 },
@@ -96,6 +100,9 @@ mod tests {
         check(&apart, (Verdict::Mismatch, true));
         // Too few looks, and looks that are as good as one.
         check(&[(0, 7, 8), (10, 7, 8), (20, 7, 8), (35, 7, 8)], (Verdict::InFlight, false));
+        // Nobody looked for longer than the deadline.
+        let gap: Vec<_> = (0..7).map(|look| (look * 5, 7, 8)).chain([(70, 7, 8)]).collect();
+        check(&gap, (Verdict::InFlight, false));
         let close: Vec<_> = (0..8).map(|look| (look, 7, 8)).chain([(40, 7, 8)]).collect();
         check(&close, (Verdict::InFlight, false));
         // The owner's title may move, too.

@@ -115,8 +115,9 @@ fn an_owner_that_was_touched_may_have_held_unseen_what_the_target_moved_to() {
     let owner =
         |version, when| Look { version: Some(Version::Sequence(Number::from(version))), ..look(holds(2), when) };
     let track = |version| {
-        let first = first(None, &Look { not_before: at(99), ..owner(1_i64, 100) }, &look(holds(1), 101));
-        confirmed(first.track, &owner(version, 139), &look(holds(3), 140), context())
+        let seen = first(None, &Look { not_before: at(99), ..owner(1_i64, 100) }, &look(holds(1), 101)).track;
+        let seen = first(seen, &owner(1, 120), &look(holds(1), 121)).track;
+        confirmed(seen, &owner(version, 139), &look(holds(3), 140), context())
     };
     // In the same version: it has held 2 all the time.
     assert_eq!(track(1).verdict, Verdict::Mismatch);
@@ -137,4 +138,46 @@ fn an_owner_that_returns_to_what_was_written_again_may_have_been_waited_for_or_f
     assert_eq!(back(95), lag(38, 48));
     // Written again after 126: it may have left 1 and followed the owner's return.
     assert_eq!(back(138), lag(26, 49));
+}
+
+#[test]
+fn a_target_that_was_written_while_nobody_could_look_may_have_agreed_meanwhile() {
+    // The owner goes to 2 at 100 and stays there. The target holds 1 when it can be read again.
+    let unread = target_unread(None, &changed(holds(2), 99, 100), &[]);
+    let target = |written| Look {
+        changed_at: Some(between(written, written)),
+        commit_within: Some(Duration::ZERO),
+        ..look(holds(1), 150)
+    };
+    let back = |track: &Track, target: &Look| confirmed(Some(track.clone()), &look(holds(2), 149), target, context());
+    assert_eq!(back(&unread, &target(95)).verdict, Verdict::Stale, "it was written last before the owner changed");
+    let written = back(&unread, &target(145));
+    assert_eq!((written.verdict, written.lag.low), (Verdict::InFlight, Duration::from_secs(5)));
+    // From then on nothing excuses it.
+    let late =
+        confirmed(written.track, &look(holds(2), 180), &Look { window: between(180, 180), ..target(145) }, context());
+    assert!(late.verdict.is_bad(), "{late:?}");
+    // The same of one whose change is read late.
+    let change =
+        Look { changed_at: Some(between(100, 100)), commit_within: Some(Duration::ZERO), ..changed(holds(2), 99, 149) };
+    assert!(confirmed(None, &change, &target(95), context()).verdict.is_bad());
+    assert_eq!(confirmed(None, &change, &target(145), context()).verdict, Verdict::InFlight);
+}
+
+#[test]
+fn what_nobody_saw_the_owner_change_the_target_may_have_left_until_it_was_read() {
+    // Found by a sample, which takes no stamp for a proof.
+    let sampled = first(None, &look(holds(2), 100), &look(holds(1), 103)).track.unwrap();
+    assert_eq!(sampled.clock().high, at(103));
+    assert_eq!(tracked(holds(1)).clock().high, at(100), "a change that was seen");
+}
+
+#[test]
+fn a_target_ahead_of_the_owners_read_may_have_got_it_as_late_as_it_was_read() {
+    // The owner goes to 2 right after it is read at 100, and the target, which answers late, has it at 108.
+    let ahead = first(None, &changed(holds(1), 95, 100), &look(holds(2), 108)).track;
+    let owner =
+        Look { changed_at: Some(between(101, 101)), commit_within: Some(Duration::ZERO), ..look(holds(2), 110) };
+    let settled = first(ahead, &owner, &look(holds(2), 111));
+    assert_eq!(settled.lag.high, Duration::from_secs(13), "from 95 to 108");
 }
