@@ -112,9 +112,17 @@ pub struct Context<'a> {
     pub baseline: Option<Digest>,
     /// Parallel to [`Held::tolerant`]: [`tolerances`] of the flow.
     pub tolerances: &'a [Tolerance],
-    /// For a key without a track that had one lately: when the sides were found to agree, from the earlier of the two looks
-    /// to the end of the one at the owner. What the owner held then has arrived.
-    pub agreed: Option<Interval>,
+    /// When the sides were last found to agree, if that is remembered. Of no use for a key with a track.
+    pub agreed: Option<Agreed>,
+}
+
+/// Two looks that found the sides to agree: what the owner held then had arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// Both looks.
+    pub looks: Interval,
+    /// Changes of the owner up to then have been counted for freshness; [`Moment::MIN`] when none has.
+    pub counted: Moment,
 }
 
 /// A flow's tolerances, in flow order, for [`Context::tolerances`].

@@ -66,6 +66,11 @@ impl Recent {
             || self.changed.get(key).is_some_and(|changed| now.since(changed) <= interval * LOOKS)
     }
 
+    /// Whether a key is among those that were seen to change.
+    pub fn holds(&self, key: u128) -> bool {
+        self.changed.get(key).is_some()
+    }
+
     /// Remembers that a look at `now` showed a change of `key`.
     pub fn note(&mut self, key: u128, now: Moment) {
         self.changed.note(key, now);

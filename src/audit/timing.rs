@@ -46,10 +46,10 @@ pub struct Pace {
 }
 
 /// No key is looked at more often than this, however short the probe's interval.
-const SHORTEST: Duration = Duration::from_millis(100);
+const SHORTEST: Duration = Duration::from_millis(50);
 /// A key that is found to differ is first looked at again after this part of the interval: what is on its way is known to have
 /// arrived to little more than the interval, though the owner may have changed at any time since the last look.
-const FIRST_LOOKS: u32 = 32;
+const FIRST_LOOKS: u32 = 100;
 /// A key past its deadline is looked at at least this often; resyncs prove themselves by it.
 const LONGEST_OVERDUE: Duration = Duration::from_secs(60);
 
@@ -61,18 +61,19 @@ impl Pace {
         Self { shortest, longest, deadline }
     }
 
-    /// When to look again at a key whose divergence began not later than `diverged_high`.
+    /// When to look again at a key whose divergence began not later than `diverged_high`, as far as is known, and not later
+    /// than `proven_high` for certain.
     ///
     /// Looks grow apart with the key's age (a quarter of it), so that the arrival is known to a quarter of the lag;
     /// one look is placed right after the deadline, when the verdict can be given.
-    pub fn next_look(&self, now: Moment, diverged_high: Moment) -> Moment {
-        let age = now.since(diverged_high);
-        let decided_at = diverged_high + self.deadline + Duration::from_micros(1);
-        if age <= self.deadline {
+    pub fn next_look(&self, now: Moment, diverged_high: Moment, proven_high: Moment) -> Moment {
+        let decided_at = proven_high.max(diverged_high) + self.deadline + Duration::from_micros(1);
+        if now <= decided_at {
+            let age = now.since(diverged_high);
             let next = now + (age / 4).clamp(self.shortest, self.longest);
             return if next > decided_at { decided_at.max(now + Duration::from_millis(1)) } else { next };
         }
-        let overdue = age.saturating_sub(self.deadline);
+        let overdue = now.since(decided_at);
         now + (overdue / 4).clamp(self.longest.min(LONGEST_OVERDUE), LONGEST_OVERDUE)
     }
 }
@@ -112,12 +113,15 @@ mod tests {
 
     #[test]
     fn looks_grow_apart_and_meet_the_deadline() {
+        assert_eq!(Pace::new(secs(10), secs(30)).next_look(at(100), at(100), at(100)), at(100).shifted(100_000));
         let pace = Pace::new(secs(4), secs(30));
-        assert_eq!(pace.next_look(at(100), at(100)), at(100).shifted(125_000));
-        assert_eq!(pace.next_look(at(108), at(100)), at(110));
-        assert_eq!(pace.next_look(at(120), at(100)), at(124));
-        assert_eq!(pace.next_look(at(129), at(100)), at(130).shifted(1));
-        assert!(pace.next_look(at(131), at(100)) >= at(135));
-        assert_eq!(pace.next_look(at(100_000), at(100)), at(100_060));
+        assert_eq!(pace.next_look(at(100), at(100), at(100)), at(100) + SHORTEST);
+        assert_eq!(pace.next_look(at(108), at(100), at(100)), at(110));
+        assert_eq!(pace.next_look(at(120), at(100), at(100)), at(124));
+        assert_eq!(pace.next_look(at(129), at(100), at(100)), at(130).shifted(1));
+        assert!(pace.next_look(at(131), at(100), at(100)) >= at(135));
+        // What cannot be proven to be late before 133 is looked at then.
+        assert_eq!(pace.next_look(at(131), at(100), at(103)), at(133).shifted(1));
+        assert_eq!(pace.next_look(at(100_000), at(100), at(100)), at(100_060));
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::compare::Agreed;
 use crate::config::{Hours, SampleSize, Schedule, TotalsSettings};
 use crate::connect::{ClockReading, ReadError, Reader};
 use crate::metrics::Metrics;
@@ -208,8 +209,8 @@ pub struct Unit {
     /// The time in which a shape changed and nobody knew yet, the last time that this happened in this process.
     unproven: Option<Interval>,
     recent: Recent,
-    /// When the sides of keys that were followed were found to agree.
-    met: Lately<Slot, Interval>,
+    /// When the sides of keys that were followed, or changed lately, were found to agree.
+    met: Lately<Slot, Agreed>,
     sweep: sweep::UnderWay,
     drills: totals::Drills,
 }

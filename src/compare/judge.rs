@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::history::{birth, comes_back, forget_oldest, has_gaps, held, left, newest_birth, observe, stored_against};
 use super::standing;
 use super::state::{equal, tolerant_equal};
-use super::{Context, FreshnessEvent, Held, Judgement, Look, Outcome, OwnerState, State, Track};
+use super::{Agreed, Context, FreshnessEvent, Held, Judgement, Look, Outcome, OwnerState, State, Track};
 use crate::model::{Interval, Lag, Moment, Tolerance, Verdict};
 
 /// The whole decision for one key of one flow. Both looks must come from complete reads; a key with an unread side
@@ -99,13 +99,23 @@ fn last_held(track: &Track, tolerances: &[Tolerance]) -> Option<usize> {
 
 /// A key without a history whose sides agree.
 fn matched_at_once(state: &OwnerState, owner: &Look, target: &Look, context: Context<'_>) -> Judgement {
-    let born = if state.state == owner.state { birth(owner, None) } else { state.born };
-    let born = with_hidden(born, owner);
-    let lag = Lag { low: Duration::ZERO, high: arrival(target, born.low).high.since(born.low) };
+    let newest = if state.state == owner.state { birth(owner, None) } else { state.born };
+    let mut born = with_hidden(newest, owner);
+    let arrived = arrival(target, born.low).high;
+    // An owner that left the state and came back to it unseen was waited for by a target that held it all along.
+    let mut agreed = if owner.may_hide { arrived.max(newest.high) } else { arrived };
+    if let Some(Agreed { looks, .. }) = context.agreed {
+        if newest.low >= looks.low {
+            // They agreed before: it is a change since then that has arrived.
+            born.low = born.low.max(looks.low);
+        } else if newest.high <= looks.low {
+            agreed = agreed.min(looks.high).max(newest.high);
+        }
+    }
+    let lag = Lag { low: Duration::ZERO, high: agreed.since(born.low) };
     // A target written last before the owner's change held the state already: the owner was touched, not changed.
     let held_before = target.changed_at.is_some_and(|stamp| stamp.high < born.low);
-    // One that came before they were found to agree was counted then.
-    let was_counted = context.agreed.is_some_and(|agreed| born.high <= agreed.high);
+    let was_counted = context.agreed.is_some_and(|agreed| newest.high <= agreed.counted);
     let change_was_seen = owner.not_before > Moment::MIN && !held_before && !was_counted;
     let event = change_was_seen.then(|| FreshnessEvent { changed: born, lag, outcome: outcome(lag, context.deadline) });
     matched(lag, event)
@@ -344,7 +354,8 @@ fn is_out_of_sight(case: &Case<'_>, seen: Moment) -> bool {
 /// holds now, unless the target holds that already and the owner has moved on between its two reads. A translation may
 /// have gone missing as late as now, whatever the record's age.
 fn begun(case: &Case<'_>) -> Track {
-    let first = with_hidden(case.states.first().map_or(case.owner.window, |first| first.born), case.owner);
+    let newest = case.states.first().map_or(case.owner.window, |first| first.born);
+    let first = with_hidden(newest, case.owner);
     let mut diverged = case.older.and_then(|older| left(&case.states, older)).unwrap_or(first);
     for look in [case.owner, case.target] {
         if matches!(look.state, State::Untranslated(_)) {
@@ -360,11 +371,11 @@ fn begun(case: &Case<'_>) -> Track {
     {
         diverged.high = diverged.high.max(written.min(case.target.window.high));
     }
-    if let Some(agreed) = case.context.agreed {
+    if let Some(Agreed { looks, .. }) = case.context.agreed {
         // An owner that may hold still what they agreed on was left by the target, at any time since.
-        let may_hold_still = case.older.is_none() && first.low <= agreed.high;
-        diverged.low = diverged.low.max(agreed.low);
-        diverged.high = diverged.high.max(if may_hold_still { case.target.window.high } else { agreed.low });
+        let may_hold_still = case.older.is_none() && newest.low <= looks.high;
+        diverged.low = diverged.low.max(looks.low);
+        diverged.high = diverged.high.max(if may_hold_still { case.target.window.high } else { looks.low });
     }
     Track {
         diverged,

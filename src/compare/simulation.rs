@@ -267,8 +267,10 @@ fn audit(plan: &Plan, world: &World, with_restarts: bool) -> Vec<Judged> {
                 owner_seen = again;
             }
             track = judgement.track.clone();
-            if before.is_some() && judgement.verdict == Verdict::Match {
-                context.agreed = Some(Interval::new(owner.window.low, owner.window.high));
+            if judgement.verdict == Verdict::Match {
+                let known = context.agreed.map_or(Moment::MIN, |agreed: Agreed| agreed.counted);
+                let counted = if before.is_some() { owner.window.high } else { known };
+                context.agreed = Some(Agreed { looks: owner.window.hull(target.window), counted });
             }
             judged.push(Judged { judgement, before, owner_seen, target_seen });
         }

@@ -10,7 +10,7 @@ use super::{Look, Standing};
 use crate::model::Interval;
 
 /// So many looks tell a field that stands apart from one that happened to be met so.
-const LOOKS: u32 = 5;
+const LOOKS: u32 = 4;
 /// Looks closer than this part of the deadline are one: they meet the same state.
 const CLOSE: u32 = 8;
 
@@ -99,7 +99,7 @@ mod tests {
         check(&apart[..7], (Verdict::InFlight, false));
         check(&apart, (Verdict::Mismatch, true));
         // Too few looks, and looks that are as good as one.
-        check(&[(0, 7, 8), (10, 7, 8), (20, 7, 8), (35, 7, 8)], (Verdict::InFlight, false));
+        check(&[(0, 7, 8), (15, 7, 8), (35, 7, 8)], (Verdict::InFlight, false));
         // Nobody looked for longer than the deadline.
         let gap: Vec<_> = (0..7).map(|look| (look * 5, 7, 8)).chain([(70, 7, 8)]).collect();
         check(&gap, (Verdict::InFlight, false));

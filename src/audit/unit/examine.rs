@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::audit::looks::{look, stamped, told};
 use crate::audit::queue::Slot;
 use crate::audit::run::Run;
-use crate::compare::{Context, Judgement, Look, Side, State, agreed_at_once, agrees, judge, state_of};
+use crate::compare::{Agreed, Context, Judgement, Look, Side, State, agreed_at_once, agrees, judge, state_of};
 use crate::connect::{KeyedRead, ReadError, ReadWindow};
 use crate::model::digest::digest;
-use crate::model::{Digest, Interval, Key, Mapping, Moment, Record, Verdict};
+use crate::model::{Digest, Key, Mapping, Moment, Record, Verdict};
 
 use super::ask::{Answer, Answers, Question, patiently};
 use super::settle::Outcome;
@@ -222,6 +222,7 @@ impl Unit {
         {
             let held = self.stamped_target(unit_flow, &target, target_window);
             let judgement = agreed_at_once(&owner_look, &held, context);
+            self.note_met((flow, sighting.digest), &judgement, &owner_look, &held);
             let outcome = Outcome { sighting, owner: &[], target: &[], judgement, reason: "" };
             self.settle(run, flow, outcome, target_window.high);
             return None;
@@ -260,10 +261,15 @@ impl Unit {
                     Ok(read) => {
                         run.summary.owner_records += read.records.len() as u64;
                         let asked = chunk.len();
-                        let late = if round < ROUNDS { self.late(run, flow, &chunk, read.window).await } else { None };
-                        let again = self.confirmed(run, flow, chunk, read, late);
-                        decided += (asked - again.len()) as u64;
-                        moved.extend(again);
+                        let late = if round < ROUNDS { self.late(flow, &chunk, read.window).await } else { Ok(None) };
+                        match late {
+                            Ok(late) => {
+                                let again = self.confirmed(run, flow, chunk, read, late);
+                                decided += (asked - again.len()) as u64;
+                                moved.extend(again);
+                            }
+                            Err(error) => self.unconfirmed(run, flow, &chunk, &error),
+                        }
                     }
                     Err(error) => self.unconfirmed(run, flow, &chunk, &error),
                 }
@@ -283,27 +289,24 @@ impl Unit {
         }
     }
 
-    /// What the target holds now of keys whose confirmation was late; `None` if it was not, or cannot be read.
+    /// What the target holds now of keys whose confirmation was late; `None` if it was not.
     async fn late(
-        &mut self,
-        run: &mut Run,
+        &self,
         flow: usize,
         chunk: &[Unconfirmed<'_>],
         confirmed: ReadWindow,
-    ) -> Option<KeyedRead> {
-        let seen = chunk.iter().map(|one| one.target_look.window.high).min()?;
-        if confirmed.high.since(seen) <= LATE {
-            return None;
+    ) -> Result<Option<KeyedRead>, ReadError> {
+        let seen = chunk.iter().map(|one| one.target_look.window.high).min();
+        if seen.is_none_or(|seen| confirmed.high.since(seen) <= LATE) {
+            return Ok(None);
         }
-        let parts = Arc::clone(&self.parts);
-        let target = &parts.flows[flow].target;
+        let target = &self.parts.flows[flow].target;
         let keys: Vec<Key> = chunk.iter().map(|one| one.sighting.key.clone()).collect();
-        let read = patiently(&*target.reader, LATE, target.reader.by_keys(&target.mapping, &keys)).await;
-        read.map_err(|error| self.note_failure(run, &error)).ok()
+        patiently(&*target.reader, LATE, target.reader.by_keys(&target.mapping, &keys)).await.map(Some)
     }
 
-    /// The owner could not be read again: nothing is known.
-    fn unconfirmed(&mut self, run: &mut Run, flow: usize, chunk: &[Unconfirmed<'_>], error: &ReadError) {
+    /// A side could not be read again: nothing is known.
+    pub(super) fn unconfirmed(&mut self, run: &mut Run, flow: usize, chunk: &[Unconfirmed<'_>], error: &ReadError) {
         self.note_failure(run, error);
         for one in chunk {
             self.unread(run, flow, one.sighting, one.owner_look.window, error.reason_code());
@@ -380,12 +383,15 @@ impl Unit {
         sightings.iter().zip(&hashes).filter_map(of).collect()
     }
 
-    /// Remembers when the sides of a key that was followed were found to agree.
+    /// Remembers when the sides of a key were found to agree that was followed, or changes often.
     fn note_met(&mut self, slot: Slot, judgement: &Judgement, owner: &Look, target: &Look) {
-        if judgement.verdict == Verdict::Match && self.queue.get(slot).is_some() {
-            let low = owner.window.low.min(target.window.low);
-            self.met.note(slot, Interval::new(low, owner.window.high));
+        let is_followed = self.queue.get(slot).is_some();
+        if judgement.verdict != Verdict::Match || !(is_followed || self.recent.holds(slot.1)) {
+            return;
         }
+        let before = self.met.get(slot).map_or(Moment::MIN, |met| met.counted);
+        let counted = if is_followed { owner.window.high } else { before };
+        self.met.note(slot, Agreed { looks: owner.window.hull(target.window), counted });
     }
 
     pub(super) fn owner_look(
@@ -453,7 +459,7 @@ fn told_of_owner(flow: &UnitFlow, records: &[Record], look: Look) -> Look {
 }
 
 /// What else judging a key needs. `agreed`: when its sides were found to agree, if it was followed lately.
-pub(super) fn context(unit_flow: &UnitFlow, baseline: Option<Digest>, agreed: Option<Interval>) -> Context<'_> {
+pub(super) fn context(unit_flow: &UnitFlow, baseline: Option<Digest>, agreed: Option<Agreed>) -> Context<'_> {
     Context { deadline: unit_flow.flow.deadline, baseline, tolerances: &unit_flow.tolerances, agreed }
 }
 

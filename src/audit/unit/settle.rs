@@ -206,7 +206,7 @@ impl Unit {
             self.forget(run, unit_flow, slot, &sighting.key);
             return;
         };
-        let due_at = unit_flow.pace.next_look(self.shared.clock.now(), track.diverged.high);
+        let due_at = unit_flow.pace.next_look(self.shared.clock.now(), track.diverged.high, track.clock().high);
         let entry = Entry { key: sighting.key.clone(), track: track.clone(), due_at, discrepancy };
         let overdue_at = track.overdue_at(unit_flow.flow.deadline);
         run.in_flight.push(InFlightChange {

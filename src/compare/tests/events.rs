@@ -164,7 +164,8 @@ fn what_was_found_to_agree_has_arrived_and_is_left_by_the_target_alone() {
     // record, and the change is read only after that.
     let met = first(Some(tracked(holds(1))), &look(holds(2), 102), &look(holds(2), 103));
     assert!(met.verdict == Verdict::Match && met.event.is_some());
-    let knows = Context { agreed: Some(between(102, 102)), ..context() };
+    let agreed = Agreed { looks: between(102, 103), counted: at(102) };
+    let knows = Context { agreed: Some(agreed), ..context() };
     let change =
         Look { changed_at: Some(between(100, 100)), commit_within: Some(Duration::ZERO), ..look(holds(2), 105) };
     let change = Look { not_before: at(99), ..change };
@@ -182,4 +183,24 @@ fn what_was_found_to_agree_has_arrived_and_is_left_by_the_target_alone() {
     let again = judge(None, &change, &look(holds(2), 106), None, knows);
     assert_eq!((again.verdict, again.event), (Verdict::Match, None));
     assert!(judge(None, &newer, &look(holds(2), 106), None, knows).event.is_some());
+}
+
+#[test]
+fn who_was_found_to_agree_has_changed_since() {
+    // The key may have changed at any time since the changes were read at 95, but a sample found it to agree at 98.
+    let hot = Look { may_hide: true, ..changed(holds(2), 95, 105) };
+    let hot = Look { changed_at: Some(between(104, 104)), commit_within: Some(Duration::ZERO), ..hot };
+    let sampled = |looks| Context { agreed: Some(Agreed { looks, counted: Moment::MIN }), ..context() };
+    let check = |owner: &Look, context: Context<'_>, changed: Interval, expect: Lag| {
+        let event = judge(None, owner, &look(holds(2), 106), None, context).event.unwrap();
+        assert_eq!((event.changed, event.lag), (changed, expect));
+    };
+    check(&hot, context(), between(95, 104), lag(0, 11));
+    check(&hot, sampled(between(97, 98)), between(97, 104), lag(0, 9));
+    let differs = judge(None, &hot, &look(holds(1), 106), None, sampled(between(97, 98)));
+    assert_eq!(differs.track.unwrap().clock(), between(97, 104));
+    // What they agreed on may be the change itself: it had arrived by then.
+    let once = Look { changed_at: Some(between(96, 96)), may_hide: false, ..hot.clone() };
+    check(&once, context(), between(96, 96), lag(0, 10));
+    check(&once, sampled(between(98, 99)), between(96, 96), lag(0, 3));
 }

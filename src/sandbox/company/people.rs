@@ -137,12 +137,24 @@ impl Staff {
         for key in &keys {
             for target in &fault.targets {
                 let address = Address { entity, target: *target, key: (*key).to_owned() };
-                let effect = effect(deed, *target);
+                let effect = self.effect(deed, *target, entity, key).await?;
                 self.records.plant(Plant { address, kind: fault.kind, effect, at, until });
             }
         }
         let keys = keys.into_iter().map(str::to_owned).collect();
         Ok(until.map(|at| Repair { at, what: Broken::Keys { entity, keys } }))
+    }
+
+    /// What a deed means for what the target should do. A record that has not arrived yet when it changes has still to
+    /// appear there.
+    async fn effect(&self, deed: &Deed, target: System, entity: Entity, key: &str) -> anyhow::Result<Effect> {
+        match effect(deed, target) {
+            Effect::Changes if matches!(deed, Deed::Change(_)) => {
+                let held = self.office.read(target, entity, key).await?;
+                Ok(if held.is_empty() { Effect::Appears } else { Effect::Changes })
+            }
+            effect => Ok(effect),
+        }
     }
 
     async fn change(&self, change: &Change, held_open: Duration) -> anyhow::Result<()> {
@@ -260,7 +272,7 @@ enum Broken {
     System(System),
 }
 
-/// What a deed means for what the target should do.
+/// What a deed means for what a target should do that holds what it should.
 fn effect(deed: &Deed, target: System) -> Effect {
     match deed {
         Deed::Change(change) => change.effect(target),

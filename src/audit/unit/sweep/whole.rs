@@ -67,11 +67,13 @@ impl Unit {
         };
         run.summary.owner_records += again.records.len() as u64;
         let late = if again.window.high.since(seen) > LATE {
-            let read = read(&parts.flows[flow].target, whole, &mut room, is_wanted).await;
-            read.unwrap_or_else(|error| {
-                self.note_failure(run, &error);
-                None
-            })
+            match read(&parts.flows[flow].target, whole, &mut room, is_wanted).await {
+                Ok(read) => read,
+                Err(error) => {
+                    self.unconfirmed(run, flow, &pending, &error);
+                    return;
+                }
+            }
         } else {
             None
         };
