@@ -362,8 +362,9 @@ fn begun(case: &Case<'_>) -> Track {
             diverged.high = diverged.high.max(look.window.high);
         }
     }
-    if case.owner.not_before == Moment::MIN && is_readable(&case.target.state) {
-        // Nobody saw the owner change: the target may have left what they agreed on, as late as when it was read.
+    let is_unseen = case.owner.not_before == Moment::MIN && diverged.high >= case.owner.window.low;
+    if is_unseen && is_readable(&case.target.state) {
+        // Nothing says when the owner changed: the target may have left what they agreed on, as late as when it was read.
         diverged.high = diverged.high.max(case.target.window.high);
     }
     if let Some(written) = case.target.committed_by()

@@ -81,7 +81,9 @@ impl Unit {
         if doubtful {
             // A record that came before proves no change by coming.
             let change_was_seen = sighting.not_before > Moment::MIN && !sighting.again;
-            judgement = doubted(judgement, known.map(|entry| &entry.track), change_was_seen);
+            // Of a track that stands still while its values are in doubt nothing else says that its time is over.
+            let is_over = known.is_some_and(|entry| at.since(entry.track.clock().high) > unit_flow.flow.deadline);
+            judgement = doubted(judgement, known.map(|entry| &entry.track), change_was_seen, is_over);
         }
         let before = known.and_then(|entry| entry.discrepancy);
         // A record that came before and agrees may have been counted then.
@@ -307,11 +309,12 @@ impl Unit {
 }
 
 /// What a judgement comes to whose values may come from a change of a shape: nothing is known of the key that was not
-/// known before, neither that the sides differ nor for how long. A key in flight stays so. `change_was_seen`: whether the owner is known to have
-/// changed, so that a lag is owed once the values can be read again.
-fn doubted(judgement: Judgement, known: Option<&Track>, change_was_seen: bool) -> Judgement {
+/// known before, neither that the sides differ nor for how long. A key in flight stays so, unless its time `is_over`.
+/// `change_was_seen`: whether the owner is known to have changed, so that a lag is owed once the values can be read again.
+fn doubted(judgement: Judgement, known: Option<&Track>, change_was_seen: bool, is_over: bool) -> Judgement {
+    let stays = judgement.verdict == Verdict::InFlight && !is_over;
     Judgement {
-        verdict: if judgement.verdict == Verdict::InFlight { Verdict::InFlight } else { Verdict::Invalid },
+        verdict: if stays { Verdict::InFlight } else { Verdict::Invalid },
         likely: false,
         event: None,
         track: known.cloned().or(judgement.track.map(|track| track.doubted(change_was_seen))),

@@ -171,6 +171,10 @@ fn what_nobody_saw_the_owner_change_the_target_may_have_left_until_it_was_read()
     let sampled = first(None, &look(holds(2), 100), &look(holds(1), 103)).track.unwrap();
     assert_eq!(sampled.clock().high, at(103));
     assert_eq!(tracked(holds(1)).clock().high, at(100), "a change that was seen");
+    // A sweep does take it for one: what is old on the owner's side is owed since then.
+    let stamped =
+        Look { changed_at: Some(between(40, 40)), commit_within: Some(Duration::ZERO), ..look(holds(2), 100) };
+    assert_eq!(first(None, &stamped, &look(holds(1), 103)).track.unwrap().clock().high, at(40));
 }
 
 #[test]
