@@ -16,20 +16,21 @@ const NOW: &str = "strftime('%Y-%m-%d %H:%M:%f', 'now')";
 pub struct Serve {
     child: Child,
     address: String,
+    log: std::path::PathBuf,
 }
 
 impl Serve {
     pub fn start(config: &Path, port: u16, environment: &[(&str, &str)]) -> Self {
-        let log = std::fs::File::create(config.with_extension("log")).unwrap();
+        let log = config.with_extension("log");
         let child = Command::new(env!("CARGO_BIN_EXE_plumbline"))
             .args(["serve", "--config"])
             .arg(config)
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        Self { child, address: format!("http://127.0.0.1:{port}") }
+        Self { child, address: format!("http://127.0.0.1:{port}"), log }
     }
 
     /// The body of an answer, or nothing while the server does not answer.
@@ -61,6 +62,13 @@ impl Drop for Serve {
         // It may have ended by itself.
         drop(self.child.kill());
         drop(self.child.wait());
+        if std::thread::panicking() {
+            // The directory goes with the test.
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let last = log.lines().rev().take(40).collect::<Vec<_>>();
+            eprintln!("{}:", self.log.display());
+            last.iter().rev().for_each(|line| eprintln!("    {line}"));
+        }
     }
 }
 
