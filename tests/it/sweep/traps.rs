@@ -65,6 +65,31 @@ async fn integers_and_stamps_whose_hashes_fold_to_32_bits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn numbers_whose_sign_is_not_hashed() {
+    let money = [("a", "type = \"decimal\"")];
+    let (owner, target) = ("(1, 9.90), (2, 5), (3, -0.5)", "(1, -9.90), (2, 5), (3, 0.5)");
+    let both = ["1 mismatch a", "3 mismatch a"];
+    for columns in ["a numeric(12,2)", "a numeric", "a float8", "a float4"] {
+        check(columns, &money, owner, target, &both).await;
+    }
+    let whole = [("a", "type = \"integer\"")];
+    for columns in ["a bigint", "a int", "a smallint"] {
+        check(columns, &whole, "(1, 7), (2, 5)", "(1, -7), (2, 5)", &["1 mismatch a"]).await;
+        // The complement of a number: what 64 bits are folded by.
+        check(columns, &whole, "(1, 6), (2, 5)", "(1, -7), (2, 5)", &["1 mismatch a"]).await;
+    }
+    let two = [("a", "type = \"decimal\""), ("b", "type = \"decimal\"")];
+    check(
+        "a numeric, b numeric",
+        &two,
+        "(1, -3, 4), (2, -1, -2), (3, NULL, 0)",
+        "(1, 3, -4), (2, 1, 2), (3, NULL, -0.0)",
+        &["1 mismatch a,b", "2 mismatch a,b"],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn enums_of_two_databases() {
     let pair = Pair::empty(Product::Postgres, Product::Postgres).await;
     // The same words have other OIDs, and stand in another order.

@@ -44,8 +44,8 @@ pub(super) fn form(column: &ResultColumn, reads_as: Option<FieldType>) -> Option
     }
 }
 
-/// What is hashed of a column.
-fn hashed(plan: &Plan, item: &Item) -> Vec<String> {
+/// What is hashed of a column. `odd` stands for a number that may not be readable.
+fn hashed(plan: &Plan, item: &Item, odd: u8) -> Vec<String> {
     let column = plan.select_of(item.source);
     match item.form {
         Form::Int8 => vec![format!("({column})::int8"), format!("(({column})::int8 >> 32)")],
@@ -56,19 +56,24 @@ fn hashed(plan: &Plan, item: &Item) -> Vec<String> {
         Form::Naive => vec![format!("timestamp_send({column})")],
         Form::Float4 => vec![format!("float4send({column})")],
         Form::Float8 => vec![format!("float8send({column})")],
-        Form::Numeric | Form::Bytes | Form::Bool | Form::Date | Form::Uuid | Form::Unknown => {
+        // Its hash is that of its digits. NaN is greater than every number.
+        Form::Numeric => {
+            let below = format!("CASE WHEN ({column}) < -1e500 THEN {odd} ELSE 0 END");
+            let sign = format!("CASE WHEN ({column}) < 0 THEN {below} WHEN ({column}) >= 1e500 THEN {odd} END");
+            vec![format!("({column})"), sign]
+        }
+        Form::Bytes | Form::Bool | Form::Date | Form::Uuid | Form::Unknown => {
             vec![format!("({column})")]
         }
     }
 }
 
 /// What holds of a value that may not be readable: NaN, infinity, a day outside of our calendar. Such a row is read.
+/// Of a `numeric` its sign tells, which is [`hashed`].
 fn odd(plan: &Plan, item: &Item) -> Option<String> {
     let column = plan.select_of(item.source);
     let beyond = |low: &str, high: &str| Some(format!("({column}) < {low} OR ({column}) >= {high}"));
     match item.form {
-        // NaN is greater than every number.
-        Form::Numeric => beyond("-1e500", "1e500"),
         Form::Float4 | Form::Float8 => beyond("'-1e30'::float8", "'1e30'::float8"),
         Form::Instant => beyond("'0001-01-01 00:00+00'::timestamptz", "'9999-01-01 00:00+00'::timestamptz"),
         Form::Naive => beyond("'0001-01-01 00:00'::timestamp", "'9999-01-01 00:00'::timestamp"),
@@ -84,7 +89,7 @@ fn seed(plan: &Plan, recipe: &Recipe) -> String {
     {
         return format!("({})::int8", plan.select_of(item.source));
     }
-    let columns: Vec<String> = recipe.key.iter().flat_map(|item| hashed(plan, item)).collect();
+    let columns: Vec<String> = recipe.key.iter().flat_map(|item| hashed(plan, item, 0)).collect();
     match (&recipe.key[..], &columns[..]) {
         // Functions of one type do without a record's work.
         ([Item { form: Form::Uuid, .. }], [column]) => format!("uuid_hash_extended({column}, 0)"),
@@ -94,18 +99,19 @@ fn seed(plan: &Plan, recipe: &Recipe) -> String {
 }
 
 fn row_hash(plan: &Plan, recipe: &Recipe, mark: Mark) -> String {
+    let odd_value = mark as u8 + 1;
     let items = || recipe.key.iter().chain(&recipe.values);
     let mut columns: Vec<String> = match recipe.key[..] {
         // All 64 bits of it are the seed already.
         [item] if matches!(item.form, Form::Int4 | Form::Int8) => {
             vec![format!("({})::int8", plan.select_of(item.source))]
         }
-        _ => recipe.key.iter().flat_map(|item| hashed(plan, item)).collect(),
+        _ => recipe.key.iter().flat_map(|item| hashed(plan, item, odd_value)).collect(),
     };
-    columns.extend(recipe.values.iter().flat_map(|item| hashed(plan, item)));
+    columns.extend(recipe.values.iter().flat_map(|item| hashed(plan, item, odd_value)));
     let odds: Vec<String> = items().filter_map(|item| odd(plan, item)).collect();
     if !odds.is_empty() {
-        columns.push(format!("CASE WHEN {} THEN {} END", odds.join(" OR "), mark as u8 + 1));
+        columns.push(format!("CASE WHEN {} THEN {odd_value} END", odds.join(" OR ")));
     }
     format!("hash_record_extended(ROW({}), {})", columns.join(", "), seed(plan, recipe))
 }
