@@ -83,6 +83,11 @@ impl Queue {
         self.due.iter().take_while(|(due_at, _)| *due_at <= now).take(limit).map(|(_, slot)| *slot).collect()
     }
 
+    /// The digests of all keys of one flow.
+    pub fn keys_of_flow(&self, flow: usize) -> impl Iterator<Item = u128> {
+        self.entries.keys().filter(move |(entry_flow, _)| *entry_flow == flow).map(|(_, digest)| *digest)
+    }
+
     /// All entries of one flow.
     pub fn of_flow(&self, flow: usize) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(move |((entry_flow, _), _)| *entry_flow == flow).map(|(_, entry)| entry)

@@ -27,6 +27,7 @@ pub mod joiner;
 mod judging;
 pub mod lag;
 pub mod side;
+pub mod told;
 
 use disk::Shelf;
 use finder::{Finder, Name, Options, Piece, SweepError};
@@ -222,6 +223,9 @@ impl Sweeping {
             tokio::time::sleep(WHILE_BEHIND).await;
         }
         let mut finder = Finder::begin(owner, target, tolerances, options).await?;
+        if judging.unit.judges_in_passing(flow) {
+            finder.hold_packed();
+        }
         (went.rows, went.about) = (finder.rows(), finder.about());
         finder.judge_at_most(self.may_find(judging));
         let mut suspects: Shelf<Name> = Shelf::new(KEPT);
@@ -237,9 +241,11 @@ impl Sweeping {
             }
             let Some(next) = finder.next(&mut suspects).await? else { break };
             (went.piece, went.spilled) = (next, finder.spilled());
-            if let Some(whole) = finder.whole() {
-                let judged = judging.judge_span(&whole).await?;
-                finder.take_judged(judged)?;
+            let wholes = finder.wholes();
+            if !wholes.is_empty() {
+                for judged in judging.judge_spans(&wholes).await? {
+                    finder.take_judged(judged)?;
+                }
                 went.piece = finder.piece();
                 finder.judge_at_most(self.may_find(judging));
             }

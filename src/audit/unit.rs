@@ -41,7 +41,7 @@ mod sweep;
 mod totals;
 
 pub use schema::other_part;
-pub use sweep::MEMORY as MEMORY_OF_SWEEP;
+pub use sweep::{Listed, MEMORY as MEMORY_OF_SWEEP, Spanned};
 
 /// What all units of an auditor share.
 pub struct Shared {
@@ -438,7 +438,7 @@ impl Unit {
     }
 
     fn key_hash(&self, key: &Key) -> String {
-        format!("{:032x}", self.shared.secret.keyed(key.parts()).0)
+        redact::key_hash(key, &self.shared.secret)
     }
 
     fn key_text(&self, key: &Key) -> String {

@@ -32,7 +32,14 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) {
         Value::Bool(value) => out.extend([1, u8::from(*value)]),
         Value::Number(value) => match value.as_i64() {
             Some(whole) => put_whole(whole, out),
-            None => tagged(3, value.to_string().as_bytes(), out),
+            None => {
+                out.push(3);
+                let begin = out.len();
+                out.extend([0; 8]);
+                value.put_text(out);
+                let length = (out.len() - begin - 8) as u64;
+                out[begin..begin + 8].copy_from_slice(&length.to_le_bytes());
+            }
         },
         Value::Money(value) => {
             out.push(4);

@@ -250,6 +250,40 @@ impl Ord for Number {
     }
 }
 
+/// Appends the digits of a number with so many of them behind the point, as [`Decimal`] writes them.
+fn put_digits(mut digits: u64, scale: usize, text: &mut Vec<u8>) {
+    // 20 digits at most, and zeros up to the point, which has at most 28 behind it.
+    let mut buffer = [b'0'; 32];
+    let mut begin = buffer.len();
+    while digits > 0 || begin + scale >= buffer.len() {
+        begin -= 1;
+        buffer[begin] = b'0' + (digits % 10) as u8;
+        digits /= 10;
+    }
+    let point = buffer.len() - scale;
+    text.extend_from_slice(&buffer[begin..point]);
+    if scale > 0 {
+        text.push(b'.');
+        text.extend_from_slice(&buffer[point..]);
+    }
+}
+
+impl Number {
+    /// Appends what `to_string` gives, many times faster where the number has few digits.
+    pub fn put_text(&self, text: &mut Vec<u8>) {
+        if let Repr::Small(value) = &self.0
+            && let Ok(digits) = u64::try_from(value.mantissa().unsigned_abs())
+        {
+            if value.mantissa() < 0 {
+                text.push(b'-');
+            }
+            put_digits(digits, value.scale() as usize, text);
+        } else {
+            text.extend_from_slice(self.to_string().as_bytes());
+        }
+    }
+}
+
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -272,6 +306,20 @@ mod tests {
 
     fn number(text: &str) -> Number {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_number_is_written_as_it_is_told() {
+        let more = [i64::MIN.to_string(), i64::MAX.to_string(), "18446744073709551616.5".to_owned()];
+        let digits = (0..28).map(|zeros| format!("0.{}1", "0".repeat(zeros)));
+        let signs =
+            ["0", "0.25", "-0.25", "-12.05", "100.001", "9999999999999999.9999", "18446744073709551.615", "1e40"];
+        for text in signs.map(str::to_owned).into_iter().chain(more).chain(digits) {
+            let number = number(&text);
+            let mut written = b"x".to_vec();
+            number.put_text(&mut written);
+            assert_eq!(String::from_utf8(written).unwrap(), format!("x{number}"));
+        }
     }
 
     #[test]

@@ -11,6 +11,32 @@ use crate::compare::Side;
 use crate::model::digest::{decode, encode};
 use crate::sweep::{Content, Matching, Open};
 
+/// Values on their way to the disk, in the form in which they lie there.
+#[derive(Debug, Default)]
+pub struct Frames {
+    bytes: Vec<u8>,
+    count: u64,
+}
+
+impl Frames {
+    /// Adds a value: one that [`Shelf::take`] of whatever shelf it is put on can read.
+    ///
+    /// # Errors
+    /// Only for what is longer than a frame may be.
+    pub fn push(&mut self, value: &impl Serialize) -> io::Result<()> {
+        let begin = self.bytes.len();
+        self.bytes.extend([0; LENGTH]);
+        self.bytes = postcard::to_extend(value, std::mem::take(&mut self.bytes)).map_err(io::Error::other)?;
+        let length = u32::try_from(self.bytes.len() - begin - LENGTH).map_err(io::Error::other)?;
+        self.bytes[begin..begin + LENGTH].copy_from_slice(&length.to_le_bytes());
+        self.count += 1;
+        Ok(())
+    }
+}
+
+/// Bytes of a frame's length.
+const LENGTH: usize = 4;
+
 /// Values in the order in which they came. A few stay in memory, the others go to disk.
 pub struct Shelf<T> {
     recent: Vec<T>,
@@ -48,20 +74,54 @@ impl<T: Serialize + DeserializeOwned> Shelf<T> {
     }
 
     fn put_down(&mut self) -> io::Result<()> {
+        let mut frames = Frames::default();
+        self.recent.drain(..).try_for_each(|value| frames.push(&value))?;
+        self.write(&frames)
+    }
+
+    fn write(&mut self, frames: &Frames) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(tempfile::tempfile()?),
         };
         file.seek(SeekFrom::Start(self.written))?;
-        let mut writer = BufWriter::new(file);
-        for value in self.recent.drain(..) {
-            let bytes = postcard::to_allocvec(&value).map_err(io::Error::other)?;
-            let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-            writer.write_all(&length.to_le_bytes())?;
-            writer.write_all(&bytes)?;
-            self.written += 4 + u64::from(length);
+        file.write_all(&frames.bytes)?;
+        self.written += frames.bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Adds values that are in their form already: they go to disk at once.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub fn append(&mut self, frames: &Frames) -> io::Result<()> {
+        if frames.count == 0 {
+            return Ok(());
         }
-        writer.flush()
+        self.put_down()?;
+        self.len += frames.count;
+        self.write(frames)
+    }
+
+    /// Takes all values off, one after the other, each in the form in which it lies on disk: what reads it need not own it.
+    ///
+    /// # Errors
+    /// When the disk fails, or whoever takes them.
+    pub fn take_each<E: From<io::Error>>(&mut self, mut take: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        self.put_down()?;
+        if let Some(file) = self.file.as_mut() {
+            file.seek(SeekFrom::Start(self.read)).map_err(E::from)?;
+            let mut reader = BufReader::with_capacity(BUFFER, file);
+            let mut bytes = Vec::new();
+            while self.read < self.written {
+                frame_into(&mut reader, &mut bytes)?;
+                self.read += (LENGTH + bytes.len()) as u64;
+                self.len -= 1;
+                take(&bytes)?;
+            }
+        }
+        (self.file, self.read, self.written) = (None, 0, 0);
+        Ok(())
     }
 
     /// Takes up to `most` values off, those on disk first.
@@ -75,7 +135,7 @@ impl<T: Serialize + DeserializeOwned> Shelf<T> {
             let mut reader = BufReader::new(file);
             while taken.len() < most && self.read < self.written {
                 let bytes = frame(&mut reader)?;
-                self.read += 4 + bytes.len() as u64;
+                self.read += (LENGTH + bytes.len()) as u64;
                 taken.push(postcard::from_bytes(&bytes).map_err(io::Error::other)?);
             }
         }
@@ -91,11 +151,16 @@ impl<T: Serialize + DeserializeOwned> Shelf<T> {
 }
 
 fn frame(reader: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut length = [0; 4];
-    reader.read_exact(&mut length)?;
-    let mut bytes = vec![0; u32::from_le_bytes(length) as usize];
-    reader.read_exact(&mut bytes)?;
+    let mut bytes = Vec::new();
+    frame_into(reader, &mut bytes)?;
     Ok(bytes)
+}
+
+fn frame_into(reader: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let mut length = [0; LENGTH];
+    reader.read_exact(&mut length)?;
+    bytes.resize(u32::from_le_bytes(length) as usize, 0);
+    reader.read_exact(bytes)
 }
 
 /// Buckets of rows without a partner, by their key: each holds so little that it fits into memory.
@@ -208,6 +273,29 @@ mod tests {
         }
         taken.sort_unstable();
         assert_eq!(taken, (0..20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_taken_in_its_form_is_all_there_is() {
+        let mut shelf = Shelf::new(3);
+        let mut frames = Frames::default();
+        for number in 0_u32..10 {
+            shelf.push(number).unwrap();
+            frames.push(&(number + 100)).unwrap();
+        }
+        shelf.append(&frames).unwrap();
+        shelf.append(&Frames::default()).unwrap();
+        shelf.push(200).unwrap();
+        assert_eq!(shelf.take(4).unwrap(), [0, 1, 2, 3]);
+        assert_eq!(shelf.len(), 17);
+        let mut taken = Vec::new();
+        let take = |bytes: &[u8]| -> io::Result<()> {
+            taken.push(postcard::from_bytes::<u32>(bytes).map_err(io::Error::other)?);
+            Ok(())
+        };
+        shelf.take_each(take).unwrap();
+        assert_eq!(taken, (4..10).chain(100..110).chain([200]).collect::<Vec<_>>());
+        assert!(shelf.is_empty() && shelf.take(1).unwrap().is_empty());
     }
 
     #[test]

@@ -390,12 +390,26 @@ impl Finder {
         Ok(Some(self.piece))
     }
 
-    /// The span that the last [`next`](Self::next) left to be judged as a whole, if it did. It comes again until
+    /// The first of the spans that the last [`next`](Self::next) left to be judged as a whole, if it did. It comes again until
     /// [`take_judged`](Self::take_judged) is told what became of it.
     pub fn whole(&self) -> Option<Whole> {
+        self.wholes().into_iter().next()
+    }
+
+    /// All spans that the last [`next`](Self::next) left to be judged, in the order in which [`take_judged`](Self::take_judged)
+    /// wants to hear of them. More than one only where any number of keys can be judged.
+    pub fn wholes(&self) -> Vec<Whole> {
         match &self.way {
-            Way::Spans(spans) => spans.whole(self.memory),
-            _ => None,
+            Way::Spans(spans) => spans.wholes(self.memory),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whoever judges spans as a whole holds their rows as bytes, of some spans at once.
+    pub fn hold_packed(&mut self) {
+        let fields = self.owner.mapping.fields.len();
+        if let Way::Spans(spans) = &mut self.way {
+            spans.hold_packed(self.memory, fields);
         }
     }
 
@@ -406,11 +420,12 @@ impl Finder {
         }
     }
 
-    /// What became of the span that was left to be judged. What took too long is tried again as a smaller one.
+    /// What became of the first span that was left to be judged. Unless it was gone through, the ones behind it are left again
+    /// later. What took too long is tried again as a smaller one.
     ///
     /// # Errors
     /// When a side could not be read.
-    pub fn take_judged(&mut self, judged: Result<Judged, ReadError>) -> Result<(), SweepError> {
+    pub fn take_judged(&mut self, judged: Result<Judged, SweepError>) -> Result<(), SweepError> {
         let Way::Spans(spans) = &mut self.way else { return Ok(()) };
         match judged {
             Ok(judged) => {
@@ -418,8 +433,8 @@ impl Finder {
                 self.piece = spans.piece();
                 Ok(())
             }
-            Err(ReadError::TimedOut { .. }) if spans.judged(Judged::TooMany) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(SweepError::Read(ReadError::TimedOut { .. })) if spans.judged(Judged::TooMany) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -491,16 +506,22 @@ async fn both<T: Send + 'static>(
     owner: impl Future<Output = Result<T, ReadError>> + Send + 'static,
     target: impl Future<Output = Result<T, ReadError>> + Send + 'static,
 ) -> Result<(T, T), SweepError> {
-    let (owner, target) = (AbortOnDrop(tokio::spawn(owner)), AbortOnDrop(tokio::spawn(target)));
+    let (owner, target) = (AbortOnDrop::spawn(owner), AbortOnDrop::spawn(target));
     let (owner, target) = tokio::join!(owner.outcome(), target.outcome());
     Ok((owner??, target??))
 }
 
 /// A task that ends when nobody waits for it any more.
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+pub(in crate::audit) struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
 
-impl<T> AbortOnDrop<T> {
-    async fn outcome(mut self) -> Result<T, tokio::task::JoinError> {
+impl<T: Send + 'static> AbortOnDrop<T> {
+    /// Begins it.
+    pub fn spawn(task: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(tokio::spawn(task))
+    }
+
+    /// What it came to.
+    pub async fn outcome(mut self) -> Result<T, tokio::task::JoinError> {
         (&mut self.0).await
     }
 }

@@ -8,21 +8,23 @@ use async_trait::async_trait;
 
 use crate::audit::entry::key_from_bytes;
 use crate::audit::journal::{Committed, Journal, JournalError};
-use crate::audit::unit::Unit;
+use crate::audit::unit::{Listed, Spanned, Unit};
 use crate::clock::Clock;
-use crate::connect::ReadError;
 use crate::ledger::rows::{CheckRow, RunRows};
 use crate::model::{FlowId, Key, Moment, Verdict};
 use crate::state::change::{InFlightEntry, StateChange};
 
 use super::disk::Shelf;
-use super::finder::{Judged, Name, Whole};
+use super::finder::{Judged, Name, SweepError, Whole};
+use super::told::Told;
 use super::{Difference, Progress, Stage, Stop, Went};
 
 /// What a suspect takes in memory while it is judged, in bytes, about.
 const JUDGED: usize = 8_192;
 /// Suspects that are judged in one run, at most and at least: a statement asks for so many keys at once.
 const BATCH: std::ops::RangeInclusive<usize> = 100..=4_950;
+/// Lists of so many that are judged at once, where that can be.
+const LISTS: usize = 3;
 /// Suspects and differences that stay in memory; the others lie on disk.
 pub(super) const KEPT: usize = 4_000;
 /// Keys in flight that stay in memory.
@@ -64,20 +66,32 @@ impl Judging {
 
     /// Judges some of the suspects, at most so many.
     pub(super) async fn judge(&mut self, suspects: &mut Shelf<Name>, most: u64) -> Result<(), Stop> {
-        let names = suspects.take(usize::try_from(most).unwrap_or(usize::MAX).min(self.batch))?;
-        let keys: Vec<Key> = names.iter().filter_map(|name| key_from_bytes(name)).collect();
-        let summary = self.unit.look_at_suspects(self.flow, &keys).await?;
-        if let Some(reason) = summary.failure.filter(|_| summary.total() == 0) {
-            let left = keys.len() as u64 + suspects.len();
+        let lists = if self.unit.judges_in_passing(self.flow) { LISTS } else { 1 };
+        let names = suspects.take(usize::try_from(most).unwrap_or(usize::MAX).min(self.batch * lists))?;
+        let list = |names: &[Name]| names.iter().filter_map(|name| key_from_bytes(name)).collect();
+        let lists: Vec<Vec<Key>> = names.chunks(self.batch).map(list).collect();
+        let Listed { told, left, failure } = self.unit.look_at_lists(self.flow, &lists).await?;
+        self.collect()?;
+        told.iter().try_for_each(|told| take_told(&mut self.keys, &mut self.differences, told))?;
+        if left > 0 {
+            let (left, reason) = (left as u64 + suspects.len(), failure.unwrap_or("unknown"));
             return Err(Stop::Unread(format!("{left} suspected keys could not be read: {reason}")));
         }
-        self.collect()?;
         Ok(())
     }
 
-    /// Judges all that differs in a span. A span that took too long is too much, like one that holds too much.
-    pub(super) async fn judge_span(&mut self, whole: &Whole) -> Result<Result<Judged, ReadError>, Stop> {
-        let judged = self.unit.look_at_span(self.flow, whole).await?;
+    /// Judges all that differs in some spans, as far as the first that is not gone through to its end.
+    pub(super) async fn judge_spans(&mut self, wholes: &[Whole]) -> Result<Vec<Result<Judged, SweepError>>, Stop> {
+        let (mut judged, mut disk) = (Vec::with_capacity(wholes.len()), Ok(()));
+        let Self { unit, keys, differences, .. } = self;
+        let mut take = |one: Spanned| {
+            if disk.is_ok() {
+                disk = take_told(keys, differences, &one.told);
+            }
+            judged.push(one.judged);
+        };
+        unit.look_at_spans(self.flow, wholes, &mut take).await?;
+        disk?;
         self.collect()?;
         Ok(judged)
     }
@@ -140,6 +154,16 @@ impl Judging {
         self.keys[Verdict::InFlight as usize - 1] += undecided.saturating_sub(listed);
         Ok((self.keys, self.differences))
     }
+}
+
+fn take_told(
+    keys: &mut [u64; Verdict::ALL.len()],
+    differences: &mut Shelf<Difference>,
+    told: &Told,
+) -> std::io::Result<()> {
+    keys.iter_mut().zip(told.keys).for_each(|(all, told)| *all += told);
+    keys[Verdict::Match as usize - 1] += told.agree;
+    differences.append(&told.lines)
 }
 
 fn difference(row: CheckRow) -> Difference {

@@ -2,53 +2,165 @@
 
 use std::sync::Arc;
 
-use super::examine::{Sighting, grouped, key_digest};
+use futures_util::StreamExt;
+
+use super::examine::{Sighting, context, grouped, key_digest};
 use super::{Unit, UnitError};
 
+mod packed;
 mod probe;
 mod rate;
 mod shared;
+mod swift;
 mod whole;
 
 use crate::audit::entry::Entry;
-use crate::audit::run::{Run, Summary};
-use crate::audit::sweep::finder::{Judged, Whole};
-use crate::connect::ReadError;
+use crate::audit::run::Run;
+use crate::audit::sweep::finder::{Judged, SweepError, Whole};
+use crate::audit::sweep::told::Told;
 use crate::metrics::RunKind;
 use crate::model::{Key, Moment};
 use crate::state::change::InFlightEntry;
 pub use probe::MEMORY;
 pub(super) use probe::UnderWay;
+use swift::{Asked, Looked, Outcome, Swift};
+
+/// What judging lists of keys came to.
+pub struct Listed {
+    /// What differs for certain, besides what is in the run.
+    pub told: Vec<Told>,
+    /// Keys of which nothing is known, because the owner could not be read: they are suspect as before.
+    pub left: usize,
+    /// The first failure, as a word from a closed list.
+    pub failure: Option<&'static str>,
+}
+
+/// What judging a span came to.
+pub struct Spanned {
+    /// How it went.
+    pub judged: Result<Judged, SweepError>,
+    /// What differs for certain, besides what is in the run.
+    pub told: Told,
+}
 
 impl Unit {
-    /// Looks at keys of flow number `flow` that a sweep suspects, in one run. When the owner cannot be read the summary
-    /// has a failure and no checks: the keys are suspect as before.
+    /// Judges all that differs in some spans of keys, in one run; see [`judge_span`](Self::judge_span). `take` hears what came
+    /// of each, as far as the first one that is not gone through to its end. Where nothing else is wanted than what the keys
+    /// came to, spans are read and judged beside each other.
     ///
     /// # Errors
     /// When the lease is lost, or state or spool fail.
-    pub async fn look_at_suspects(&mut self, flow: usize, keys: &[Key]) -> Result<Summary, UnitError> {
+    pub async fn look_at_spans(
+        &mut self,
+        flow: usize,
+        wholes: &[Whole],
+        take: &mut (dyn FnMut(Spanned) + Send),
+    ) -> Result<(), UnitError> {
         let parts = Arc::clone(&self.parts);
         let mut run = Run::begin(RunKind::Sweep, self.lease.clone(), self.shared.clock.now());
         run.summary.complete = true;
         self.measure_clock(&parts.owner).await;
         self.measure_clock(&parts.flows[flow].target).await;
-        self.judge_suspects(&mut run, flow, keys).await;
-        self.commit(run, None).await
+        let asked = || wholes.iter().map(|whole| Asked::Span(*whole)).collect();
+        let mut looks = self.swift(flow).map(|swift| swift::beside_each_other(Arc::new(swift), asked()));
+        for whole in wholes {
+            let outcome = match &mut looks {
+                Some(looks) => looks.next().await.unwrap_or(Ok(Outcome::Unusual)),
+                None => Ok(Outcome::Unusual),
+            };
+            let (judged, told) = match outcome {
+                Ok(Outcome::Looked(looked)) => {
+                    let ((owner_rows, target_rows), differing) = (looked.rows, looked.differing());
+                    let told = self.take_looked(&mut run, flow, *looked).await;
+                    (Ok(Judged::Through { owner_rows, target_rows, differing }), told)
+                }
+                Ok(Outcome::TooMany) => (Ok(Judged::TooMany), Told::default()),
+                Ok(Outcome::TooHeavy) => (Ok(Judged::TooHeavy), Told::default()),
+                Ok(Outcome::Unusual) => {
+                    // As records its rows take more, and so does what is made of them.
+                    let bytes = if looks.is_some() { whole.bytes / 2 } else { whole.bytes };
+                    let judged = self.judge_span(&mut run, flow, &Whole { bytes, ..*whole }).await;
+                    (judged.map_err(Into::into), Told::default())
+                }
+                Err(error) => (Err(error), Told::default()),
+            };
+            let is_through = matches!(judged, Ok(Judged::Through { .. }));
+            take(Spanned { judged, told });
+            if !is_through {
+                break;
+            }
+        }
+        self.commit(run, None).await?;
+        Ok(())
     }
 
-    /// Judges all that differs in a span of keys, in one run; see [`judge_span`](Self::judge_span).
+    /// Whether keys of spans are judged without a place in the unit.
+    pub fn judges_in_passing(&self, flow: usize) -> bool {
+        let unit_flow = &self.parts.flows[flow];
+        self.shared.only_reports && self.doubts.is_empty() && Swift::can_judge(&self.parts, unit_flow)
+    }
+
+    /// What judging such keys needs, where that can be.
+    fn swift(&self, flow: usize) -> Option<Swift> {
+        let unit_flow = &self.parts.flows[flow];
+        self.judges_in_passing(flow).then(|| Swift {
+            parts: Arc::clone(&self.parts),
+            flow,
+            stamps: [self.stamps(&self.parts.owner), self.stamps(&unit_flow.target)],
+            secret: self.shared.secret.clone(),
+            known: self.queue.keys_of_flow(flow).collect(),
+        })
+    }
+
+    /// Judges what is odd of what was looked at. Gives what is certain.
+    async fn take_looked(&mut self, run: &mut Run, flow: usize, looked: Looked) -> Told {
+        let parts = Arc::clone(&self.parts);
+        let unit_flow = &parts.flows[flow];
+        let Looked { rows: (owner_rows, target_rows), again, told, odd, windows } = looked;
+        run.summary.owner_records += owner_rows + again;
+        run.summary.target_records += target_rows;
+        if let Some([window, target_window]) = windows {
+            let mut pending = Vec::with_capacity(odd.len());
+            for (sighting, target) in &odd {
+                let (context, target) = (context(unit_flow, None, None), target.clone());
+                pending.extend(self.first_look(run, flow, sighting, window, target, target_window, context));
+            }
+            self.confirm(run, flow, pending).await;
+        }
+        told
+    }
+
+    /// Looks at lists of keys that a sweep suspects, in one run; nothing else is wanted than what they came to. Ends with the
+    /// first list whose owner cannot be read.
     ///
     /// # Errors
     /// When the lease is lost, or state or spool fail.
-    pub async fn look_at_span(&mut self, flow: usize, whole: &Whole) -> Result<Result<Judged, ReadError>, UnitError> {
+    pub async fn look_at_lists(&mut self, flow: usize, lists: &[Vec<Key>]) -> Result<Listed, UnitError> {
         let parts = Arc::clone(&self.parts);
         let mut run = Run::begin(RunKind::Sweep, self.lease.clone(), self.shared.clock.now());
         run.summary.complete = true;
         self.measure_clock(&parts.owner).await;
         self.measure_clock(&parts.flows[flow].target).await;
-        let judged = self.judge_span(&mut run, flow, whole).await;
-        self.commit(run, None).await?;
-        Ok(judged)
+        let asked = || lists.iter().map(|keys| Asked::keys(keys.clone())).collect();
+        let mut looks = self.swift(flow).map(|swift| swift::beside_each_other(Arc::new(swift), asked()));
+        let (mut told, mut left) = (Vec::with_capacity(lists.len()), lists.iter().map(Vec::len).sum());
+        for keys in lists {
+            let outcome = match &mut looks {
+                Some(looks) => looks.next().await,
+                None => None,
+            };
+            if let Some(Ok(Outcome::Looked(looked))) = outcome {
+                let agree = (keys.len() as u64).saturating_sub(looked.differing());
+                let mut of_list = self.take_looked(&mut run, flow, *looked).await;
+                of_list.agree += agree;
+                told.push(of_list);
+            } else if !self.judge_suspects(&mut run, flow, keys).await {
+                break;
+            }
+            left -= keys.len();
+        }
+        let failure = self.commit(run, None).await?.failure;
+        Ok(Listed { told, left, failure })
     }
 
     /// Judges suspects within a run. `false` when the owner could not be read: nothing is known of them.

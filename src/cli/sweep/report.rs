@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 
+use serde::{Serialize, Serializer};
+
 use super::Format;
-use crate::audit::sweep::{Difference, Ended, FlowSweep};
+use crate::audit::sweep::told::Line;
+use crate::audit::sweep::{Ended, FlowSweep};
 use crate::model::Verdict;
 
-/// Differences taken from the disk at once.
-const AT_ONCE: usize = 1_000;
 /// Differing keys shown in a table; the other forms have all of them.
 const SHOWN: u64 = 50;
 
@@ -21,13 +22,8 @@ pub(super) fn write(out: &mut impl Write, sweeps: &mut [FlowSweep], format: Form
 }
 
 /// Hands over each difference once.
-fn each(sweep: &mut FlowSweep, mut take: impl FnMut(&Difference) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    while !sweep.differences.is_empty() {
-        for difference in sweep.differences.take(AT_ONCE)? {
-            take(&difference)?;
-        }
-    }
-    Ok(())
+fn each(sweep: &mut FlowSweep, mut take: impl FnMut(&Line<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    sweep.differences.take_each(|bytes| take(&Line::from_bytes(bytes)?))
 }
 
 /// What a sweep found, for people.
@@ -54,8 +50,9 @@ pub(in crate::cli) fn table(out: &mut impl Write, sweep: &mut FlowSweep) -> anyh
     let more = sweep.differences.len().saturating_sub(SHOWN);
     each(sweep, |difference| {
         if shown < SHOWN {
-            let values = values(difference, names.0.as_str(), names.1.as_str());
-            writeln!(out, "  {:<10} {}{values}", difference.verdict, difference.key)?;
+            let (values, reason) = (values(difference, names.0.as_str(), names.1.as_str()), difference.reason);
+            let reason = if reason.is_empty() { String::new() } else { format!("  ({reason})") };
+            writeln!(out, "  {:<10} {}{values}{reason}", difference.verdict, difference.key)?;
         }
         shown += 1;
         Ok(())
@@ -75,23 +72,39 @@ fn ended(ended: &Ended) -> String {
     }
 }
 
-fn values(difference: &Difference, owner: &str, target: &str) -> String {
-    let one =
-        |(field, ours, theirs): &(String, String, String)| format!("  {field}: {owner} {ours}, {target} {theirs}");
-    let reason = if difference.reason.is_empty() { String::new() } else { format!("  ({})", difference.reason) };
-    format!("{}{reason}", difference.fields.iter().map(one).collect::<String>())
+fn values(difference: &Line<'_>, owner: &str, target: &str) -> String {
+    let one = |(field, ours, theirs): &(&str, &str, &str)| format!("  {field}: {owner} {ours}, {target} {theirs}");
+    difference.fields.iter().map(one).collect()
 }
 
-fn one(difference: &Difference) -> serde_json::Value {
-    let field = |(field, owner, target): &(String, String, String)| serde_json::json!({ "field": field, "owner": owner, "target": target });
-    serde_json::json!({
-        "key": difference.key,
-        "key_hash": difference.key_hash,
-        "verdict": difference.verdict,
-        "likely": difference.likely,
-        "reason": difference.reason,
-        "fields": difference.fields.iter().map(field).collect::<Vec<_>>(),
-    })
+/// A difference as JSON; names in the order of the alphabet, as everywhere in this report.
+#[derive(Serialize)]
+struct One<'d> {
+    #[serde(serialize_with = "fields")]
+    fields: &'d [(&'d str, &'d str, &'d str)],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flow: Option<&'d str>,
+    key: &'d str,
+    key_hash: &'d str,
+    likely: bool,
+    reason: &'d str,
+    verdict: &'d str,
+}
+
+#[derive(Serialize)]
+struct Field<'d> {
+    field: &'d str,
+    owner: &'d str,
+    target: &'d str,
+}
+
+fn fields<S: Serializer>(fields: &&[(&str, &str, &str)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(fields.iter().map(|&(field, owner, target)| Field { field, owner, target }))
+}
+
+fn one<'d>(difference: &'d Line<'_>, flow: Option<&'d str>) -> One<'d> {
+    let Line { key, key_hash, verdict, likely, reason, fields } = difference;
+    One { fields, flow, key, key_hash, likely: *likely, reason, verdict }
 }
 
 fn summary(sweep: &FlowSweep) -> serde_json::Value {
@@ -126,7 +139,8 @@ fn json(out: &mut impl Write, sweeps: &mut [FlowSweep]) -> anyhow::Result<()> {
         let mut first = true;
         each(sweep, |difference| {
             let separator = if std::mem::take(&mut first) { "" } else { "," };
-            Ok(write!(out, "{separator}{}", one(difference))?)
+            write!(out, "{separator}")?;
+            Ok(serde_json::to_writer(&mut *out, &one(difference, None))?)
         })?;
         write!(out, "]}}")?;
     }
@@ -136,9 +150,8 @@ fn json(out: &mut impl Write, sweeps: &mut [FlowSweep]) -> anyhow::Result<()> {
 fn jsonl(out: &mut impl Write, sweep: &mut FlowSweep) -> anyhow::Result<()> {
     let flow = sweep.flow.to_string();
     each(sweep, |difference| {
-        let mut value = one(difference);
-        value["flow"] = flow.as_str().into();
-        Ok(writeln!(out, "{value}")?)
+        serde_json::to_writer(&mut *out, &one(difference, Some(&flow)))?;
+        Ok(writeln!(out)?)
     })?;
     Ok(writeln!(out, "{}", summary(sweep))?)
 }
@@ -150,10 +163,9 @@ fn csv(out: &mut impl Write, sweeps: &mut [FlowSweep]) -> anyhow::Result<()> {
         let flow = sweep.flow.clone();
         let (entity, owner, target) = (flow.entity.as_str(), flow.owner.as_str(), flow.target.as_str());
         each(sweep, |difference| {
-            let values = Difference { reason: String::new(), ..difference.clone() };
-            let values = self::values(&values, owner, target);
+            let values = values(difference, owner, target);
             let likely = if difference.likely { "true" } else { "false" };
-            let Difference { key, verdict, reason, .. } = difference;
+            let Line { key, verdict, reason, .. } = difference;
             Ok(writer.write_record([entity, owner, target, key, verdict, likely, reason, values.trim()])?)
         })?;
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use plumbline::audit::key_store::Indexes;
 use plumbline::audit::plan::{Readers, units_of};
 use plumbline::audit::sweep::finder::Options;
-use plumbline::audit::sweep::{Ended, FlowSweep, Progress, Sweeping};
+use plumbline::audit::sweep::{Difference, Ended, FlowSweep, Progress, Sweeping};
 use plumbline::clock::{AnchoredClock, Clock};
 use plumbline::config::{Environment, parse_with};
 use plumbline::connect;
@@ -50,6 +50,8 @@ pub struct Swept {
     /// Rows that the owner sent.
     pub owner_rows: u64,
     pub found: BTreeMap<String, (String, Vec<String>)>,
+    /// All that was said of it, by key.
+    pub said: BTreeMap<String, Difference>,
 }
 
 impl Swept {
@@ -129,9 +131,10 @@ pub async fn sweep_with(config: &str, urls: &[(&str, String)], way: Way, progres
     let owner = Arc::clone(&parts.owner.reader);
     let mut report = sweeping.sweep(parts, 0, progress).await.unwrap();
     let owner_rows = owner.usage().rows;
-    let mut found = BTreeMap::new();
+    let (mut found, mut said) = (BTreeMap::new(), BTreeMap::new());
     while !report.differences.is_empty() {
         for one in report.differences.take(1_000).unwrap() {
+            said.insert(one.key.clone(), one.clone());
             let fields = one.fields.into_iter().map(|(name, _, _)| name).collect();
             // Without a history of the owner nobody can tell an old state from a wrong one.
             let verdict = if one.likely { "mismatch".to_owned() } else { one.verdict };
@@ -140,7 +143,7 @@ pub async fn sweep_with(config: &str, urls: &[(&str, String)], way: Way, progres
         }
     }
     assert_eq!(report.of(Verdict::Unknown), 0);
-    Swept { report, owner_rows, found }
+    Swept { report, owner_rows, found, said }
 }
 
 /// Runs statements, one after the other.

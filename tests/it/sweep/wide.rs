@@ -83,6 +83,71 @@ async fn everything_that_differs_is_judged_by_whole_reads_and_in_little_memory()
     }
 }
 
+/// What is judged in passing is what is judged key by key: of rows that differ in all ways in which rows can, with all kinds of
+/// stamps.
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_say_what_keys_say() {
+    const WAYS: &str = r#"
+        key = ["id"]
+        fields.id = { type = "integer", store = "clear" }
+        fields.qty = { type = "integer", owner = "erp", store = "clear" }
+        fields.price = { type = "decimal", owner = "erp", store = "hash" }
+        fields.made = { type = "timestamp", owner = "erp", store = "masked" }
+        fields.name = { type = "text", owner = "erp" }
+    "#;
+    const HELD: &str = r#"
+        dataset = "item"
+        changed_at = "changed"
+        scope = [{ path = "kept", eq = "yes" }]
+        fields = { id = "id", qty = "qty", price = "price", made = "made", name = "name" }
+    "#;
+    let pair = Pair::empty(Product::Postgres, Product::Postgres).await;
+    let stamp = "timestamp '2026-01-01'";
+    for side in [&pair.owner, &pair.target] {
+        let fill = format!(
+            "INSERT INTO item SELECT n, n, n * 0.25, {stamp} + n * interval '1 s', concat('item ', n), 'yes', {stamp}
+             FROM generate_series(1, 6000) s(n)"
+        );
+        let table =
+            "CREATE TABLE item (id bigint PRIMARY KEY, qty bigint, price numeric, made timestamp, name varchar(40),
+             kept varchar(3), changed timestamp)";
+        run(side, &[table, "SELECT setseed(0.1)", &fill, "ANALYZE item"]).await;
+    }
+    // Every row differs in some of these ways, or in none.
+    for (side, seed) in [(&pair.owner, 3), (&pair.target, 5)] {
+        let some = |ways: u64, change: &str| {
+            format!("UPDATE item SET {change} WHERE abs(hashint8(id * {seed} + {ways}) % {ways}) = 0")
+        };
+        let statements = [
+            some(3, "qty = qty + 1"),
+            some(5, "price = -price, changed = changed + interval '1 h'"),
+            some(7, "name = NULL, changed = NULL"),
+            some(11, "made = 'infinity'"),
+            some(13, "kept = 'no'"),
+            some(17, "changed = changed - interval '2 h 0.5 s', name = repeat('é', 40)"),
+            "DELETE FROM item WHERE abs(hashint8(id) % 19) = ".to_owned() + if seed == 3 { "1" } else { "2" },
+        ];
+        for statement in statements {
+            side.run(&statement).await;
+        }
+    }
+    let config = config_of(&pair, WAYS, HELD, HELD);
+    let keys = sweep(&config, &pair, Way::by(Strategy::Digest)).await;
+    for memory in [1 << 20, 64 << 20] {
+        let spans = sweep(&config, &pair, Way { memory, ..Way::by(Strategy::Stream) }).await;
+        let differ = keys.said.iter().filter(|(key, said)| spans.said.get(*key) != Some(said)).take(5);
+        let differ: Vec<_> = differ.map(|(key, said)| (said, spans.said.get(key))).collect();
+        assert!(differ.is_empty(), "{differ:#?}");
+        let more: Vec<_> = spans.said.iter().filter(|(key, _)| !keys.said.contains_key(*key)).take(5).collect();
+        assert!(more.is_empty(), "{more:#?}");
+        assert_eq!(spans.said.len(), keys.said.len());
+        assert_eq!(spans.report.keys[1..], keys.report.keys[1..]);
+    }
+    for verdict in [Verdict::Missing, Verdict::Extra, Verdict::Mismatch, Verdict::Stale, Verdict::Invalid] {
+        assert!(keys.report.of(verdict) > 50, "{verdict}: {}", keys.report.of(verdict));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_moves_while_spans_are_judged_is_no_difference() {
     let pair = Arc::new(rows(Product::Mariadb).await);

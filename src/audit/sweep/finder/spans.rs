@@ -1,5 +1,6 @@
 //! Spans of an integer key: digests of their parts, or all of their rows.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,8 +33,12 @@ pub(super) struct Spans {
     seen: Sample,
     /// Whether so much differs that spans are left to be judged as a whole.
     wide: bool,
-    /// Such a span, its width, and since when it waits.
-    handed: Option<(Span, i64, Instant)>,
+    /// Such spans and their widths, in the order of their keys.
+    handed: VecDeque<(Span, i64)>,
+    /// Since when they wait, and how many of them did then.
+    handed_since: (Instant, u32),
+    /// The part of the memory that the rows of such a span may take.
+    share: usize,
     /// Keys that such a span may hold: what fits into memory, and what whoever judges has room for.
     most: u64,
     room: u64,
@@ -52,7 +57,7 @@ const CROWDED: u64 = 8;
 /// Rows whose hashes are asked for at once: some megabytes here.
 const LISTED: u64 = 100_000;
 /// Rows of a span that are hashed here: some megabytes, too.
-const MOST_HASHED_HERE: u64 = 200_000;
+const MOST_HASHED_HERE: u64 = 100_000;
 /// When more than one row in so many differs, spans are judged as a whole: three reads of all rows cost less than three reads by
 /// key of so many.
 const WIDE: u64 = 8;
@@ -60,6 +65,14 @@ const WIDE: u64 = 8;
 const ENOUGH: u64 = 256;
 /// What a key that differs takes in memory until it is recorded, its records left out.
 const JUDGED: usize = 6_144;
+/// The part of the memory that the rows of a span may take.
+const SHARE: usize = 4;
+/// The same where some spans are judged at once, as bytes; what such a row takes, and each of its fields.
+const PACKED_SHARE: usize = 16;
+const PACKED: usize = 48;
+const PACKED_FIELD: usize = 16;
+/// Spans that are left to be judged at once, at most.
+const HANDED: usize = 24;
 /// What a record takes, and each of its fields, where texts are short.
 const RECORD: usize = 400;
 const FIELD: usize = 48;
@@ -80,7 +93,7 @@ impl Spans {
         // A first look says how fine parts have to be.
         let (piece, seen) = (Piece::default(), finder.sample.unwrap_or_default());
         let record = RECORD + finder.owner.mapping.fields.len() * FIELD;
-        let most = (finder.memory / JUDGED).min(finder.memory / 4 / (record * 2)) as u64;
+        let most = (finder.memory / JUDGED).min(finder.memory / SHARE / (record * 2)) as u64;
         let mut spans = Self {
             comparison,
             after: None,
@@ -94,13 +107,24 @@ impl Spans {
             piece,
             seen,
             wide: false,
-            handed: None,
+            handed: VecDeque::new(),
+            handed_since: (Instant::now(), 1),
             most,
+            share: SHARE,
             room: u64::MAX,
             misled: 0,
         };
         spans.widen(finder, seen);
         spans
+    }
+
+    /// Rows of spans that are judged as a whole are held as bytes, of some spans at once.
+    pub(super) fn hold_packed(&mut self, memory: usize, fields: usize) {
+        self.share = PACKED_SHARE;
+        self.most = (memory / PACKED_SHARE / ((PACKED + fields * PACKED_FIELD) * 2)) as u64;
+        if self.wide {
+            self.pace = Pace::new(self.keys_of(self.most), self.most);
+        }
     }
 
     /// Leaves spans to be judged as a whole from here on if so much differs of what was seen.
@@ -116,14 +140,15 @@ impl Spans {
         self.piece
     }
 
-    pub(super) fn whole(&self, memory: usize) -> Option<Whole> {
-        self.handed.map(|(span, width, _)| Whole {
+    pub(super) fn wholes(&self, memory: usize) -> Vec<Whole> {
+        let whole = |&(span, width): &(Span, i64)| Whole {
             span,
             // Keys lie closer here than elsewhere: no reason to read the span again.
             most: (self.most * 2).min(self.room),
             // Twice of what rows are reckoned to take. A single row is judged whatever it takes.
-            bytes: if width > 1 { memory / 2 } else { usize::MAX },
-        })
+            bytes: if width > 1 { memory / self.share * 2 } else { usize::MAX },
+        };
+        self.handed.iter().map(whole).collect()
     }
 
     pub(super) const fn judge_at_most(&mut self, keys: u64) {
@@ -136,10 +161,12 @@ impl Spans {
     }
 
     pub(super) fn judged(&mut self, judged: Judged) -> bool {
-        let Some((span, width, began)) = self.handed.take() else { return true };
+        let Some((span, width)) = self.handed.pop_front() else { return true };
+        let (began, count) = self.handed_since;
         let (rows, differing) = match judged {
             Judged::Through { owner_rows, target_rows, differing } => ((owner_rows, target_rows), differing),
             Judged::TooMany | Judged::TooHeavy => {
+                self.handed.clear();
                 if judged == Judged::TooHeavy {
                     self.most = (self.most / 2).max(1);
                 }
@@ -148,10 +175,14 @@ impl Spans {
                 return width > 1;
             }
         };
-        // Three statements, one after the other.
-        self.went(span, width, rows, since(began) / 3);
+        if self.handed.is_empty() {
+            // Three statements, one after the other.
+            self.went(span, width, rows, since(began) / 3 / count);
+        } else {
+            self.went_on(span, rows);
+        }
         // Half of what led here, so that it does not go to and fro.
-        if differing <= rows.0.max(rows.1) / (WIDE * 2) {
+        if self.wide && differing <= rows.0.max(rows.1) / (WIDE * 2) {
             self.wide = false;
             self.misled += 1;
             if self.misled >= MISLED {
@@ -166,7 +197,8 @@ impl Spans {
     pub(super) fn enter(&mut self, span: Span, piece: Piece) {
         (self.after, self.end) = (span.after, span.until);
         self.entered = (piece.done, span.after.unwrap_or(self.low.saturating_sub(1)));
-        (self.piece, self.is_done, self.handed) = (piece, false, None);
+        (self.piece, self.is_done) = (piece, false);
+        self.handed.clear();
     }
 
     pub(super) const fn rest(&self) -> Span {
@@ -177,24 +209,39 @@ impl Spans {
         self.is_done
     }
 
-    fn span(&self) -> (Span, i64) {
+    /// The span behind this key.
+    fn span(&self, after: Option<i64>) -> (Span, i64) {
         let mut width = self.pace.width();
         if self.wide {
             width = width.min(self.keys_of(self.room)).max(1);
         }
-        let begin = self.after.unwrap_or(self.low.saturating_sub(1));
+        let begin = after.unwrap_or(self.low.saturating_sub(1));
         let until = begin.saturating_add(width);
         let until = if until < self.end.unwrap_or(self.high) { Some(until) } else { self.end };
-        (Span { after: self.after, until }, until.unwrap_or(self.high).saturating_sub(begin).max(1))
+        (Span { after, until }, until.unwrap_or(self.high).saturating_sub(begin).max(1))
+    }
+
+    /// Leaves the next spans to be judged as a whole: several where there is room for whatever they hold.
+    fn hand_over(&mut self) {
+        let most = if self.room == u64::MAX { HANDED } else { 1 };
+        let mut next = Some(self.after);
+        while let Some(after) = next.filter(|_| self.handed.len() < most) {
+            let (span, width) = self.span(after);
+            self.handed.push_back((span, width));
+            next = (span.until != self.end).then_some(span.until);
+        }
+        self.handed_since = (Instant::now(), u32::try_from(self.handed.len()).unwrap_or(1));
     }
 
     pub(super) async fn next(&mut self, finder: &mut Finder, suspects: &mut Shelf<Name>) -> Result<Piece, SweepError> {
-        let (span, width) = self.span();
-        let began = Instant::now();
         if self.wide {
-            self.handed = Some((span, width, began));
+            if self.handed.is_empty() {
+                self.hand_over();
+            }
             return Ok(self.piece);
         }
+        let (span, width) = self.span(self.after);
+        let began = Instant::now();
         let done = match self.comparison.clone() {
             Comparison::Theirs(recipes) => self.by_digests(finder, &recipes, (span, width), suspects).await,
             plain => self.by_rows(finder, &plain, span, suspects).await,
@@ -223,6 +270,10 @@ impl Spans {
         let most = rows.0.max(rows.1);
         self.pace.took(width, most, took);
         self.density = most as f64 / width as f64;
+        self.went_on(span, rows);
+    }
+
+    fn went_on(&mut self, span: Span, rows: RowCounts) {
         self.piece.owner_rows += rows.0;
         self.piece.target_rows += rows.1;
         self.after = span.until;

@@ -349,7 +349,7 @@ impl Unit {
         self.measure_clock(&parts.flows[flow].target).await;
         let before = run.summary.total();
         let outcome = self.leased().during(self.judge_span(run, flow, &whole)).await;
-        finder.take_judged(outcome)?;
+        finder.take_judged(outcome.map_err(Into::into))?;
         Ok(run.summary.total() - before)
     }
 

@@ -153,7 +153,7 @@ fn sightings(owners: ByKey, targets: &ByKey) -> Vec<Sighting> {
     ours.chain(extra).collect()
 }
 
-fn sighting(digest: u128, key: Key, records: Vec<Record>) -> Sighting {
+pub(super) fn sighting(digest: u128, key: Key, records: Vec<Record>) -> Sighting {
     let not_before = Moment::MIN;
     Sighting { key, digest, records, not_before, again: false, stamp_bounds: true, may_hide: false }
 }
