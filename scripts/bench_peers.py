@@ -416,11 +416,17 @@ def plain_reads(tables):
 
 
 def digest_pass(tables):
-    seed = "id" if tables.key == "bigint" else "hash_record_extended(ROW(id), 0)"
-    values = ["timestamp_send(made)" if name == "made" else name for name in tables.columns]
+    """Seconds of the very row digest that a sweep asks for, over both tables at once."""
+    seeds = {"bigint": "id::int8", "uuid": "uuid_hash_extended(id, 0)", "text": "hashtextextended(id::text COLLATE \"C\", 0)"}
+    key = {"bigint": "id::int8", "uuid": "id", "text": "id::text COLLATE \"C\""}[tables.key]
+    sign = "CASE WHEN price < 0 THEN CASE WHEN price < -1e500 THEN 1 ELSE 0 END WHEN price >= 1e500 THEN 1 END"
+    odd = "CASE WHEN made < timestamp '0001-01-01' OR made >= timestamp '9999-01-01' THEN 1 END"
+    hashed = {"price": f"price, {sign}", "made": "timestamp_send(made)"}
+    hashed |= {name: f"{name}::text COLLATE \"C\"" for name in ["name", "note", "state"]}
+    values = [hashed.get(name, f"{name}::int8") for name in tables.columns]
     statement = (
         "SET max_parallel_workers_per_gather = 0; SET jit = off; "
-        f"SELECT count(*), bit_xor(hash_record_extended(ROW(id, {', '.join(values)}), {seed})) FROM item"
+        f"SELECT count(*), bit_xor(hash_record_extended(ROW({key}, {', '.join(values)}, {odd}), {seeds[tables.key]})) FROM item"
     )
     began = time.monotonic()
     both = [subprocess.Popen(["psql", "-qAt", tables.url(name), "-c", statement], stdout=subprocess.DEVNULL) for name in ["one", "two"]]
