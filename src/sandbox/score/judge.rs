@@ -8,7 +8,7 @@ use super::super::{DisturbanceKind, Options, System};
 use super::disturbed::felt;
 use super::fits::fits;
 use super::{
-    Case, CaseOutcome, Day, Freshness, LagCase, Plant, Report, Reports, UnknownLag, WhyUndecided, WhyUnknown,
+    Case, CaseOutcome, Day, Freshness, LagCase, Plant, Report, Reports, UnknownLag, WhyUndecided, WhyUnknown, Write,
     disturbed_time, said, written,
 };
 use crate::model::{Interval, Lag, Moment, Verdict};
@@ -106,13 +106,36 @@ impl<'a> Judge<'a> {
     }
 
     /// Whether there was a difference longer than the deadline when the report was made, or values could not be read for
-    /// what they are and the report says so.
+    /// what they are and the report says so. What is only likely need not have differed all the time between two looks.
     pub fn justifies(&self, report: &Report) -> bool {
         if report.verdict == Verdict::Invalid && reshaped(self.day, &report.address, report.at, self.options) {
             return true;
         }
-        let mut episodes = self.of(&report.address).iter().filter(|episode| is_during(report, episode));
-        episodes.any(|episode| episode.length(self.closing) > self.options.deadline)
+        let episodes = self.of(&report.address);
+        let is_late = |episode: &Episode| episode.length(self.closing) > self.options.deadline;
+        let mut during = (0..episodes.len()).filter(|number| is_during(report, &episodes[*number]));
+        during.any(|number| {
+            let owed = || Episode { began: self.owed_since(report, &episodes[..=number]), ..episodes[number].clone() };
+            is_late(&episodes[number]) || (report.likely && is_late(&owed()))
+        })
+    }
+
+    /// Since when the target owes what it lacks in the last of these episodes. The clock of a divergence never restarts while the
+    /// target stands still: not by an owner that passed by what the target holds, if no look met it there.
+    fn owed_since(&self, report: &Report, episodes: &[Episode]) -> Interval {
+        let address = &report.address;
+        let seen_agreed = self.reports.agreed.get(address).map_or(&[][..], Vec::as_slice);
+        let is_targets =
+            |write: &&Write| (write.system, write.entity, &write.key) == (address.target, address.entity, &address.key);
+        let written: Vec<Interval> = self.day.writes.iter().filter(is_targets).map(|write| write.committed).collect();
+        let passed_by = |pair: &&[Episode]| {
+            let met = pair[0].ended.map_or(pair[1].began, |ended| Interval::new(ended.low, pair[1].began.high));
+            let stood = Interval::new(pair[0].began.low, pair[1].began.high);
+            let is_still = written.iter().all(|write| write.intersect(stood).is_none());
+            is_still && !seen_agreed.iter().any(|look| (met.low..=met.high).contains(look))
+        };
+        let pairs = episodes.windows(2).rev().take_while(passed_by);
+        pairs.last().map_or_else(|| episodes[episodes.len() - 1].began, |pair| pair[0].began)
     }
 
     /// `Ok(None)` when the report holds the truth, an error when that is not known.

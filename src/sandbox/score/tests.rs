@@ -106,6 +106,41 @@ fn a_report_without_a_long_difference_is_false() {
     assert_eq!((found.false_reports, found.is_right()), (1, false));
 }
 
+/// An owner that leaves at 10 s what its target holds, passes by it for 0.1 s, and is followed soon after.
+#[test]
+fn an_owner_that_passes_by_does_not_restart_the_clock_of_a_target_that_stands_still() {
+    let writes = |touched: Option<f64>| {
+        let mut writes = vec![
+            wrote(System::Warehouse, 0.0, &[5]),
+            wrote(System::Erp, 0.0, &[5]),
+            wrote(System::Warehouse, 10.0, &[6]),
+            wrote(System::Warehouse, 20.0, &[5]),
+            wrote(System::Warehouse, 20.1, &[7]),
+            wrote(System::Erp, 23.0, &[7]),
+        ];
+        writes.extend(touched.map(|second| wrote(System::Erp, second, &[5])));
+        writes
+    };
+    let check = |likely: bool, touched: Option<f64>, met: &[f64], expect: usize| {
+        let day = Day { writes: writes(touched), ..Day::default() };
+        let reports = Reports {
+            discrepancies: vec![report(22.5, Verdict::Stale, likely)],
+            agreed: BTreeMap::from([(address(), met.iter().copied().map(at).collect())]),
+            ..Reports::default()
+        };
+        let found = score(&day, &reports, at(60.0), &options()).false_reports;
+        assert_eq!(found, expect, "likely: {likely}, written {touched:?}, met at {met:?}");
+    };
+    check(true, None, &[], 0);
+    check(true, None, &[9.0, 23.5], 0);
+    // Who says for certain has to know.
+    check(false, None, &[], 1);
+    // Somebody saw them agree, or the target was written meanwhile.
+    check(true, None, &[20.05], 1);
+    check(true, Some(15.0), &[], 1);
+    check(true, Some(20.05), &[], 1);
+}
+
 #[test]
 fn a_lag_must_hold_the_truth() {
     let check = |event: Freshness, expect: (usize, usize)| {
