@@ -59,6 +59,13 @@ impl Serve {
 
 impl Drop for Serve {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What it did and what it waits for, while it can still tell.
+            let told = Command::new("curl").args(["-sm", "5", &format!("{}/metrics", self.address)]).output();
+            let told = told.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+            let zero = |line: &&str| !line.starts_with('#') && !line.ends_with(" 0") && !line.contains("_bucket");
+            told.lines().filter(zero).for_each(|line| eprintln!("    {line}"));
+        }
         // It may have ended by itself.
         drop(self.child.kill());
         drop(self.child.wait());
@@ -149,7 +156,11 @@ pub async fn shared_ledger(dir: &Path) -> (EmbeddedEngine, Client, String) {
 }
 
 pub async fn count(client: &Client, query: &str) -> u64 {
-    client.query(query).fetch_one::<u64>().await.unwrap_or_default()
+    client.query(query).fetch_one::<u64>().await.unwrap_or_else(|error| {
+        // Whoever waits asks again; a test that fails shows why it was none.
+        eprintln!("`{query}`: {error}");
+        0
+    })
 }
 
 #[tokio::test]

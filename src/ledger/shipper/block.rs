@@ -1,6 +1,7 @@
 //! Rows of one table, cut into blocks in the same way each time, and their way into ClickHouse.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use crate::ledger::rows::{
 const SEND_LIMIT: Duration = Duration::from_secs(60);
 const ANSWER_LIMIT: Duration = Duration::from_secs(300);
 const LOOK_UP_LIMIT: Duration = Duration::from_secs(60);
+/// An insert that has not ended after so long is told, long before it is given up: nothing else would say why rows
+/// that are needed now are not there.
+const TELL_AFTER: Duration = Duration::from_secs(15);
 
 /// Most rows of a block, unless one run has more. Part of the deduplication token's meaning: blocks that were cut
 /// otherwise are recognised by looking up, not by token.
@@ -102,10 +106,27 @@ pub(super) async fn insert<T: LedgerRow>(client: &Client, token: &str, rows: &Ar
     for (name, value) in one_block(token) {
         insert = insert.with_setting(name, value);
     }
-    for piece in block.into_pieces() {
-        insert.send(piece).await.map_err(failed())?;
+    let sent = async {
+        for piece in block.into_pieces() {
+            insert.send(piece).await?;
+        }
+        insert.end().await
+    };
+    telling(T::TABLE, sent).await.map_err(failed())
+}
+
+/// Waits for an insert, and says so while it takes long.
+async fn telling<O>(table: &str, insert: impl Future<Output = O>) -> O {
+    let mut insert = pin!(insert);
+    let mut waited = Duration::ZERO;
+    loop {
+        if let Ok(outcome) = tokio::time::timeout(TELL_AFTER, &mut insert).await {
+            return outcome;
+        }
+        waited += TELL_AFTER;
+        let (seconds, limit) = (waited.as_secs(), ANSWER_LIMIT.as_secs());
+        tracing::warn!("ClickHouse has not answered an insert into `{table}` for {seconds} s; waiting up to {limit} s");
     }
-    insert.end().await.map_err(failed())
 }
 
 /// One block an insert, known by its token in the table and in the rollups behind it.
